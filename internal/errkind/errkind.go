@@ -1,0 +1,139 @@
+// Package errkind gives errors a kind that survives wrapping.
+//
+// The kind says what the caller does next: it decides the HTTP status, the exit
+// code and whether the reconciler tries again. The message is for people: it
+// says what was asked, what is true and what to do next. An error without a
+// kind is Internal; its text goes to the log and never to the requester.
+package errkind
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Kind is what went wrong, seen from the caller's side.
+type Kind string
+
+// The kinds.
+const (
+	Internal        Kind = "internal"
+	Invalid         Kind = "invalid"         // the input makes no sense
+	Unauthenticated Kind = "unauthenticated" // we do not know who is asking
+	Denied          Kind = "denied"          // we know, and may not let them
+	NotFound        Kind = "not_found"       // no such thing, or not yours to see
+	Conflict        Kind = "conflict"        // somebody was faster, or the state forbids it
+	Exhausted       Kind = "exhausted"       // a quota or a rate limit is used up
+	Unavailable     Kind = "unavailable"     // try again later
+)
+
+// Error is an error with a kind and a message that is safe to show.
+type Error struct {
+	Kind  Kind
+	Msg   string
+	Field Field // the input at fault; zero when no single one is
+	Err   error // the cause, for the log
+}
+
+// Field names one bad input: its path in the request, what was given, and what
+// would be right.
+type Field struct {
+	Name  string // "sources[1]"
+	Value string // as given, shortened and quoted
+	Want  string // "an IPv4 or IPv6 address or prefix, such as 203.0.113.7"
+}
+
+// New returns an error of kind k.
+func New(k Kind, format string, args ...any) error {
+	return &Error{Kind: k, Msg: fmt.Sprintf(format, args...), Field: Field{}, Err: nil}
+}
+
+// Wrap returns an error of kind k that was caused by err.
+// The text of err is for the log; only the message is public.
+func Wrap(k Kind, err error, format string, args ...any) error {
+	return &Error{Kind: k, Msg: fmt.Sprintf(format, args...), Field: Field{}, Err: err}
+}
+
+// Bad reports that the input called name holds value although want is needed.
+func Bad(name, value, want string) error {
+	v := Quote(value)
+	return &Error{
+		Kind: Invalid, Msg: name + ": " + v + " is not " + want,
+		Field: Field{Name: name, Value: v, Want: want}, Err: nil,
+	}
+}
+
+// In returns err with its field name put below the given parent: "port" becomes
+// "ports[2].port". Errors without a field are returned as they are.
+func In(parent string, err error) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Field.Name == "" {
+		return err
+	}
+	in := *e
+	in.Field.Name = parent
+	if !strings.HasPrefix(e.Field.Name, "[") {
+		in.Field.Name += "."
+	}
+	in.Field.Name += e.Field.Name
+	in.Msg = in.Field.Name + strings.TrimPrefix(e.Msg, e.Field.Name)
+	return &in
+}
+
+// At is In for a value that stands at the given place itself: the field takes
+// the place's name.
+func At(place string, err error) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Field.Name == "" {
+		return err
+	}
+	at := *e
+	at.Field.Name = place
+	at.Msg = place + strings.TrimPrefix(e.Msg, e.Field.Name)
+	return &at
+}
+
+// Error returns the message and the cause; it is for the log.
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return e.Msg
+	}
+	return e.Msg + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Of returns the kind of err; Internal if it has none.
+func Of(err error) Kind {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Kind
+	}
+	return Internal
+}
+
+// Public returns the text of err that may be shown to the requester.
+func Public(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok && e.Kind != Internal {
+		return e.Msg
+	}
+	return "internal error; the server's log says more"
+}
+
+// FieldOf returns the input that err is about; the zero Field if there is none.
+func FieldOf(err error) Field {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Field
+	}
+	return Field{}
+}
+
+// Quote renders hostile input for a message: quoted, escaped, at most 80 bytes.
+func Quote(s string) string {
+	const most = 80
+	if len(s) > most {
+		return strconv.QuoteToASCII(s[:most]) + "…"
+	}
+	return strconv.QuoteToASCII(s)
+}
