@@ -1,0 +1,115 @@
+package policy
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/document"
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
+)
+
+// Parse reads one policy document, YAML or JSON, fills in what it leaves out
+// and validates it. Its keys are
+//
+//	name: prod-ssh                    # required; see firewall.ValidName
+//	vms: [host://web-1]               # required; 1 to MaxVMs ids
+//	ports:                            # required; 1 to MaxPorts
+//	  - port: 22                      # required
+//	    protocol: tcp                 # or udp; DefaultProtocol
+//	    max: 3h                       # 1m to 168h; DefaultMax
+//	    sources: [198.51.100.0/24]    # up to MaxSources; anywhere but special ranges
+//	    widest: {ipv4: 32, ipv6: 64}  # DefaultWidestIPv4, DefaultWidestIPv6
+//	exempt: [198.51.100.4]            # up to MaxSources; none
+//	cut: false
+//
+// The error is of kind errkind.Invalid and names line, field, value and what
+// would be right for every mistake; its Field is that of the first one.
+func Parse(text []byte) (Policy, error) {
+	p, err := document.Read(text, fromDocument)
+	if err != nil {
+		return Policy{}, err
+	}
+	return p, Validate(p)
+}
+
+func fromDocument(root document.Value) Policy {
+	m := root.Map("name", "vms", "ports", "exempt", "cut")
+	parseName := func(s string) (string, error) { return firewall.ParseName("name", s) }
+	return Policy{
+		Name:    document.Text(m.Get("name").Required(wantName), "", parseName),
+		Version: 0,
+		VMs:     document.Texts(m.Get("vms").Required(wantVMs), 1, MaxVMs, firewall.ParseVMID, cmp.Compare),
+		Ports:   document.Items(m.Get("ports").Required(wantPorts), 1, MaxPorts, portFromDocument, comparePorts),
+		Exempt:  document.Texts(m.Get("exempt"), 0, MaxSources, parsePrefix, netip.Prefix.Compare),
+		Cut:     m.Get("cut").Bool(),
+	}
+}
+
+func portFromDocument(v document.Value) Port {
+	m := v.Map("port", "protocol", "max", "sources", "widest")
+	widest := m.Get("widest").Map("ipv4", "ipv6")
+	parseMax := func(s string) (time.Duration, error) { return access.ParseDuration("max", s) }
+	return Port{
+		Port:       document.Number(m.Get("port").Required("a port number from 1 to 65535"), 0, firewall.ParsePort),
+		Protocol:   document.Text(m.Get("protocol"), DefaultProtocol, firewall.ParseProtocol),
+		Max:        document.Text(m.Get("max"), DefaultMax, parseMax),
+		Sources:    document.Texts(m.Get("sources"), 0, MaxSources, parsePrefix, netip.Prefix.Compare),
+		WidestIPv4: document.Integer(widest.Get("ipv4"), DefaultWidestIPv4, LeastBitsIPv4, 32),
+		WidestIPv6: document.Integer(widest.Get("ipv6"), DefaultWidestIPv6, LeastBitsIPv6, 128),
+	}
+}
+
+// parsePrefix reads a prefix that a policy may name.
+func parsePrefix(s string) (netip.Prefix, error) {
+	p, err := firewall.ParseSource(s)
+	if err == nil && p.Bits() < leastBits(p) {
+		return netip.Prefix{}, errkind.Bad("source", s, wantNarrower(p))
+	}
+	return p, err
+}
+
+func leastBits(p netip.Prefix) int {
+	if p.Addr().Is4() {
+		return LeastBitsIPv4
+	}
+	return LeastBitsIPv6
+}
+
+func wantNarrower(p netip.Prefix) string {
+	return "/" + strconv.Itoa(leastBits(p)) + " or narrower; leave the sources of a port out to allow every address"
+}
+
+// Format returns p as canonical YAML: Parse(Format(p)) is p but for its
+// version, and equal policies have equal texts. The defaults are written out,
+// so that a text keeps its meaning when they change.
+func Format(p Policy) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "name: %s\n", document.Scalar(p.Name))
+	formatList(&b, "", "vms", p.VMs, func(vm firewall.VMID) string { return string(vm) })
+	b.WriteString("ports:\n")
+	for _, x := range p.Ports {
+		fmt.Fprintf(&b, "  - port: %d\n    protocol: %s\n    max: %s\n", x.Port, x.Protocol, access.FormatDuration(x.Max))
+		formatList(&b, "    ", "sources", x.Sources, firewall.FormatSource)
+		fmt.Fprintf(&b, "    widest: {ipv4: %d, ipv6: %d}\n", x.WidestIPv4, x.WidestIPv6)
+	}
+	formatList(&b, "", "exempt", p.Exempt, firewall.FormatSource)
+	fmt.Fprintf(&b, "cut: %t\n", p.Cut)
+	return b.Bytes()
+}
+
+// formatList writes a list below key; nothing for an empty one.
+func formatList[T any](b *bytes.Buffer, indent, key string, items []T, text func(T) string) {
+	if len(items) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "%s%s:\n", indent, key)
+	for _, item := range items {
+		fmt.Fprintf(b, "%s  - %s\n", indent, document.Scalar(text(item)))
+	}
+}

@@ -1,0 +1,95 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
+)
+
+const (
+	wantName  = "a name of 1 to 63 lower-case letters, digits and inner hyphens"
+	wantVMs   = "a list of at least one VM id, such as [host://web-1]"
+	wantPorts = "a list of at least one port, such as [{port: 22}]"
+)
+
+// Validate reports the first thing that keeps p from being a policy, as an
+// error of kind errkind.Invalid with its field. A valid policy is canonical.
+// Parse returns only valid ones; Validate is for those that come another way.
+func Validate(p Policy) error {
+	if _, err := firewall.ParseName("name", p.Name); err != nil {
+		return err
+	}
+	if err := list("vms", p.VMs, 1, MaxVMs, cmp.Compare); err != nil {
+		return err
+	}
+	for i, vm := range p.VMs {
+		if _, err := firewall.ParseVMID(string(vm)); err != nil {
+			return errkind.At(fmt.Sprintf("vms[%d]", i), err)
+		}
+	}
+	if err := list("ports", p.Ports, 1, MaxPorts, comparePorts); err != nil {
+		return err
+	}
+	for i, port := range p.Ports {
+		if err := validatePort(port); err != nil {
+			return errkind.In(fmt.Sprintf("ports[%d]", i), err)
+		}
+	}
+	return validatePrefixes("exempt", p.Exempt)
+}
+
+func validatePort(p Port) error {
+	number := strconv.Itoa(int(p.Port))
+	if _, err := firewall.ParsePort(number); err != nil {
+		return err
+	}
+	if _, err := firewall.ParseProtocol(p.Protocol.String()); err != nil {
+		return err
+	}
+	// Whole seconds are what the text of a policy can say.
+	if p.Max%time.Second != 0 {
+		return errkind.Bad("max", p.Max.String(), "a duration in whole seconds")
+	}
+	if _, err := access.ParseDuration("max", access.FormatDuration(p.Max)); err != nil {
+		return err
+	}
+	if p.WidestIPv4 < LeastBitsIPv4 || p.WidestIPv4 > 32 {
+		return errkind.Bad("widest.ipv4", strconv.Itoa(p.WidestIPv4), fmt.Sprintf("a whole number from %d to 32", LeastBitsIPv4))
+	}
+	if p.WidestIPv6 < LeastBitsIPv6 || p.WidestIPv6 > 128 {
+		return errkind.Bad("widest.ipv6", strconv.Itoa(p.WidestIPv6), fmt.Sprintf("a whole number from %d to 128", LeastBitsIPv6))
+	}
+	return validatePrefixes("sources", p.Sources)
+}
+
+func validatePrefixes(field string, prefixes []netip.Prefix) error {
+	if err := list(field, prefixes, 0, MaxSources, netip.Prefix.Compare); err != nil {
+		return err
+	}
+	for i, p := range prefixes {
+		if _, err := parsePrefix(p.String()); err != nil {
+			return errkind.At(fmt.Sprintf("%s[%d]", field, i), err)
+		}
+	}
+	return nil
+}
+
+// list reports whether the values are of the right number, sorted and all
+// different.
+func list[T any](field string, values []T, least, most int, compare func(a, b T) int) error {
+	if n := len(values); n < least || n > most {
+		return errkind.Bad(field, strconv.Itoa(n)+" entries", fmt.Sprintf("a list of %d to %d", least, most))
+	}
+	for i := 1; i < len(values); i++ {
+		if compare(values[i-1], values[i]) >= 0 {
+			return errkind.Bad(fmt.Sprintf("%s[%d]", field, i), fmt.Sprint(values[i]), "behind the entry before it; the list must be sorted, without duplicates")
+		}
+	}
+	return nil
+}
