@@ -1,0 +1,52 @@
+package inventory_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
+)
+
+func TestFirewalls(t *testing.T) {
+	hops := func(ids ...firewall.ID) (p inventory.Path) {
+		for _, id := range ids {
+			p.Hops = append(p.Hops, inventory.Hop{Firewall: id})
+		}
+		return p
+	}
+	v := inventory.VM{Paths: []inventory.Path{hops("hub", "nsg"), hops(), hops("host", "hub")}}
+	if got := v.Firewalls(); !slices.Equal(got, []firewall.ID{"host", "hub", "nsg"}) {
+		t.Errorf("firewalls %v", got)
+	}
+	if got := (inventory.VM{}).Firewalls(); len(got) != 0 {
+		t.Errorf("nothing is in front, but %v", got)
+	}
+}
+
+func TestFind(t *testing.T) {
+	vms := []inventory.VM{
+		{ID: "host://web-1", Name: "web-1"}, {ID: "host://db", Name: "db"}, {ID: "cloud/1/db", Name: "db"},
+		{ID: "cloud/2/odd", Name: "host://web-1"}, // somebody may call a VM like another's id
+	}
+	for in, want := range map[string]firewall.VMID{"web-1": "host://web-1", "host://web-1": "host://web-1", "host://db": "host://db", "cloud/1/db": "cloud/1/db"} {
+		if got, err := inventory.Find(vms, in); err != nil || got.ID != want {
+			t.Errorf("Find(%q) = %q, %v", in, got.ID, err)
+		}
+	}
+	for in, want := range map[string]struct {
+		kind errkind.Kind
+		text string
+	}{
+		"db":     {errkind.Conflict, `2 VMs are called "db"; name one by its id: host://db, cloud/1/db`},
+		"web":    {errkind.NotFound, "there is no VM called \"web\" here; `sesame vms` lists those you may see"},
+		"":       {errkind.NotFound, "there is no VM called \"\" here; `sesame vms` lists those you may see"},
+		"WEB-1":  {errkind.NotFound, "there is no VM called \"WEB-1\" here; `sesame vms` lists those you may see"},
+		"a\x1b[": {errkind.NotFound, "there is no VM called \"a\\x1b[\" here; `sesame vms` lists those you may see"},
+	} {
+		if got, err := inventory.Find(vms, in); errkind.Of(err) != want.kind || errkind.Public(err) != want.text || got.ID != "" {
+			t.Errorf("Find(%q) = %q, %v", in, got.ID, err)
+		}
+	}
+}

@@ -1,0 +1,376 @@
+package reach_test
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/reach"
+)
+
+var ssh = firewall.Door{VM: "host://a", Protocol: firewall.TCP, Port: 22}
+
+func drawAction(t *rapid.T) firewall.Action {
+	return rapid.SampledFrom([]firewall.Action{firewall.Deny, firewall.Allow, firewall.Unknown}).Draw(t, "action")
+}
+
+func drawRule(t *rapid.T) firewall.LayerRule {
+	first := rapid.SampledFrom([]uint16{0, 1, 21, 22, 23, 80, 65535}).Draw(t, "first")
+	return firewall.LayerRule{
+		Name:     rapid.StringMatching(`[a-z]{1,3}`).Draw(t, "name"),
+		Action:   drawAction(t),
+		VM:       rapid.SampledFrom([]firewall.VMID{"", "host://a", "host://b"}).Draw(t, "vm"),
+		Protocol: rapid.SampledFrom([]firewall.Protocol{0, firewall.TCP, firewall.UDP, 1}).Draw(t, "protocol"),
+		First:    first,
+		Last:     rapid.SampledFrom([]uint16{first, 65535}).Draw(t, "last"),
+		From:     drawPrefixes(t, 3),
+	}
+}
+
+func drawLayer(t *rapid.T, id firewall.ID) firewall.Layer {
+	return firewall.Layer{
+		Firewall: id,
+		Kind:     rapid.SampledFrom([]firewall.LayerKind{firewall.Ordered, firewall.Union}).Draw(t, "kind"),
+		Rules:    rapid.SliceOfN(rapid.Custom(drawRule), 0, 8).Draw(t, "rules"),
+		Default:  drawAction(t),
+	}
+}
+
+func verdictOf(a firewall.Action) reach.Verdict {
+	return map[firewall.Action]reach.Verdict{firewall.Deny: reach.Closed, firewall.Allow: reach.Open, firewall.Unknown: reach.Unknown}[a]
+}
+
+// decide is the obvious reading of a layer, one packet at a time: what the
+// engine computes for all packets at once.
+func decide(l firewall.Layer, d firewall.Door, from netip.Addr) (reach.Verdict, string) {
+	var hits []firewall.LayerRule
+	for _, r := range l.Rules {
+		if r.Matches(d) && (len(r.From) == 0 || in(r.From, from)) {
+			hits = append(hits, r)
+		}
+	}
+	pick := func(a firewall.Action) (reach.Verdict, string, bool) {
+		var names []string
+		for _, r := range hits {
+			if r.Action == a {
+				names = append(names, r.Name)
+			}
+		}
+		if len(names) == 0 {
+			return 0, "", false
+		}
+		return verdictOf(a), string(l.Firewall) + ": " + slices.Min(names), true
+	}
+	if l.Kind == firewall.Union {
+		for _, a := range []firewall.Action{firewall.Allow, firewall.Unknown} {
+			if v, by, ok := pick(a); ok {
+				return v, by
+			}
+		}
+	} else if len(hits) > 0 {
+		return verdictOf(hits[0].Action), string(l.Firewall) + ": " + hits[0].Name
+	}
+	return verdictOf(l.Default), string(l.Firewall) + ": default"
+}
+
+func prefixesOf(layers ...firewall.Layer) (all []netip.Prefix) {
+	for _, l := range layers {
+		for _, r := range l.Rules {
+			all = append(all, r.From...)
+		}
+	}
+	return all
+}
+
+// checkPartition fails unless s holds every address of both families once, in
+// order, and no two neighbours that could be one.
+func checkPartition(t *rapid.T, s reach.Set) {
+	next := netip.IPv4Unspecified()
+	for i, x := range s {
+		if x.From != next || x.To.Less(x.From) || x.From.BitLen() != x.To.BitLen() {
+			t.Fatalf("span %d is %v, expected to begin at %v", i, x, next)
+		}
+		if i > 0 && x.Verdict == s[i-1].Verdict && x.By == s[i-1].By && x.From.BitLen() == s[i-1].From.BitLen() {
+			t.Fatalf("spans %v and %v are one", s[i-1], x)
+		}
+		if next = x.To.Next(); !next.IsValid() && x.To.Is4() {
+			next = netip.IPv6Unspecified()
+		}
+	}
+	if next.IsValid() {
+		t.Fatalf("nothing is said about %v", next)
+	}
+}
+
+func TestLayerIsFirstMatch(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := drawLayer(t, "fw")
+		s := reach.Layer(l, ssh)
+		checkPartition(t, s)
+		for _, a := range corners(prefixesOf(l)...) {
+			v, by := decide(l, ssh, a)
+			if got := s.At(a); got.Verdict != v || got.By != by || a.Less(got.From) || got.To.Less(a) {
+				t.Fatalf("%v gets %v by %q from the engine, %v by %q from reading the rules", a, got.Verdict, got.By, v, by)
+			}
+		}
+		for _, v := range []reach.Verdict{reach.Closed, reach.Unknown, reach.Open} {
+			for _, a := range corners(prefixesOf(l)...) {
+				if s.Sources(v).Contains(a) != (s.At(a).Verdict == v) {
+					t.Fatalf("Sources(%v) and At(%v) disagree", v, a)
+				}
+			}
+		}
+		if !slices.Equal(s.MaybeOpen(), reach.All().Minus(s.Sources(reach.Closed))) {
+			t.Fatal("MaybeOpen is not what is not closed")
+		}
+	})
+}
+
+func TestWithin(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := drawLayer(t, "fw")
+		s, p := reach.Layer(l, ssh), drawPrefix(t)
+		within := s.Within(p)
+		var covered reach.Ranges
+		for _, x := range within {
+			covered = append(covered, x.Range)
+			if got := s.At(x.From); got.Verdict != x.Verdict || got.By != x.By || s.At(x.To) != got {
+				t.Fatalf("%v is not a part of %v", x, got)
+			}
+		}
+		if !slices.Equal(covered.Union(nil), reach.Of(p)) {
+			t.Fatalf("Within(%v) covers %v", p, covered)
+		}
+	})
+}
+
+func drawVM(t *rapid.T) (inventory.VM, map[firewall.ID]firewall.Layer) {
+	ids := []firewall.ID{"f1", "f2", "f3", "unread"}
+	layers := map[firewall.ID]firewall.Layer{}
+	for _, id := range ids[:3] {
+		layers[id] = drawLayer(t, id)
+	}
+	v := inventory.VM{ID: ssh.VM}
+	for i := range rapid.IntRange(0, 3).Draw(t, "paths") {
+		p := inventory.Path{Name: fmt.Sprint("p", i)}
+		for range rapid.IntRange(0, 3).Draw(t, "hops") {
+			h := inventory.Hop{Firewall: rapid.SampledFrom(ids).Draw(t, "firewall")}
+			if rapid.IntRange(0, 3).Draw(t, "translated") == 0 {
+				h.Sees = drawPrefix(t)
+			}
+			p.Hops = append(p.Hops, h)
+		}
+		v.Paths = append(v.Paths, p)
+	}
+	if rapid.IntRange(0, 4).Draw(t, "missing") == 0 {
+		v.Missing = []string{"a network interface could not be read"}
+	}
+	return v, layers
+}
+
+// expect is the obvious reading of paths and hops for one packet.
+func expect(v inventory.VM, layers map[firewall.ID]firewall.Layer, from netip.Addr) reach.Verdict {
+	best := reach.Closed
+	if len(v.Paths) == 0 && len(v.Missing) == 0 {
+		best = reach.Open
+	}
+	if len(v.Missing) > 0 {
+		best = reach.Unknown
+	}
+	for _, p := range v.Paths {
+		worst := reach.Open
+		for _, h := range p.Hops {
+			worst = min(worst, expectHop(h, layers, from))
+		}
+		best = max(best, worst)
+	}
+	return best
+}
+
+func expectHop(h inventory.Hop, layers map[firewall.ID]firewall.Layer, from netip.Addr) reach.Verdict {
+	l, read := layers[h.Firewall]
+	if !read {
+		return reach.Unknown
+	}
+	if !h.Sees.IsValid() {
+		v, _ := decide(l, ssh, from)
+		return v
+	}
+	// Which address of the translated prefix it will be is not known.
+	seen := map[reach.Verdict]bool{}
+	for _, a := range corners(append(prefixesOf(l), h.Sees)...) {
+		if h.Sees.Contains(a) {
+			v, _ := decide(l, ssh, a)
+			seen[v] = true
+		}
+	}
+	for v := range seen {
+		if len(seen) == 1 {
+			return v
+		}
+	}
+	return reach.Unknown
+}
+
+func TestVMOverPathsAndHops(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v, layers := drawVM(t)
+		s := reach.VM(v, layers, ssh)
+		checkPartition(t, s)
+		at := corners()
+		for _, l := range layers {
+			at = append(at, corners(prefixesOf(l)...)...)
+		}
+		for _, a := range at {
+			if got, want := s.At(a), expect(v, layers, a); got.Verdict != want || got.By == "" {
+				t.Fatalf("%v gets %v by %q, want %v", a, got.Verdict, got.By, want)
+			}
+		}
+	})
+}
+
+func TestVMSaysWhy(t *testing.T) {
+	from := netip.MustParseAddr("203.0.113.7")
+	deny := firewall.Layer{Firewall: "nsg", Rules: []firewall.LayerRule{{Name: "no ssh", Action: firewall.Deny, First: 22, Last: 22}}, Default: firewall.Allow}
+	allow := firewall.Layer{Firewall: "host", Default: firewall.Allow}
+	layers := map[firewall.ID]firewall.Layer{"nsg": deny, "host": allow}
+	path := func(ids ...firewall.ID) inventory.Path {
+		p := inventory.Path{Name: "eth0"}
+		for _, id := range ids {
+			p.Hops = append(p.Hops, inventory.Hop{Firewall: id})
+		}
+		return p
+	}
+	for name, c := range map[string]struct {
+		vm   inventory.VM
+		want reach.Verdict
+		by   string
+	}{
+		"nothing in front":        {inventory.VM{ID: "host://a"}, reach.Open, "no firewall in front of host://a"},
+		"nothing known":           {inventory.VM{ID: "host://a", Missing: []string{"no rights"}}, reach.Unknown, "not known: no rights"},
+		"an empty path":           {inventory.VM{Paths: []inventory.Path{path()}}, reach.Open, "no firewall on path eth0"},
+		"one firewall":            {inventory.VM{Paths: []inventory.Path{path("nsg")}}, reach.Closed, "nsg: no ssh"},
+		"two in a row":            {inventory.VM{Paths: []inventory.Path{path("host", "nsg")}}, reach.Closed, "nsg: no ssh"},
+		"a way around":            {inventory.VM{Paths: []inventory.Path{path("nsg"), path("host")}}, reach.Open, "host: default"},
+		"one is unread":           {inventory.VM{Paths: []inventory.Path{path("host", "hub")}}, reach.Unknown, "hub: not read"},
+		"unread, but closed":      {inventory.VM{Paths: []inventory.Path{path("hub", "nsg")}}, reach.Closed, "nsg: no ssh"},
+		"closed as far as we see": {inventory.VM{Paths: []inventory.Path{path("nsg")}, Missing: []string{"eth1"}}, reach.Unknown, "not known: eth1"},
+		"open as far as we see":   {inventory.VM{Paths: []inventory.Path{path("host")}, Missing: []string{"eth1"}}, reach.Open, "host: default"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := reach.VM(c.vm, layers, ssh).At(from); got.Verdict != c.want || got.By != c.by {
+				t.Errorf("%v by %q, want %v by %q", got.Verdict, got.By, c.want, c.by)
+			}
+		})
+	}
+}
+
+func TestUnknownIsNeitherOpenNorClosed(t *testing.T) {
+	l := firewall.Layer{Firewall: "fw", Rules: []firewall.LayerRule{
+		{Name: "tag", Action: firewall.Unknown, Last: 65535},
+	}, Default: firewall.Allow}
+	s := reach.Layer(l, ssh)
+	if !s.Sources(reach.Open).Empty() || !s.Sources(reach.Closed).Empty() || s.MaybeOpen().String() != "anybody" {
+		t.Errorf("an unknown rule over everything gives %v", s)
+	}
+}
+
+// TestPortsTellsAllClassesApart asks about every one of the 65,536 ports the slow
+// way and compares with the representative of its class.
+func TestPortsTellsAllClassesApart(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l, m := drawLayer(t, "l"), drawLayer(t, "m")
+		ports := reach.Ports(ssh.VM, ssh.Protocol, l, m)
+		if !slices.IsSorted(ports) || len(slices.Compact(slices.Clone(ports))) != len(ports) || ports[0] != 0 {
+			t.Fatalf("ports %v", ports)
+		}
+		for _, port := range []uint16{0, 1, 2, 20, 21, 22, 23, 24, 79, 80, 81, 1000, 65534, 65535} {
+			i, exact := slices.BinarySearch(ports, port)
+			if !exact {
+				i--
+			}
+			asked, class := ssh, ssh
+			asked.Port, class.Port = port, ports[i]
+			for _, layer := range []firewall.Layer{l, m} {
+				if !slices.Equal(reach.Layer(layer, asked), reach.Layer(layer, class)) {
+					t.Fatalf("port %d is not in the class of %d", port, class.Port)
+				}
+			}
+		}
+	})
+}
+
+// Behind a translation to several addresses, of which some get in, nobody knows
+// who does.
+func TestTranslationIntoTheUnknown(t *testing.T) {
+	l := firewall.Layer{Firewall: "inner", Rules: []firewall.LayerRule{
+		{Name: "one", Action: firewall.Allow, Last: 65535, From: []netip.Prefix{netip.MustParsePrefix("10.9.9.9/32")}},
+	}, Default: firewall.Deny}
+	for sees, want := range map[string]reach.Verdict{
+		"10.9.9.9/32": reach.Open, "10.9.9.8/32": reach.Closed, "10.9.9.8/31": reach.Unknown, "10.9.8.0/24": reach.Closed,
+	} {
+		v := inventory.VM{ID: ssh.VM, Paths: []inventory.Path{{Name: "p", Hops: []inventory.Hop{{Firewall: "inner", Sees: netip.MustParsePrefix(sees)}}}}}
+		got := reach.VM(v, map[firewall.ID]firewall.Layer{"inner": l}, ssh)
+		if len(got) != 2 || got[0].Verdict != want || got[1].Verdict != want {
+			t.Errorf("seen as %s: %v, want %v for everybody", sees, got, want)
+		}
+	}
+}
+
+func TestUnionAdmitsWhenAnyRuleDoes(t *testing.T) {
+	l := firewall.Layer{Firewall: "sg", Kind: firewall.Union, Rules: []firewall.LayerRule{
+		{Name: "a prefix list", Action: firewall.Unknown, Last: 65535},
+		{Name: "no such thing", Action: firewall.Deny, Last: 65535},
+		{Name: "office", Action: firewall.Allow, Last: 65535, From: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}},
+	}, Default: firewall.Deny}
+	s := reach.Layer(l, ssh)
+	if got := s.At(netip.MustParseAddr("203.0.113.7")); got.Verdict != reach.Open || got.By != "sg: office" {
+		t.Errorf("the office gets %v by %q", got.Verdict, got.By)
+	}
+	if got := s.At(netip.MustParseAddr("198.51.100.7")); got.Verdict != reach.Unknown || got.By != "sg: a prefix list" {
+		t.Errorf("others get %v by %q", got.Verdict, got.By)
+	}
+}
+
+func TestAtOutsideOfASet(t *testing.T) {
+	var none reach.Set
+	if got := none.At(netip.MustParseAddr("::1")); got.By != "" {
+		t.Errorf("an empty set says %v", got)
+	}
+	if got := reach.Layer(firewall.Layer{}, ssh).At(netip.Addr{}); got.By != "" {
+		t.Errorf("no address at all gets %v", got)
+	}
+}
+
+// benchmarkLayer has n single-source Allows above one Deny, as a busy lock has.
+func benchmarkLayer(n int) firewall.Layer {
+	l := firewall.Layer{Firewall: "fw", Default: firewall.Allow}
+	for i := range n {
+		a := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+		l.Rules = append(l.Rules, firewall.LayerRule{
+			Name: "grant", Action: firewall.Allow, VM: ssh.VM, Protocol: firewall.TCP, First: 22, Last: 22,
+			From: []netip.Prefix{netip.PrefixFrom(a, 32)}, Owned: true,
+		})
+	}
+	l.Rules = append(l.Rules, firewall.LayerRule{Name: "lock", Action: firewall.Deny, Protocol: firewall.TCP, First: 22, Last: 22, Owned: true})
+	return l
+}
+
+func BenchmarkLayer(b *testing.B) {
+	for _, n := range []int{10, 1_000, 10_000} {
+		l := benchmarkLayer(n)
+		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if s := reach.Layer(l, ssh); len(s) < 2 {
+					b.Fatal(s)
+				}
+			}
+		})
+	}
+}
