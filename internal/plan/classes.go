@@ -1,0 +1,96 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/reach"
+)
+
+// changedRules returns the rules that are not the same, at the same place, in
+// both layers: a door that none of them speaks about is as it was. If more than
+// the rules changed, or the layer was not seen before, that is every door.
+func changedRules(before, after firewall.Layer, seen bool) []firewall.LayerRule {
+	if !seen || before.Kind != after.Kind || before.Default != after.Default {
+		return []firewall.LayerRule{{
+			Name: "any", Action: firewall.Unknown, VM: "", Protocol: 0, First: 0, Last: 65535, From: nil, Owned: false,
+		}}
+	}
+	a, b := before.Rules, after.Rules
+	for len(a) > 0 && len(b) > 0 && sameRule(a[0], b[0]) {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && sameRule(a[len(a)-1], b[len(b)-1]) {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	return slices.Concat(a, b)
+}
+
+// sameRule reports whether a and b do the same; what they are called does not
+// matter.
+func sameRule(a, b firewall.LayerRule) bool {
+	return a.Action == b.Action && a.VM == b.VM && a.Protocol == b.Protocol &&
+		a.First == b.First && a.Last == b.Last && slices.Equal(a.From, b.From)
+}
+
+// doorsOf returns the doors of v to look at: those that the plan names, and one
+// of every class of ports and protocols that any rule on the way, or being
+// named, tells apart, as far as a changed rule speaks about it.
+func (j judge) doorsOf(v inventory.VM) []firewall.Door {
+	doors := j.named(v.ID)
+	classes := make([]firewall.Door, 0, len(doors))
+	for _, d := range doors {
+		if d.Port < 65535 {
+			d.Port++ // the class that a named door stands in goes on behind it
+			classes = append(classes, d)
+		}
+	}
+	layers := []firewall.Layer{j.Plan.After, j.Observed[j.Plan.Firewall]}
+	for _, fw := range v.Firewalls() {
+		layers = append(layers, j.Observed[fw])
+	}
+	for _, proto := range protocols(layers) {
+		ports := reach.Ports(v.ID, proto, layers...)
+		if proto == 0 {
+			ports = ports[:1] // the others have no ports: a rule about some is not about them
+		}
+		for _, port := range ports {
+			classes = append(classes, firewall.Door{VM: v.ID, Protocol: proto, Port: port})
+		}
+	}
+	doors = append(doors, slices.DeleteFunc(classes, func(d firewall.Door) bool { return !j.touches(d) })...)
+	slices.SortFunc(doors, firewall.CompareDoors)
+	return slices.Compact(doors)
+}
+
+// named returns the doors of vm that the plan is about.
+func (j judge) named(vm firewall.VMID) []firewall.Door {
+	var doors []firewall.Door
+	for _, w := range j.Want {
+		doors = append(doors, w.Door)
+	}
+	for d := range j.changes {
+		doors = append(doors, d)
+	}
+	doors = append(doors, j.Unlocking...)
+	return slices.DeleteFunc(doors, func(d firewall.Door) bool { return d.VM != vm })
+}
+
+// touches reports whether a changed rule speaks about d.
+func (j judge) touches(d firewall.Door) bool {
+	return slices.ContainsFunc(j.changed, func(r firewall.LayerRule) bool { return r.Matches(d) })
+}
+
+// protocols returns one protocol of every class that the rules tell apart: TCP
+// and UDP, those that a rule names, and 0 for all the others.
+func protocols(layers []firewall.Layer) []firewall.Protocol {
+	all := []firewall.Protocol{0, firewall.TCP, firewall.UDP}
+	for _, l := range layers {
+		for _, r := range l.Rules {
+			all = append(all, r.Protocol)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}

@@ -1,0 +1,113 @@
+package plan
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/firewall"
+)
+
+// Lapsed returns shown without the openings whose deadline has passed. It is
+// what is wanted when nothing but the firewall itself can be asked: every mark
+// carries its own deadline.
+func Lapsed(shown firewall.Wants, now access.Reading) firewall.Wants {
+	latest := now.Wall
+	if now.Third.After(latest) {
+		latest = now.Third
+	}
+	out := make(firewall.Wants, len(shown))
+	for i, w := range shown {
+		w.Open = slices.DeleteFunc(slices.Clone(w.Open), func(o firewall.Opening) bool {
+			return !o.Exempt() && !o.Until.After(latest)
+		})
+		out[i] = w
+	}
+	return out
+}
+
+// NothingNew returns want with the doors of vm as Narrowed would have them. It is
+// for a VM about which something is not known: nothing new is opened there, while
+// closing and the repair of a lock go on.
+func NothingNew(want, shown firewall.Wants, vm firewall.VMID) firewall.Wants {
+	here := func(w firewall.Want) bool { return w.Door.VM == vm }
+	elsewhere := func(w firewall.Want) bool { return w.Door.VM != vm }
+	rest := slices.DeleteFunc(slices.Clone(want), here)
+	out := append(rest, Narrowed(
+		slices.DeleteFunc(slices.Clone(want), elsewhere),
+		slices.DeleteFunc(slices.Clone(shown), elsewhere),
+	)...)
+	out.Sort()
+	return out
+}
+
+// Relocked returns want with every lock of locks, and the exempt sources of those
+// that want does not lock.
+func Relocked(want, locks firewall.Wants) firewall.Wants {
+	out := slices.Clone(want)
+	for _, l := range locks {
+		w, mentioned := want.Of(l.Door)
+		if w.Locked {
+			continue
+		}
+		w.Door, w.Locked, w.Cut = l.Door, true, l.Cut
+		w.Open = slices.Clone(w.Open)
+		for _, o := range standing(l).Open {
+			if !slices.ContainsFunc(w.Open, func(x firewall.Opening) bool { return x.From == o.From }) {
+				w.Open = append(w.Open, o)
+			}
+		}
+		if mentioned {
+			out = slices.DeleteFunc(out, func(x firewall.Want) bool { return x.Door == l.Door })
+		}
+		out = append(out, w)
+	}
+	out.Sort()
+	return out
+}
+
+// Additions lists everything in want that is more than closing: sources that are
+// not shown or would be extended, and, with an invalid source, doors whose lock
+// would be added or given back.
+func Additions(want, shown firewall.Wants) []firewall.Key {
+	var out []firewall.Key
+	for _, w := range want {
+		s, _ := shown.Of(w.Door)
+		s.Door = w.Door
+		if w.Locked != s.Locked {
+			out = append(out, firewall.Key{Door: w.Door, From: netip.Prefix{}})
+		}
+		kept := map[netip.Prefix]firewall.Opening{}
+		for _, o := range closingsOf(w, s).Open {
+			kept[o.From] = o
+		}
+		for _, o := range w.Open {
+			if k, ok := kept[o.From]; !ok || k.Until != o.Until {
+				out = append(out, firewall.Key{Door: w.Door, From: o.From})
+			}
+		}
+	}
+	for _, s := range shown {
+		if _, ok := want.Of(s.Door); !ok && s.Locked {
+			out = append(out, firewall.Key{Door: s.Door, From: netip.Prefix{}})
+		}
+	}
+	slices.SortFunc(out, firewall.CompareKeys)
+	return out
+}
+
+// Only returns the closings of want together with the given additions and no
+// others.
+func Only(want, shown firewall.Wants, additions []firewall.Key) firewall.Wants {
+	chosen := make(map[firewall.Key]bool, len(additions))
+	for _, a := range additions {
+		chosen[a] = true
+	}
+	var held []Refusal
+	for _, a := range Additions(want, shown) {
+		if !chosen[a] {
+			held = append(held, Refusal{Door: a.Door, From: a.From, Why: ""})
+		}
+	}
+	return Hold(want, shown, held...)
+}

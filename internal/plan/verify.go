@@ -1,0 +1,251 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/reach"
+)
+
+// A Case is everything that the verdict on one plan depends on.
+type Case struct {
+	Plan Plan
+	// Want is what the firewall was asked to show: what the plan was compiled
+	// from.
+	Want firewall.Wants
+	// Desired is what must be true of the doors as a client outside sees it; nil
+	// means Want, which is the same wherever no address is translated.
+	Desired firewall.Wants
+	// VMs are the machines behind the firewall.
+	VMs []inventory.VM
+	// Observed is what every firewall on their paths shows now.
+	Observed map[firewall.ID]firewall.Layer
+	// Joint is what they will show once all pending plans are applied; nil means
+	// as observed, with this plan applied.
+	Joint map[firewall.ID]firewall.Layer
+	// Unlocking are the doors whose lock somebody ends explicitly, having been
+	// shown what that gives back.
+	Unlocking []firewall.Door
+}
+
+// Verify judges a plan by what it really changes, end to end over all layers:
+//
+//   - what it newly admits to a door lies within that door's openings, or the
+//     door is being unlocked;
+//   - what it newly shuts are just-in-time doors;
+//   - no opening is for another source, or for longer, than the want says;
+//   - every source it opens for gets in, unless something could not be read;
+//   - it opens nothing on a VM about which something is missing.
+//
+// A verdict that was unknown counts as closed for the first and as open for the
+// second: what is not known may become neither open nor closed by our hand.
+//
+// It returns what must not be written, door by door or source by source, with
+// the deciding rule, sorted; nil when the plan may be applied as it is. Each
+// refusal names a door of the plan, so that holding it changes the plan. It
+// never objects to a change that only closes.
+func Verify(c Case) []Refusal {
+	j := newJudge(c)
+	known := make(map[firewall.VMID]bool, len(c.VMs))
+	var out []Refusal
+	for _, v := range c.VMs {
+		known[v.ID] = true
+		for _, d := range j.doorsOf(v) {
+			out = append(out, j.door(v, d)...)
+			out = append(out, j.openings(v, d)...)
+		}
+	}
+	for _, x := range c.Plan.Changes {
+		out = append(out, j.excess(x)...)
+		if !known[x.Door.VM] && (x.Op == Open || x.Op == Restore) {
+			out = append(out, Refusal{Door: x.Door, From: netip.Prefix{}, Why: "nothing is known about " + string(x.Door.VM) + " any more, so nothing is opened there"})
+		}
+	}
+	slices.SortFunc(out, compareRefusals)
+	return slices.Compact(out)
+}
+
+func compareRefusals(a, b Refusal) int {
+	return cmp.Or(firewall.CompareDoors(a.Door, b.Door), a.From.Compare(b.From), cmp.Compare(a.Why, b.Why))
+}
+
+// A judge is a case, prepared for asking about many doors.
+type judge struct {
+	Case
+	after   map[firewall.ID]firewall.Layer // as observed, with the plan applied
+	changes map[firewall.Door][]Change
+	changed []firewall.LayerRule // the rules that the plan adds, removes or moves
+}
+
+func newJudge(c Case) judge {
+	j := judge{Case: c, after: maps.Clone(c.Observed), changes: map[firewall.Door][]Change{}, changed: nil}
+	if j.after == nil {
+		j.after = map[firewall.ID]firewall.Layer{}
+	}
+	j.after[c.Plan.Firewall] = c.Plan.After
+	if j.Joint == nil {
+		j.Joint = j.after
+	}
+	if j.Desired == nil {
+		j.Desired = c.Want
+	}
+	for _, x := range c.Plan.Changes {
+		j.changes[x.Door] = append(j.changes[x.Door], x)
+	}
+	before, seen := c.Observed[c.Plan.Firewall]
+	j.changed = changedRules(before, c.Plan.After, seen)
+	return j
+}
+
+// door judges what the plan does to the reach of one door.
+func (j judge) door(v inventory.VM, d firewall.Door) []Refusal {
+	if slices.Contains(j.Unlocking, d) || !j.touches(d) {
+		return nil
+	}
+	before, then := reach.VM(v, j.Observed, d), reach.VM(v, j.after, d)
+	desired, _ := j.Desired.Of(d)
+	if extra := gained(before, then).Minus(sourcesOf(desired)); !extra.Empty() {
+		span := then.At(extra.Witness())
+		return j.blame(d, fmt.Sprintf("the change would let %s reach %s (by %s); nothing allows that", extra, d, span.By))
+	}
+	w, _ := j.Want.Of(d)
+	if lost := gained(then, before); !lost.Empty() && !w.Locked && !j.closesOnly(d) {
+		span := then.At(lost.Witness())
+		return j.blame(d, fmt.Sprintf("the change would keep %s from reaching %s (by %s); that is not a just-in-time port", lost, d, span.By))
+	}
+	return nil
+}
+
+// gained returns the sources that get further in then than before: from closed
+// to unknown or open, or from unknown to open.
+func gained(before, then reach.Set) reach.Ranges {
+	maybe := then.MaybeOpen().Minus(before.MaybeOpen())
+	return maybe.Union(then.Sources(reach.Open).Minus(before.Sources(reach.Open)))
+}
+
+// blame returns refusals of what in the plan has that effect on d: the change to
+// d itself; else those to the same port of other VMs, which may share a rule or
+// a group with it; else all. Closings are never to blame.
+func (j judge) blame(d firewall.Door, why string) []Refusal {
+	if len(j.changes[d]) > 0 && !j.closesOnly(d) {
+		return []Refusal{{Door: d, From: netip.Prefix{}, Why: why}}
+	}
+	var same, all []Refusal
+	for door := range j.changes {
+		if j.closesOnly(door) {
+			continue
+		}
+		r := Refusal{Door: door, From: netip.Prefix{}, Why: why}
+		all = append(all, r)
+		if door.Port == d.Port && door.Protocol == d.Protocol {
+			same = append(same, r)
+		}
+	}
+	switch {
+	case len(same) > 0:
+		return same
+	case len(all) > 0:
+		return all
+	}
+	return []Refusal{{Door: d, From: netip.Prefix{}, Why: why}}
+}
+
+// closesOnly reports whether all that the plan does to d is to close. What a
+// close of ours takes away is never held back.
+func (j judge) closesOnly(d firewall.Door) bool {
+	other := func(x Change) bool { return x.Op != Close }
+	return len(j.changes[d]) > 0 && !slices.ContainsFunc(j.changes[d], other)
+}
+
+// openings judges whether everybody the plan opens d for really gets in.
+func (j judge) openings(v inventory.VM, d firewall.Door) []Refusal {
+	var end reach.Set
+	var out []Refusal
+	for _, x := range j.changes[d] {
+		from := x.Opening.From
+		if x.Op != Open || !from.IsValid() {
+			continue
+		}
+		if len(v.Missing) > 0 && !x.Opening.Exempt() {
+			out = append(out, Refusal{Door: d, From: from, Why: "not everything about " + string(v.ID) + " is known: " + v.Missing[0]})
+			continue
+		}
+		if end == nil {
+			end = reach.VM(v, j.Joint, d)
+		}
+		if no, blocked := j.blocked(end, v, x); blocked {
+			out = append(out, Refusal{
+				Door: d, From: from,
+				Why: fmt.Sprintf("%s would still not get through to %s: %s blocks it", no.String(), d, no.By),
+			})
+		}
+	}
+	return out
+}
+
+// blocked returns a part of the clients for whom x opens that is proven not to
+// get in. Behind an address translation one opening serves many clients: it is
+// blocked if none of them gets in whole, for each has its own opening before.
+func (j judge) blocked(end reach.Set, v inventory.VM, x Change) (reach.Span, bool) {
+	clients := []netip.Prefix{x.Opening.From}
+	if translated(v, j.Plan.Firewall, x.Opening.From) {
+		clients = nil
+		desired, _ := j.Desired.Of(x.Door)
+		for _, o := range desired.Open {
+			clients = append(clients, o.From)
+		}
+	}
+	var first reach.Span
+	for i, client := range clients {
+		spans := end.Within(client)
+		n := slices.IndexFunc(spans, func(s reach.Span) bool { return s.Verdict == reach.Closed })
+		if n < 0 {
+			return reach.Span{}, false
+		}
+		if i == 0 {
+			first = spans[n]
+		}
+	}
+	return first, len(clients) > 0
+}
+
+// translated reports whether fw sees from in place of the clients of v.
+func translated(v inventory.VM, fw firewall.ID, from netip.Prefix) bool {
+	return slices.ContainsFunc(v.Paths, func(p inventory.Path) bool {
+		return slices.Contains(p.Hops, inventory.Hop{Firewall: fw, Sees: from})
+	})
+}
+
+// excess judges whether an opening is for a source, and until a time, that the
+// want has.
+func (j judge) excess(x Change) []Refusal {
+	if x.Op != Open || !x.Opening.From.IsValid() {
+		return nil
+	}
+	w, _ := j.Want.Of(x.Door)
+	within := func(o firewall.Opening) bool {
+		return firewall.Covers(o.From, x.Opening.From) && !outlasts(x.Opening, o)
+	}
+	i, exact := slices.BinarySearchFunc(w.Open, x.Opening.From, func(o firewall.Opening, p netip.Prefix) int { return o.From.Compare(p) })
+	if exact && within(w.Open[i]) || slices.ContainsFunc(w.Open, within) {
+		return nil
+	}
+	return []Refusal{{
+		Door: x.Door, From: x.Opening.From,
+		Why: fmt.Sprintf("no opening of %s is for %s for that long", x.Door, firewall.FormatSource(x.Opening.From)),
+	}}
+}
+
+// sourcesOf returns everybody that w lets in.
+func sourcesOf(w firewall.Want) reach.Ranges {
+	prefixes := make([]netip.Prefix, len(w.Open))
+	for i, o := range w.Open {
+		prefixes[i] = o.From
+	}
+	return reach.Of(prefixes...)
+}
