@@ -1,0 +1,142 @@
+//go:build linux
+
+package nftables
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sesame-access/sesame/internal/firewall"
+)
+
+func TestObstacles(t *testing.T) {
+	s := newStage(t)
+	s.show(locked(ssh()))
+	input := func(rules string) string {
+		return "table inet filter { chain input { type filter hook input priority filter; policy accept; " + rules + "; }; }"
+	}
+	const closed = "table ip filter { chain INPUT { type filter hook input priority filter; policy drop; "
+	for _, c := range []struct {
+		name, script string
+		want         string // what the obstacle says; empty for none
+	}{
+		{"nothing", "", ""},
+		{"accepts only", input("tcp dport 22 accept"), ""},
+		{"a drop of the port", input("tcp dport 22 drop"), "table inet filter, chain input (hook input): the rule with handle 2 blocks new connections to 22/tcp, also for a grant; allow the port there"},
+		{"a drop of another port", input("tcp dport 23 drop"), ""},
+		{"a drop of UDP", input("udp dport 22 drop"), ""},
+		{"a drop of a range", input("tcp dport 20-25 drop"), "blocks"},
+		{"a drop of another range", input("tcp dport 23-65535 drop"), ""},
+		{"a drop of everything but", input("tcp dport != 80 drop"), "blocks"},
+		{"a drop by a set", input("tcp dport { 22, 80 } drop"), "blocks"},
+		{"a drop by another set", input("tcp dport { 23, 80 } drop"), ""},
+		{"a drop by a set of ranges", input("tcp dport { 1-21, 22-23, 80 } drop"), "blocks"},
+		{"a drop beside a set of ranges", input("tcp dport { 1-21, 23-80 } drop"), ""},
+		{"a drop but for a set", input("tcp dport != { 22, 80 } drop"), ""},
+		{"a reject", input("tcp dport 22 reject with tcp reset"), "blocks"},
+		{"a reject with a comment", input(`meta l4proto tcp reject comment "no"`), `handle 2 ("no") blocks`},
+		{"a policy", closed + "}; }", "table ip filter, chain INPUT (hook input): its policy blocks new connections to 22/tcp, also for a grant; allow the port there (IPv4 only)"},
+		{"a policy with the port let through", closed + "ct state established,related accept; iif lo accept; tcp dport 22 accept; }; }", ""},
+		{"a policy with what is established", closed + "ct state established,related accept; iifname lo accept; }; }", "its policy blocks"},
+		{"a policy with what is new", closed + "ct state new tcp dport 22 accept; }; }", ""},
+		{"a policy with what is invalid", closed + "ct state invalid drop; tcp dport 22 accept; }; }", ""},
+		{"a policy but for a source", closed + "ip saddr 192.0.2.0/24 accept; }; }", "its policy may block"},
+		{"a policy but for a map", closed + "tcp dport vmap { 22 : accept }; }; }", "its policy may block"},
+		{"a policy of IPv6", strings.Replace(closed, "table ip ", "table ip6 ", 1) + "}; }", "(IPv6 only)"},
+		{"a policy for what is forwarded", strings.Replace(closed, "hook input", "hook forward", 1) + "}; }", ""},
+		{"a policy of a table switched off", "table ip filter { flags dormant; chain INPUT { type filter hook input priority filter; policy drop; }; }", ""},
+		{"prerouting", strings.Replace(closed, "hook input priority filter", "hook prerouting priority raw", 1) + "}; }", "hook prerouting): its policy blocks"},
+		{"ingress", "table netdev x { chain i { type filter hook ingress device eth0 priority 0; policy drop; }; }", "hook ingress): its policy blocks"},
+		{"a block list", input("ip saddr 198.51.100.0/24 drop"), ""},
+		{"a block list for the port", input("tcp dport 22 ip saddr 198.51.100.0/24 drop"), "handle 2 may block some new connections"},
+		{"a rate limit", input("tcp dport 22 limit rate over 3/minute drop"), "may block some"},
+		{"another interface", input("iifname eth7 tcp dport 22 drop"), "may block some"},
+		{"loopback", input("iif lo drop"), ""},
+		{"all but loopback", input("iif != lo drop"), "blocks"},
+		{"a log", input(`tcp dport 22 log prefix "ssh" counter`), ""},
+		{"an accept before", input("tcp dport 22 accept; drop"), ""},
+		{"an accept behind", input("drop; tcp dport 22 accept"), "blocks"},
+		{"in a chain", "table inet filter { chain s { drop; }; chain input { type filter hook input priority 0; tcp dport 22 jump s; }; }", "blocks"},
+		{"in a chain for a source", "table inet filter { chain s { ip saddr 192.0.2.1 drop; }; chain input { type filter hook input priority 0; tcp dport 22 jump s; }; }", "may block some"},
+		{"behind a return", "table inet filter { chain s { tcp dport 22 return; drop; }; chain input { type filter hook input priority 0; jump s; }; }", ""},
+		{"behind a return of some", "table inet filter { chain s { ip saddr 192.0.2.1 return; tcp dport 22 drop; }; chain input { type filter hook input priority 0; jump s; }; }", "may block some"},
+		{"behind a goto", "table inet filter { chain s { accept; }; chain input { type filter hook input priority 0; goto s; drop; }; }", ""},
+		{"by a mark", input("meta mark 7 tcp dport 22 drop"), "may block some"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := s.with(t)
+			for line := range strings.Lines(s.nft("list", "tables")) {
+				if f := strings.Fields(line); f[2] != "sesame" {
+					s.nft("delete", "table", f[1], f[2])
+				}
+			}
+			s.load(c.script)
+			var got []string
+			for _, o := range s.observe().Obstacles {
+				if o.Door != ssh() || !o.Blocks {
+					t.Errorf("an obstacle of another kind: %+v", o)
+				}
+				got = append(got, o.Text)
+			}
+			switch {
+			case c.want == "" && len(got) > 0:
+				t.Errorf("obstacles that are none: %q", got)
+			case c.want != "" && !slices.ContainsFunc(got, func(x string) bool { return strings.Contains(x, c.want) }):
+				t.Errorf("%q says nothing of %q", got, c.want)
+			}
+		})
+	}
+}
+
+// What an obstacle says is what happens.
+func TestObstaclesAreTrue(t *testing.T) {
+	s := newStage(t, "alice")
+	alice := s.Client("alice")
+	s.show(locked(ssh(), opening(single(alice.Addr4()), patience*20)))
+	if s.dial(alice, s.vm.Addr4(), 22, 0) == nil {
+		t.Fatal("alice does not get in")
+	}
+	s.load("table ip filter { chain INPUT { type filter hook input priority filter; policy drop; }; }")
+	if s.dial(alice, s.vm.Addr4(), 22, 0) != nil || len(s.observe().Obstacles) != 1 {
+		t.Errorf("alice gets in past a drop, or it is not reported: %v", s.observe().Obstacles)
+	}
+	s.load("add rule ip filter INPUT tcp dport 22 accept")
+	if s.dial(alice, s.vm.Addr4(), 22, 0) == nil || len(s.observe().Obstacles) != 0 {
+		t.Errorf("alice does not get in, or an obstacle is reported: %v", s.observe().Obstacles)
+	}
+}
+
+// Two installations on one host are a mistake that neither makes worse.
+func TestAnotherInstallation(t *testing.T) {
+	s := newStage(t)
+	theirs := s.with(t)
+	theirs.Provider = theirs.provider(keys("there"))
+	theirs.show(everything()...)
+	before := s.unmasked()
+	o := s.observe()
+	if len(o.Owned) != 0 || len(o.Obstacles) != 3 || !strings.Contains(o.Obstacles[0].Text, "nft delete table inet sesame") {
+		t.Errorf("their table is taken for ours, or is no obstacle: %v %v", o.Owned, o.Obstacles)
+	}
+	for _, want := range []firewall.Wants{nil, {locked(ssh())}, everything()} {
+		p, err := s.Compile(o, want, nil)
+		if err != nil || !p.Empty() || len(p.Refused) != len(want) {
+			t.Errorf("%v: %v\n%v", want, err, p)
+		}
+	}
+	if s.unmasked() != before {
+		t.Error("their table was touched")
+	}
+	// What they left in a table that is ours stays; beside it nothing is opened.
+	theirs.show()
+	s.show(everything()...)
+	foreign := theirs.observe()
+	if len(foreign.Owned) != 0 || len(foreign.Obstacles) != 3 {
+		t.Errorf("our table is taken for theirs: %v", foreign.Owned)
+	}
+}
+
+// unmasked is the table of our name, whosever it is, marks and all.
+func (s *stage) unmasked() string {
+	return without(s.nft("list", "table", "inet", "sesame"), "expires")
+}
