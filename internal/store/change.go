@@ -1,0 +1,202 @@
+package store
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/audit"
+	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/plan"
+	"github.com/sesame-access/sesame/internal/policy"
+)
+
+// The preconditions that can fail. Save wraps them in errors of kind Conflict,
+// so that a caller can tell with errors.Is what to do next.
+var (
+	// ErrStale says that the rules have changed since Change.Expect: read them
+	// and decide again.
+	ErrStale = errors.New("the rules have changed")
+	// ErrEpoch says that a grant has changed, ended or been closed since it was
+	// read: read it again.
+	ErrEpoch = errors.New("the grant has changed")
+	// ErrRepeated says that the idempotency key was used before: answer with
+	// what Idempotency returns for it.
+	ErrRepeated = errors.New("the idempotency key was used before")
+)
+
+// A Change is everything that one transaction saves: state, and the records
+// that say why. It is applied in the order of its fields, and all of it or none.
+type Change struct {
+	// Expect is the version of the rules that the decision was based on; 0 is
+	// not checked. Policies, locks, assignments and tokens are the rules: every
+	// Change to one of them raises the version by one.
+	Expect int64
+	// Idempotency, unless its key is empty, must not have been used before.
+	Idempotency Idempotency
+
+	// Policies are created or replaced. Their versions are counted here, from 1.
+	Policies []policy.Policy
+	// DropPolicies names policies to delete; they must exist.
+	DropPolicies []string
+	// Locks are added or replaced.
+	Locks []access.Lock
+	// Unlocks are doors to give back; they must be locked.
+	Unlocks []firewall.Door
+	// Assignments are added; one that exists stays.
+	Assignments []authz.Assignment
+	// DropAssignments are removed; they must exist.
+	DropAssignments []authz.Assignment
+	// Tokens are added; their ids and hashes must be new.
+	Tokens []Token
+	// RevokeTokens end tokens; they must exist and not be revoked.
+	RevokeTokens []Revocation
+
+	// Requests are added; their ids must be new.
+	Requests []Request
+	// Grants are added, each with epoch 1; their ids must be new.
+	Grants []access.Grant
+	// GrantUpdates move deadlines and end grants.
+	GrantUpdates []GrantUpdate
+	// Outcomes note what was read back from the firewalls.
+	Outcomes []Outcome
+
+	// Displaced are foreign rules that are about to be taken out; one that is
+	// stored already stays.
+	Displaced []Displaced
+	// Restored are displaced rules that were given back; one that is not stored
+	// is passed over.
+	Restored []Displaced
+
+	// Erase deletes personal parts of older records.
+	Erase []Erasure
+	// Records are the audit records of this Change, in order. There must be at
+	// least one, unless the Change holds only outcomes with records of their own.
+	Records []audit.Record
+}
+
+// A Request is a request with the decision that answered it.
+type Request struct {
+	access.Request
+	Decision access.Decision
+}
+
+// A GrantUpdate changes one grant, if nobody was faster: the grant must still
+// have the given epoch, and be neither ended nor closed. The epoch rises by one.
+type GrantUpdate struct {
+	ID    string
+	Epoch int64 // as it was read
+	// Deadline is the new deadline; zero leaves it.
+	Deadline access.Deadline
+	// Ended ends the grant; zero leaves it running.
+	Ended access.Ending
+}
+
+// An Outcome is what a read-back showed of one grant. Saving it again changes
+// nothing: an outcome without effect is passed over together with its records,
+// so that every fact is recorded exactly once. The grant's epoch stays.
+type Outcome struct {
+	Grant string
+	// Epoch is the grant's epoch as it was read; 0 is not checked. When the
+	// grant has changed since, the outcome is passed over, with its records: the
+	// next read-back says what is true of the grant as it is now.
+	Epoch int64
+	// Opened, unless zero, says that every source was read back open. The first
+	// such time stays; the impediment, if any, is gone.
+	Opened time.Time
+	// Closed, unless zero, says that no source was open any more. The first such
+	// time stays, and the grant is not pending any longer.
+	Closed time.Time
+	// Impeded, unless empty, says why the grant is not open although it should be.
+	Impeded string
+	// Records are saved, behind the Change's own, if and only if the outcome had
+	// an effect: such as that the grant expired, and that it was read back closed.
+	Records []audit.Record
+}
+
+// A Displaced is a foreign rule that a lock had to take out of a firewall. The
+// change carries the original in its Undo.
+type Displaced struct {
+	Firewall firewall.ID
+	Change   plan.Change
+}
+
+// A Token is a secret that stands for a principal. Only its hash is stored.
+type Token struct {
+	ID        string   // public; names the token in lists and records
+	Hash      [32]byte // SHA-256 of the secret
+	Principal access.Principal
+	Created   time.Time
+	// Expires is when it ends by itself; zero for never.
+	Expires time.Time
+	// Revoked is when somebody ended it; zero while nobody has.
+	Revoked time.Time
+}
+
+// A Revocation ends a token.
+type Revocation struct {
+	ID string
+	At time.Time
+}
+
+// An Idempotency ties a key that a principal chose to the request that answered
+// it first. Keys are forgotten after KeepIdempotency.
+type Idempotency struct {
+	Principal access.Principal
+	Key       string
+	// Body is the SHA-256 of what was asked, so that a key that is used again
+	// for something else can be refused.
+	Body    [32]byte
+	Request string // id of the request
+	At      time.Time
+}
+
+// KeepIdempotency is how long an idempotency key is remembered.
+const KeepIdempotency = 24 * time.Hour
+
+// An Erasure says whose personal data, or that of which record, is to go. The
+// records, their order and every proof stay.
+type Erasure struct {
+	// Principal erases the personal part of every record that the principal did
+	// or that is about a request or a grant of theirs, and what their finished
+	// requests and grants say about them. What is pending must still be closed
+	// and is kept; roles and tokens are removed by their own fields.
+	Principal access.Principal
+	// Indexes erases the personal parts of single records.
+	Indexes []int64
+}
+
+// check refuses a Change that can never be saved, whatever the state.
+func (c *Change) check() error {
+	if len(c.Records) == 0 && !c.outcomesOnly() {
+		return errkind.New(errkind.Internal, "save: a change without an audit record")
+	}
+	for _, u := range c.GrantUpdates {
+		if u.Deadline.Wall.IsZero() && u.Ended.At.IsZero() {
+			return errkind.New(errkind.Internal, "save: an update of grant %s that changes nothing", u.ID)
+		}
+	}
+	for _, e := range c.Erase {
+		if e.Principal.Is(access.System()) {
+			return errkind.New(errkind.Invalid, "erase: %s is not a person", e.Principal)
+		}
+	}
+	return nil
+}
+
+// outcomesOnly reports whether c holds outcomes and nothing else, each with its
+// record.
+func (c *Change) outcomesOnly() bool {
+	others := len(c.Requests) + len(c.Grants) + len(c.GrantUpdates) + len(c.Displaced) + len(c.Restored) + len(c.Erase)
+	return len(c.Outcomes) > 0 && others == 0 && !c.rules() && c.Idempotency.Key == "" &&
+		!slices.ContainsFunc(c.Outcomes, func(o Outcome) bool { return len(o.Records) == 0 })
+}
+
+// rules reports whether c changes the rules.
+func (c *Change) rules() bool {
+	return len(c.Policies)+len(c.DropPolicies)+len(c.Locks)+len(c.Unlocks)+
+		len(c.Assignments)+len(c.DropAssignments)+len(c.Tokens)+len(c.RevokeTokens) > 0
+}

@@ -1,0 +1,80 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sesame-access/sesame/internal/audit"
+	"github.com/sesame-access/sesame/internal/store/commit"
+	"github.com/sesame-access/sesame/internal/store/sqlite"
+	"github.com/sesame-access/sesame/internal/store/table"
+)
+
+// Open opens the database in the file called path, and makes it if it does not
+// exist; its owner alone may read it. Nothing that it starts ends with ctx; see
+// Close. An error of kind Unavailable says that the file is damaged or was
+// written by a newer version, and what to do.
+func Open(ctx context.Context, path string) (*Store, error) {
+	db, pool, err := sqlite.Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	s, err := start(ctx, db, pool)
+	if err != nil {
+		return nil, errors.Join(sqlite.Damaged(path, err), pool.Close(), db.Close())
+	}
+	return s, nil
+}
+
+// start puts the store together and starts its goroutine.
+func start(ctx context.Context, db, pool *sql.DB) (*Store, error) {
+	first, err := establish(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		name: first.Name, created: table.Instant(first.Created),
+		rules: atomic.Pointer[Rules]{}, news: commit.News{}, closing: sync.Once{}, tidier: nil,
+		pool: pool, reads: nil, db: db, conn: nil, writes: nil, writer: nil, edge: audit.Edge{},
+	}
+	if s.reads, err = table.Prepare(ctx, pool); err != nil {
+		return nil, err
+	}
+	if err := s.checkLog(ctx, first.Size); err != nil {
+		return nil, err
+	}
+	if s.conn, err = db.Conn(ctx); err != nil {
+		return nil, err
+	}
+	if s.writes, err = table.Prepare(ctx, s.conn); err != nil {
+		return nil, err
+	}
+	s.writer, err = commit.New(ctx, s.conn, commit.Frame[tx]{Begin: s.begin, End: s.end, Done: s.done})
+	if err != nil {
+		return nil, err
+	}
+	s.tidier = sqlite.NewTidier(ctx, pool)
+	return s, nil
+}
+
+// establish returns the one row about the database itself, and makes it first
+// where there is none.
+func establish(ctx context.Context, db *sql.DB) (table.Instance, error) {
+	q := table.New(db)
+	name := strings.ToLower(rand.Text())[:12]
+	if err := q.AddInstance(ctx, table.AddInstanceParams{Name: name, Created: table.Millis(time.Now())}); err != nil {
+		return table.Instance{}, fmt.Errorf("write instance: %w", err)
+	}
+	row, err := q.Instance(ctx)
+	if err != nil {
+		return table.Instance{}, fmt.Errorf("read instance: %w", err)
+	}
+	return row, nil
+}

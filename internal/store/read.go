@@ -1,0 +1,250 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/plan"
+	"github.com/sesame-access/sesame/internal/policy"
+	"github.com/sesame-access/sesame/internal/store/table"
+)
+
+// Rules are what decisions are based on, as they were at one version. They are
+// shared between callers and must not be changed.
+type Rules struct {
+	Version     int64              // for Change.Expect; at least 1
+	Policies    []policy.Policy    // sorted by name
+	Locks       []access.Lock      // sorted by door
+	Assignments []authz.Assignment // sorted by principal, role and VM
+	// Unlocked are the doors that somebody gave back, sorted. Any other lock that
+	// a firewall shows stays, whether or not it is among Locks.
+	Unlocked []firewall.Door
+	// Damaged names policies that could not be read. They are left out, so that
+	// nothing is granted by them, and their locks stay.
+	Damaged []string
+}
+
+// view runs read with queries that all see the same state.
+func (s *Store) view(ctx context.Context, what string, read func(q *table.Queries, tx *sql.Tx) error) error {
+	tx, err := s.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelDefault, ReadOnly: true})
+	if err != nil {
+		return failed(err, "%s", what)
+	}
+	err = read(s.reads.WithTx(tx), tx)
+	return failed(errors.Join(err, tx.Rollback()), "%s", what)
+}
+
+// Rules returns the rules of now.
+func (s *Store) Rules(ctx context.Context) (Rules, error) {
+	version, err := s.reads.Rules(ctx)
+	if err != nil {
+		return Rules{}, failed(err, "read rules")
+	}
+	if known := s.rules.Load(); known != nil && known.Version == version {
+		return *known, nil
+	}
+	var r Rules
+	err = s.view(ctx, "read rules", func(q *table.Queries, _ *sql.Tx) error {
+		version, errVersion := q.Rules(ctx)
+		policies, errPolicies := q.Policies(ctx)
+		locks, errLocks := q.Locks(ctx)
+		unlocks, errUnlocks := q.Unlocks(ctx)
+		assignments, errAssignments := q.Assignments(ctx)
+		r.Version = version
+		for _, row := range policies {
+			if p, ok := row.Value(); ok {
+				r.Policies = append(r.Policies, p)
+			} else {
+				r.Damaged = append(r.Damaged, row.Name)
+			}
+		}
+		for _, row := range locks {
+			if l, ok := row.Value(); ok {
+				r.Locks = append(r.Locks, l)
+			}
+		}
+		slices.SortFunc(r.Locks, func(a, b access.Lock) int { return firewall.CompareDoors(a.Door, b.Door) })
+		for _, row := range unlocks {
+			if d, ok := row.Value(); ok {
+				r.Unlocked = append(r.Unlocked, d)
+			}
+		}
+		slices.SortFunc(r.Unlocked, firewall.CompareDoors)
+		for _, row := range assignments {
+			r.Assignments = append(r.Assignments, row.Value())
+		}
+		return errors.Join(errVersion, errPolicies, errLocks, errUnlocks, errAssignments)
+	})
+	if err != nil {
+		return Rules{}, err
+	}
+	s.rules.Store(&r)
+	return r, nil
+}
+
+// Pending returns every grant that was not read back closed yet, whatever its
+// state, sorted by id.
+func (s *Store) Pending(ctx context.Context) ([]access.Grant, error) {
+	rows, err := s.reads.PendingGrants(ctx)
+	if err != nil {
+		return nil, failed(err, "read pending grants")
+	}
+	return grantsOf(rows), nil
+}
+
+func grantsOf(rows []table.Grant) []access.Grant {
+	grants := make([]access.Grant, len(rows))
+	for i, row := range rows {
+		grants[i] = row.Value()
+	}
+	slices.SortFunc(grants, func(a, b access.Grant) int { return cmp.Compare(a.ID, b.ID) })
+	return grants
+}
+
+// GrantsAt returns the pending grants that let one of the given sources in at
+// its door, sorted by id, each once.
+func (s *Store) GrantsAt(ctx context.Context, keys []firewall.Key) ([]access.Grant, error) {
+	var found []table.Grant
+	at := func(q *table.Queries) error {
+		for _, k := range keys {
+			rows, err := q.GrantsAt(ctx, table.KeyRow(k))
+			if err != nil {
+				return err
+			}
+			found = append(found, rows...)
+		}
+		return nil
+	}
+	var err error
+	if len(keys) == 1 { // one query is one view
+		err = failed(at(s.reads), "read grants")
+	} else {
+		err = s.view(ctx, "read grants", func(q *table.Queries, _ *sql.Tx) error { return at(q) })
+	}
+	if err != nil {
+		return nil, err
+	}
+	grants := grantsOf(found)
+	return slices.CompactFunc(grants, func(a, b access.Grant) bool { return a.ID == b.ID }), nil
+}
+
+// Epochs returns the epoch of every given grant that exists and is not closed.
+func (s *Store) Epochs(ctx context.Context, ids []string) (map[string]int64, error) {
+	epochs := make(map[string]int64, len(ids))
+	err := s.view(ctx, "read epochs", func(q *table.Queries, _ *sql.Tx) error {
+		for _, id := range ids {
+			epoch, err := q.Epoch(ctx, id)
+			if err == nil {
+				epochs[id] = epoch
+			} else if !errors.Is(err, sql.ErrNoRows) {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return epochs, nil
+}
+
+// Grant returns one grant; an error of kind NotFound if there is none.
+func (s *Store) Grant(ctx context.Context, id string) (access.Grant, error) {
+	row, err := s.reads.Grant(ctx, id)
+	if err != nil {
+		return access.Grant{}, missing(err, "there is no grant %s", errkind.Quote(id))
+	}
+	return row.Value(), nil
+}
+
+// Request returns one request; an error of kind NotFound if there is none.
+func (s *Store) Request(ctx context.Context, id string) (Request, error) {
+	row, err := s.reads.Request(ctx, id)
+	if err != nil {
+		return Request{}, missing(err, "there is no request %s", errkind.Quote(id))
+	}
+	return requestOf(row), nil
+}
+
+func requestOf(row table.Request) (r Request) {
+	r.Request, r.Decision = row.Value()
+	return r
+}
+
+// Idempotency returns what was saved under a key; an error of kind NotFound if
+// the key is new.
+func (s *Store) Idempotency(ctx context.Context, p access.Principal, key string) (Idempotency, error) {
+	row, err := s.reads.Idempotency(ctx, table.IdempotencyParams{Issuer: p.Issuer, Subject: p.Subject, Key: key})
+	if err != nil {
+		return Idempotency{}, missing(err, "the idempotency key is new")
+	}
+	k := Idempotency{Principal: p, Key: row.Key, Body: [32]byte{}, Request: row.Request, At: table.Instant(row.At)}
+	copy(k.Body[:], row.Body)
+	return k, nil
+}
+
+// Displaced returns the foreign rules that are displaced on a firewall, sorted.
+// When some cannot be read, it returns the others together with an error.
+func (s *Store) Displaced(ctx context.Context, fw firewall.ID) ([]plan.Change, error) {
+	rows, err := s.reads.Displaced(ctx, string(fw))
+	if err != nil {
+		return nil, failed(err, "read displaced rules")
+	}
+	var changes []plan.Change
+	var bad error
+	for _, row := range rows {
+		c, err := row.Value()
+		if err != nil {
+			bad = errors.Join(bad, err)
+			continue
+		}
+		changes = append(changes, c)
+	}
+	slices.SortFunc(changes, plan.Compare)
+	return changes, failed(bad, "read displaced rules")
+}
+
+// TokenByHash returns the token whose secret has the given SHA-256, revoked and
+// expired ones too; an error of kind NotFound if there is none.
+func (s *Store) TokenByHash(ctx context.Context, hash [32]byte) (Token, error) {
+	row, err := s.reads.TokenByHash(ctx, hash[:])
+	if err != nil {
+		return Token{}, missing(err, "there is no such token")
+	}
+	return tokenOf(row), nil
+}
+
+// Tokens returns every token, sorted by id.
+func (s *Store) Tokens(ctx context.Context) ([]Token, error) {
+	rows, err := s.reads.Tokens(ctx)
+	if err != nil {
+		return nil, failed(err, "read tokens")
+	}
+	tokens := make([]Token, len(rows))
+	for i, row := range rows {
+		tokens[i] = tokenOf(row)
+	}
+	return tokens, nil
+}
+
+func tokenOf(row table.Token) Token {
+	t := Token{ID: row.ID, Hash: [32]byte{}, Principal: row.Holder(), Created: table.Instant(row.Created)}
+	copy(t.Hash[:], row.Hash)
+	t.Expires, t.Revoked = row.Ends()
+	return t
+}
+
+// missing is failed for a single row that may not exist.
+func missing(err error, format string, args ...any) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return errkind.New(errkind.NotFound, format, args...)
+	}
+	return failed(err, "read")
+}

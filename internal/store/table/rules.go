@@ -1,0 +1,143 @@
+package table
+
+import (
+	"encoding/json"
+	"net/netip"
+	"time"
+
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/policy"
+)
+
+// policyBody is the JSON of a policy.Policy, without its name and version.
+type policyBody struct {
+	VMs    []string `json:"vms"`
+	Ports  []port   `json:"ports"`
+	Exempt []string `json:"exempt,omitempty"`
+	Cut    bool     `json:"cut,omitempty"`
+}
+
+type port struct {
+	Port       uint16   `json:"port"`
+	Protocol   uint8    `json:"protocol"`
+	Max        int64    `json:"max"` // milliseconds
+	Sources    []string `json:"sources,omitempty"`
+	WidestIPv4 int      `json:"widest_ipv4"`
+	WidestIPv6 int      `json:"widest_ipv6"`
+}
+
+// PolicyRow returns the row of a policy; its version is counted by the query.
+func PolicyRow(p policy.Policy) PutPolicyParams {
+	body := policyBody{VMs: nil, Ports: nil, Exempt: texts(p.Exempt), Cut: p.Cut}
+	for _, vm := range p.VMs {
+		body.VMs = append(body.VMs, string(vm))
+	}
+	for _, q := range p.Ports {
+		body.Ports = append(body.Ports, port{
+			Port: q.Port, Protocol: uint8(q.Protocol), Max: q.Max.Milliseconds(), Sources: texts(q.Sources),
+			WidestIPv4: q.WidestIPv4, WidestIPv6: q.WidestIPv6,
+		})
+	}
+	return PutPolicyParams{Name: p.Name, Body: text(body)}
+}
+
+// Value returns the policy that the row holds; false if it cannot be read.
+func (p Policy) Value() (policy.Policy, bool) {
+	var body policyBody
+	if !parse(p.Body, &body) {
+		return policy.Policy{}, false
+	}
+	exempt, ok := readAll(body.Exempt)
+	v := policy.Policy{Name: p.Name, Version: p.Version, VMs: nil, Ports: nil, Exempt: exempt, Cut: body.Cut}
+	for _, vm := range body.VMs {
+		v.VMs = append(v.VMs, firewall.VMID(vm))
+	}
+	for _, q := range body.Ports {
+		sources, read := readAll(q.Sources)
+		ok = ok && read
+		v.Ports = append(v.Ports, policy.Port{
+			Port: q.Port, Protocol: firewall.Protocol(q.Protocol), Max: duration(q.Max), Sources: sources,
+			WidestIPv4: q.WidestIPv4, WidestIPv6: q.WidestIPv6,
+		})
+	}
+	return v, ok
+}
+
+func texts(list []netip.Prefix) []string {
+	var out []string
+	for _, p := range list {
+		out = append(out, p.String())
+	}
+	return out
+}
+
+// readAll reads what texts wrote; false if any of it cannot be read: a list of
+// sources that became empty would mean any source.
+func readAll(list []string) (out []netip.Prefix, ok bool) {
+	for _, s := range list {
+		p, err := firewall.ParseSource(s)
+		if err != nil {
+			return nil, false
+		}
+		out = append(out, p)
+	}
+	return out, true
+}
+
+func parse(text string, v any) bool { return json.Unmarshal([]byte(text), v) == nil }
+
+// LockRow returns the row of a lock.
+func LockRow(l access.Lock) Lock {
+	return Lock{
+		VM: string(l.Door.VM), Port: int64(l.Door.Port), Protocol: int64(l.Door.Protocol),
+		Exempt: prefixes(l.Exempt), Cut: flag(l.Cut), Policy: l.Policy, Since: Millis(l.Since),
+		Issuer: l.By.Issuer, Subject: l.By.Subject, Display: l.By.Display,
+	}
+}
+
+// Value returns the lock that the row holds; false if it is on no door.
+func (l Lock) Value() (access.Lock, bool) {
+	d, ok := door(l.VM, l.Port, l.Protocol)
+	return access.Lock{
+		Door: d, Exempt: parsePrefixes(l.Exempt), Cut: l.Cut != 0, Policy: l.Policy,
+		Since: Instant(l.Since), By: principal(l.Issuer, l.Subject, l.Display),
+	}, ok
+}
+
+// Value returns the door that was given back; false if it is none.
+func (u Unlock) Value() (firewall.Door, bool) { return door(u.VM, u.Port, u.Protocol) }
+
+// AssignmentRow returns the row of an assignment.
+func AssignmentRow(a authz.Assignment) Assignment {
+	return Assignment{
+		Issuer: a.Principal.Issuer, Subject: a.Principal.Subject, Role: string(a.Role), VM: string(a.VM),
+		Display: a.Principal.Display,
+	}
+}
+
+// Value returns the assignment that the row holds.
+func (a Assignment) Value() authz.Assignment {
+	return authz.Assignment{
+		Principal: principal(a.Issuer, a.Subject, a.Display), Role: authz.Role(a.Role), VM: firewall.VMID(a.VM),
+	}
+}
+
+// Lifetime returns the columns that say when a token ends; the zero time is never.
+func Lifetime(expires time.Time) (endless, at int64) { return flag(expires.IsZero()), Millis(expires) }
+
+// Ends returns when the token expires, zero for never, and when it was revoked,
+// zero if it was not.
+func (t Token) Ends() (expires, revoked time.Time) {
+	if t.Endless == 1 {
+		return time.Time{}, past(t.Revoked)
+	}
+	if expires = past(t.Expires); expires.IsZero() {
+		expires = past(-1) // no end is written as endless, and in no other way
+	}
+	return expires, past(t.Revoked)
+}
+
+// Holder returns the principal that the token stands for.
+func (t Token) Holder() access.Principal { return principal(t.Issuer, t.Subject, t.Display) }
