@@ -1,0 +1,324 @@
+// Package fleet runs one reconcile loop for every firewall in front of every VM
+// of the inventory, and answers questions about all of them.
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/reconcile"
+	"github.com/sesame-access/sesame/internal/store"
+)
+
+// Config is what a fleet is made of.
+type Config struct {
+	Book      reconcile.Book
+	Providers []provider.Provider
+	// Clocks reads every clock there is.
+	Clocks func() access.Reading
+	// Resync is the longest time between two full passes of a loop; 0 means
+	// reconcile.DefaultResync.
+	Resync time.Duration
+	Log    *slog.Logger
+}
+
+// A Fleet runs the loops.
+type Fleet struct {
+	cfg   Config
+	loops reconcile.Config // what every loop shares
+
+	mu        sync.RWMutex
+	vms       []inventory.VM
+	firewalls map[firewall.ID]reconcile.Firewall
+	running   map[firewall.ID]*reconcile.Loop
+}
+
+// New returns a fleet that is ready to run.
+func New(cfg Config) *Fleet {
+	cfg.Resync = cmp.Or(cfg.Resync, reconcile.DefaultResync)
+	f := &Fleet{
+		cfg: cfg, loops: reconcile.Config{}, mu: sync.RWMutex{}, vms: nil,
+		firewalls: map[firewall.ID]reconcile.Firewall{}, running: map[firewall.ID]*reconcile.Loop{},
+	}
+	f.loops = reconcile.Config{
+		Book: cfg.Book, Clocks: cfg.Clocks, Resync: cfg.Resync, Log: cfg.Log, Lookup: f.lookup,
+		Sight: reconcile.NewSight(), Endings: reconcile.NewEndings(),
+		Recorder: reconcile.NewRecorder(cfg.Book, cfg.Log),
+	}
+	return f
+}
+
+// Run reconciles until ctx is done, and returns when every loop has ended. Open
+// doors are left to their deadlines: a stopped Sesame closes nothing early.
+func (f *Fleet) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	saving, stopSaving := context.WithCancel(context.WithoutCancel(ctx))
+	var saver sync.WaitGroup
+	saver.Go(func() { f.loops.Recorder.Run(saving) })
+	for _, p := range f.cfg.Providers {
+		if w, ok := p.(provider.Watcher); ok {
+			wg.Go(func() { f.watch(ctx, w) })
+		}
+	}
+	spool := time.NewTicker(spoolEvery)
+	defer spool.Stop()
+	look := time.NewTimer(f.refresh(ctx, &wg))
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			wg.Wait()
+			stopSaving() // after the last pass, so that its outcomes are saved
+			saver.Wait()
+			return
+		case <-look.C:
+			look.Reset(f.refresh(ctx, &wg))
+		case <-spool.C:
+			f.loops.Endings.Save(ctx, f.cfg.Book)
+		}
+	}
+}
+
+const (
+	inventoryEvery = 10 // resyncs; one, after an inventory could not be read
+	inventoryTime  = time.Minute
+	spoolEvery     = 2 * time.Second
+	watchAgain     = 5 * time.Second
+)
+
+// watch passes a provider's events on, and starts again when they end.
+func (f *Fleet) watch(ctx context.Context, w provider.Watcher) {
+	for ctx.Err() == nil {
+		err := w.Watch(ctx, func(id firewall.ID) { f.wake(id, "event") })
+		if ctx.Err() != nil {
+			return
+		}
+		f.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "watching ended; starting again", slog.Any("error", err))
+		pause := time.NewTimer(watchAgain)
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		}
+		pause.Stop()
+	}
+}
+
+// refresh reads the inventories and starts a loop for every new firewall. A VM
+// that an inventory does not name any more keeps its loop and its lock, and is
+// marked as missing; so are the VMs of an inventory that could not be read. It
+// returns how long to wait for the next time.
+func (f *Fleet) refresh(ctx context.Context, wg *sync.WaitGroup) time.Duration {
+	var read []inventory.VM
+	owner := map[firewall.ID]provider.Provider{}
+	failed := ""
+	for _, p := range f.cfg.Providers {
+		vms, err := f.inventory(ctx, p)
+		if err != nil {
+			failed = "the inventory could not be read: " + err.Error()
+			f.cfg.Log.LogAttrs(ctx, slog.LevelError, "read inventory", slog.Any("error", err))
+		}
+		for _, v := range vms {
+			for _, id := range v.Firewalls() {
+				owner[id] = p
+			}
+		}
+		read = append(read, vms...)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, old := range f.vms {
+		if !slices.ContainsFunc(read, func(v inventory.VM) bool { return v.ID == old.ID }) {
+			old.Missing = []string{cmp.Or(failed, "the inventory does not name the VM any more")}
+			read = append(read, old)
+		}
+	}
+	slices.SortFunc(read, func(a, b inventory.VM) int { return cmp.Compare(a.ID, b.ID) })
+	f.vms = read
+	behind := map[firewall.ID][]inventory.VM{}
+	for _, v := range read {
+		for _, id := range v.Firewalls() {
+			behind[id] = append(behind[id], v)
+		}
+	}
+	for id, vms := range behind {
+		p, ok := owner[id]
+		if !ok {
+			p = f.firewalls[id].Provider
+		}
+		f.firewalls[id] = reconcile.Firewall{ID: id, Provider: p, VMs: vms}
+		if f.running[id] == nil {
+			l := reconcile.NewLoop(f.loops, id)
+			f.running[id] = l
+			wg.Go(func() { l.Run(ctx) })
+		}
+	}
+	if failed != "" {
+		return f.cfg.Resync // there may be firewalls in it that nobody closes
+	}
+	return inventoryEvery * f.cfg.Resync
+}
+
+func (f *Fleet) inventory(ctx context.Context, p provider.Provider) ([]inventory.VM, error) {
+	ctx, cancel := context.WithTimeout(ctx, inventoryTime)
+	defer cancel()
+	return p.Inventory(ctx)
+}
+
+// Clocks reads every clock there is. The firewalls' own are somebody else's,
+// which a request needs as much as a close; between two looks at them, the time
+// since boot says how they have gone on.
+func (f *Fleet) Clocks() access.Reading {
+	now := f.cfg.Clocks()
+	clock, at := f.loops.Sight.Clock()
+	if now.Third.IsZero() && !clock.IsZero() && now.BootID == at.BootID {
+		now.Third = clock.Add(now.Boot - at.Boot)
+	}
+	return now
+}
+
+func (f *Fleet) lookup(id firewall.ID) (reconcile.Firewall, bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	fw, ok := f.firewalls[id]
+	return fw, ok
+}
+
+// VMs returns the inventory as it was read last, sorted by id.
+func (f *Fleet) VMs() []inventory.VM {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return slices.Clone(f.vms)
+}
+
+// Wake asks every loop for a full pass. It never blocks.
+func (f *Fleet) Wake(because string) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for _, l := range f.running {
+		l.Wake(because)
+	}
+}
+
+func (f *Fleet) wake(id firewall.ID, because string) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if l := f.running[id]; l != nil {
+		l.Wake(because)
+	}
+}
+
+// End closes a grant whose end could not be saved: at once on the firewalls, and
+// in the book as soon as it takes unsaved.
+func (f *Fleet) End(grant string, by access.Ending, unsaved store.Change) {
+	f.loops.Endings.Add(grant, by, unsaved)
+}
+
+// Settle asks for a pass over everything that the given grants need, and says
+// how each stands when all of it was read back. It returns when ctx is done at
+// the latest; what is not settled then goes on behind.
+func (f *Fleet) Settle(ctx context.Context, grants []access.Grant) (map[string]reconcile.Seen, error) {
+	waits, err := f.askFor(grants)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]reconcile.Seen, len(grants))
+	var failed error
+	for _, ch := range waits {
+		select {
+		case <-ctx.Done():
+			return out, ctx.Err()
+		case a := <-ch:
+			if a.Err != nil {
+				failed = a.Err
+			}
+			for _, g := range grants {
+				s, ok := a.Seen[g.ID]
+				// Whoever was read last has seen what the others showed, and knows.
+				if was, told := out[g.ID]; ok && (!told || was.Open == g.Over(f.Clocks())) {
+					out[g.ID] = s
+				}
+			}
+		}
+	}
+	return out, failed
+}
+
+// askFor gives the loops concerned their work and returns what they will answer
+// on.
+func (f *Fleet) askFor(grants []access.Grant) ([]<-chan reconcile.Passed, error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	byLoop := map[*reconcile.Loop][]firewall.Key{}
+	for _, g := range grants {
+		found := false
+		for id, fw := range f.firewalls {
+			if keys := fw.Keys(g); len(keys) > 0 {
+				l := f.running[id]
+				byLoop[l] = append(byLoop[l], keys...)
+				found = true
+			}
+		}
+		if !found {
+			return nil, errkind.New(errkind.Unavailable, "no firewall that Sesame can write stands in front of %s", g.Door.VM)
+		}
+	}
+	var waits []<-chan reconcile.Passed
+	for l, keys := range byLoop {
+		waits = append(waits, l.Ask(keys))
+	}
+	return waits, nil
+}
+
+// Doors returns what was last read about the doors of vm, sorted.
+func (f *Fleet) Doors(vm firewall.VMID) []reconcile.DoorState {
+	var out []reconcile.DoorState
+	for _, v := range f.VMs() {
+		if v.ID != vm {
+			continue
+		}
+		for _, id := range v.Firewalls() {
+			for _, d := range f.loops.Sight.Doors(id) {
+				if d.Door.VM == vm {
+					out = append(out, d)
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b reconcile.DoorState) int { return firewall.CompareDoors(a.Door, b.Door) })
+	return out
+}
+
+// Failing returns an error that names every firewall whose last pass failed, or
+// nil.
+func (f *Fleet) Failing() error {
+	failing := f.loops.Sight.Failing()
+	if len(failing) == 0 {
+		return nil
+	}
+	ids := make([]firewall.ID, 0, len(failing))
+	for id := range failing {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return fmt.Errorf("%d firewalls do not answer as they should; %s: %s", len(ids), ids[0], failing[ids[0]])
+}
+
+// FailingFirewalls returns the firewalls whose last pass failed, sorted.
+func (f *Fleet) FailingFirewalls() []firewall.ID {
+	return slices.Sorted(maps.Keys(f.loops.Sight.Failing()))
+}
+
+// Passes returns how many passes there were over all firewalls, and how many of
+// them failed.
+func (f *Fleet) Passes() (ok, failed uint64) { return f.loops.Sight.Passes() }

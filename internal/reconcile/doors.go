@@ -1,0 +1,226 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/audit"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/plan"
+	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/reach"
+	"github.com/sesame-access/sesame/internal/store"
+)
+
+// memory is what a loop remembers between passes so that each thing is recorded
+// once. Nothing is decided by it; losing it costs a repeated record.
+type memory struct {
+	locked     map[firewall.Door]bool
+	exposed    map[firewall.Door]string
+	obstructed map[firewall.Door]string
+	overdue    map[string]bool // grants recorded as overdue
+}
+
+func newMemory() memory {
+	return memory{
+		locked: map[firewall.Door]bool{}, exposed: map[firewall.Door]string{},
+		obstructed: map[firewall.Door]string{}, overdue: map[string]bool{},
+	}
+}
+
+// recordDoors adds to c what is new about the doors themselves: locks that are
+// shown, drift that was put right, doors that something foreign opens or
+// obstructs.
+func (p *pass) recordDoors(at access.Reading, c *store.Change) {
+	if drift := p.drift(); len(drift) > 0 {
+		rec := p.doorRecord(audit.Repaired, drift[0].Door, at)
+		for _, x := range drift {
+			rec.Plan = append(rec.Plan, x.String())
+		}
+		rec.Measures = []audit.Measure{{Name: "noticed to repaired", Took: at.Wall.Sub(p.now.Wall)}}
+		rec.Text = fmt.Sprintf("%d of our rules were not as we wrote them (noticed by: %s)", len(drift), p.woken)
+		c.Records = append(c.Records, rec)
+	}
+	m := &p.loop.settled
+	for _, s := range p.back.Shown() {
+		if s.Locked && !m.locked[s.Door] && p.lockWritten(s.Door) {
+			c.Records = append(c.Records, p.doorRecord(audit.LockShown, s.Door, at))
+		}
+		m.locked[s.Door] = s.Locked
+	}
+	if p.keys != nil {
+		return // a partial snapshot cannot tell who else gets in
+	}
+	for _, w := range p.want {
+		if rec, news := p.exposure(w, at); news {
+			c.Records = append(c.Records, rec)
+		}
+		if rec, news := p.obstruction(w.Door, at); news {
+			c.Records = append(c.Records, rec)
+		}
+	}
+}
+
+func (p *pass) lockWritten(d firewall.Door) bool {
+	return slices.ContainsFunc(p.plan.Changes, func(c plan.Change) bool { return c.Op == plan.Lock && c.Door == d })
+}
+
+// drift returns the changes of the plan that put right what somebody else did:
+// a lock that had been read back and is not there, an opening that had been read
+// back and is gone, and anything of ours that is not as we wrote it.
+func (p *pass) drift() []plan.Change {
+	opened := map[string]bool{}
+	for _, g := range p.book.Grants {
+		opened[g.ID] = !g.Opened.IsZero() && g.Impeded == ""
+	}
+	shown := index(p.seen.Shown())
+	wrong := map[firewall.Key]bool{}
+	for _, o := range p.seen.Owned {
+		if o.Wrong != "" || o.Mark == firewall.MarkBroken {
+			wrong[firewall.Key{Door: o.Door, From: o.Opening.From}] = true
+		}
+	}
+	var out []plan.Change
+	for _, c := range p.plan.Changes {
+		key := firewall.Key{Door: c.Door, From: c.Opening.From}
+		_, there := shown[key]
+		switch {
+		case wrong[key], c.Op == plan.Lock && p.loop.settled.locked[c.Door]:
+			out = append(out, c)
+		case c.Op == plan.Open && !there && slices.ContainsFunc(c.Opening.Grants.IDs(), func(id string) bool { return opened[id] }):
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// exposure says whether something foreign lets people through a locked door.
+func (p *pass) exposure(w firewall.Want, at access.Reading) (audit.Record, bool) {
+	text := exposed(p, w)
+	if text == p.loop.settled.exposed[w.Door] {
+		return audit.Record{}, false
+	}
+	p.loop.settled.exposed[w.Door] = text
+	if text == "" {
+		return audit.Record{}, false
+	}
+	rec := p.doorRecord(audit.Exposed, w.Door, at)
+	rec.Text = text
+	return rec, true
+}
+
+// exposed returns who gets through the door of w without being wanted there,
+// and by which rule; empty when nobody does, or when it is not known.
+func exposed(p *pass, w firewall.Want) string {
+	for _, o := range p.back.Obstacles {
+		if !o.Blocks && o.Door == w.Door {
+			return o.Text
+		}
+	}
+	layers := p.loop.Sight.layers()
+	layers[p.fw.ID] = p.back.Layer
+	for _, v := range p.fw.VMs {
+		if v.ID != w.Door.VM {
+			continue
+		}
+		set := reach.VM(v, layers, w.Door)
+		extra := set.Sources(reach.Open)
+		for _, o := range w.Open {
+			extra = extra.Minus(reach.Of(o.From))
+		}
+		if !extra.Empty() {
+			return fmt.Sprintf("%s can reach it (by %s)", extra, set.At(extra.Witness()).By)
+		}
+	}
+	return ""
+}
+
+// obstruction says whether something foreign keeps people with a grant out.
+func (p *pass) obstruction(d firewall.Door, at access.Reading) (audit.Record, bool) {
+	text := ""
+	for _, o := range p.back.Obstacles {
+		if o.Blocks && o.Door == d {
+			text = o.Text
+		}
+	}
+	if text == p.loop.settled.obstructed[d] {
+		return audit.Record{}, false
+	}
+	p.loop.settled.obstructed[d] = text
+	if text == "" {
+		return audit.Record{}, false
+	}
+	rec := p.doorRecord(audit.Obstructed, d, at)
+	rec.Text = text
+	return rec, true
+}
+
+// doorRecord starts a record about a door.
+func (p *pass) doorRecord(kind audit.Kind, d firewall.Door, at access.Reading) audit.Record {
+	return audit.Record{
+		Kind: kind, Time: firewall.Instant(at.Wall), Actor: access.System(),
+		Door: d, Firewall: p.fw.ID, Clocks: at,
+	}
+}
+
+// recordFailure notes the first failure in a row; the log has the others.
+func (p *pass) recordFailure(err error) {
+	rec := audit.Record{
+		Kind: audit.WriteFailed, Time: firewall.Instant(p.now.Wall), Actor: access.System(),
+		Firewall: p.fw.ID, Clocks: p.now, Text: err.Error(),
+	}
+	for _, c := range p.plan.Changes {
+		rec.Plan = append(rec.Plan, c.String())
+	}
+	p.loop.Recorder.put(store.Change{Records: []audit.Record{rec}})
+}
+
+// intentRecords say, before a foreign rule is taken out, that it will be.
+func (p *pass) intentRecords(changes []plan.Change) []audit.Record {
+	rec := p.doorRecord(audit.Locked, changes[0].Door, p.now)
+	for _, c := range changes {
+		rec.Plan = append(rec.Plan, c.String())
+	}
+	rec.Text = "about to displace foreign rules; each is stored whole"
+	return []audit.Record{rec}
+}
+
+// doors returns the state of every door that the pass saw or wanted.
+func (p *pass) doors(failing string) []DoorState {
+	at := map[firewall.Door]*DoorState{}
+	var out []*DoorState
+	state := func(d firewall.Door) *DoorState {
+		if at[d] == nil {
+			at[d] = &DoorState{
+				Door: d, Locked: false, Exposed: p.loop.settled.exposed[d],
+				Obstacles: nil, Openings: nil, Read: p.now.Wall, Failing: failing,
+			}
+			out = append(out, at[d])
+		}
+		return at[d]
+	}
+	for _, o := range p.back.Owned {
+		s := state(o.Door)
+		switch o.Kind {
+		case provider.OwnedLock:
+			s.Locked = true
+		case provider.OwnedOpening:
+			s.Openings = append(s.Openings, o)
+		case provider.OwnedRest:
+		}
+	}
+	for _, w := range p.want {
+		state(w.Door)
+	}
+	for _, o := range p.back.Obstacles {
+		s := state(o.Door)
+		s.Obstacles = append(s.Obstacles, o.Text)
+	}
+	states := make([]DoorState, len(out))
+	for i, s := range out {
+		states[i] = *s
+	}
+	slices.SortFunc(states, func(a, b DoorState) int { return firewall.CompareDoors(a.Door, b.Door) })
+	return states
+}

@@ -1,0 +1,273 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/provider"
+)
+
+// A Loop reconciles one firewall. It is the only writer of that firewall in this
+// process; what arrives while a write is in flight goes into the next one.
+type Loop struct {
+	Config
+	id firewall.ID
+
+	wake chan struct{} // size 1: wakes coalesce
+
+	mu    sync.Mutex
+	asked work
+
+	// The rest belongs to the goroutine of Run.
+	hints    hints // when which keys next change by themselves
+	lastFull fullPass
+	failures int
+	doubts   int           // passes in a row whose writes were not read back
+	locks    []access.Lock // as they were read last
+	settled  memory
+}
+
+// fullPass is when the last full pass began, by every clock: whichever says
+// first that the next one is due is believed.
+type fullPass struct {
+	access.Reading
+	run time.Time // Go's own monotonic reading
+}
+
+// since is how long ago that was; for ever when there was none.
+func (f fullPass) since(now access.Reading) time.Duration {
+	if f.run.IsZero() {
+		return math.MaxInt64
+	}
+	return max(now.Boot-f.Boot, time.Since(f.run))
+}
+
+// NewLoop returns the loop of one firewall; Run makes it work.
+func NewLoop(cfg Config, id firewall.ID) *Loop {
+	return &Loop{
+		Config: cfg, id: id, wake: make(chan struct{}, 1),
+		mu: sync.Mutex{}, asked: work{full: false, keys: nil, because: "", waiting: nil, seen: nil},
+		hints: hints{heap: nil}, lastFull: fullPass{}, failures: 0, doubts: 0, locks: nil, settled: newMemory(),
+	}
+}
+
+// work is what somebody asked of a loop.
+type work struct {
+	full    bool
+	keys    []firewall.Key
+	because string
+	waiting []chan<- Passed
+	seen    map[string]Seen // by earlier passes, for those who wait
+}
+
+// Passed tells a waiter how the pass went that its work was part of.
+type Passed struct {
+	Seen map[string]Seen // by grant
+	Err  error
+}
+
+// Wake asks for a full pass. It never blocks; because is for the record of what
+// the pass repairs.
+func (l *Loop) Wake(because string) {
+	l.ask(work{full: true, keys: nil, because: because, waiting: nil})
+}
+
+// Ask asks for a look at the given keys and returns where the answer will come.
+// It never blocks.
+func (l *Loop) Ask(keys []firewall.Key) <-chan Passed {
+	ch := make(chan Passed, 1)
+	l.ask(work{full: false, keys: keys, because: "", waiting: []chan<- Passed{ch}, seen: nil})
+	return ch
+}
+
+// ask adds to the work of the next pass, and starts it.
+func (l *Loop) ask(w work) {
+	l.add(w)
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// add adds to the work of the next pass.
+func (l *Loop) add(w work) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked.full = l.asked.full || w.full
+	l.asked.keys = append(l.asked.keys, w.keys...)
+	l.asked.waiting = append(l.asked.waiting, w.waiting...)
+	l.asked.seen = merge(l.asked.seen, w.seen)
+	if w.because != "" {
+		l.asked.because = w.because
+	}
+}
+
+func (l *Loop) take() work {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := l.asked
+	l.asked = work{full: false, keys: nil, because: "", waiting: nil, seen: nil}
+	return w
+}
+
+// Run passes until ctx is done.
+func (l *Loop) Run(ctx context.Context) {
+	l.Wake("start")
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			l.turnAway(ctx.Err())
+			return
+		case <-timer.C:
+		case <-l.wake:
+		}
+		timer.Reset(l.turn(ctx))
+	}
+}
+
+// turn makes one pass if there is a reason for one, and returns how long to wait
+// for the next.
+func (l *Loop) turn(ctx context.Context) time.Duration {
+	w := l.take()
+	now := l.Clocks()
+	due := l.hints.due(now)
+	fw, _ := l.Lookup(l.id)
+	resync := l.lastFull.since(now) >= l.Resync || l.stepped(now)
+	full := w.full || resync || l.failures+l.doubts > 0 ||
+		(len(due)+len(w.keys) > 0 && !l.quickSuffices(fw))
+	keys := append(due, w.keys...)
+	if !full && len(keys) == 0 {
+		return l.wait(now)
+	}
+	if full {
+		keys = nil
+	} else {
+		slices.SortFunc(keys, firewall.CompareKeys)
+		keys = slices.Compact(keys)
+	}
+	p := &pass{loop: l, fw: fw, keys: keys, woken: w.because, began: time.Now()}
+	err := p.run(ctx)
+	l.finish(ctx, p, err)
+	w.full, w.keys, w.seen = full, keys, merge(w.seen, p.grants)
+	switch {
+	case again(err) && l.failures <= hurries:
+		// Somebody was faster: look again at once, with whoever waits.
+		l.ask(w)
+		return 0
+	case l.failures+l.doubts > 0 && l.failures+l.doubts <= hurries && len(w.waiting) > 0:
+		// Most faults pass quickly; who waits can wait that long.
+		l.add(w)
+		return l.wait(l.Clocks())
+	}
+	for _, ch := range w.waiting {
+		ch <- Passed{Seen: w.seen, Err: err} // buffered by the asker
+	}
+	return l.wait(l.Clocks())
+}
+
+// merge returns what was seen, the later sight first.
+func merge(earlier, later map[string]Seen) map[string]Seen {
+	if len(earlier) == 0 {
+		return later
+	}
+	out := maps.Clone(earlier)
+	maps.Copy(out, later)
+	return out
+}
+
+// hurries is how often in a row a pass that came too late is repeated at once.
+const hurries = 5
+
+// again reports whether nothing is wrong but that somebody was faster.
+func again(err error) bool {
+	return errors.Is(err, errStale) || errors.Is(err, provider.ErrConflict)
+}
+
+// quickSuffices reports whether looking at single keys is enough: the firewall
+// is keyed and nothing else stands in front of its VMs.
+func (l *Loop) quickSuffices(fw Firewall) bool {
+	for _, v := range fw.VMs {
+		if len(v.Firewalls()) != 1 {
+			return false
+		}
+	}
+	return fw.Provider.Limits(fw.ID).Keyed
+}
+
+// stepped reports whether the wall clock was set since the last full pass.
+func (l *Loop) stepped(now access.Reading) bool {
+	return now.Stepped(l.lastFull.Reading).Abs() > time.Second
+}
+
+// finish keeps what the next turn needs to know about this one.
+func (l *Loop) finish(ctx context.Context, p *pass, err error) {
+	switch {
+	case err == nil:
+		l.failures = 0
+	case again(err):
+		l.failures++
+	case ctx.Err() != nil:
+	default:
+		if l.failures++; l.failures == 1 {
+			p.recordFailure(err)
+		}
+		p.recordOverdue()
+		l.Log.LogAttrs(ctx, slog.LevelWarn, "pass failed", slog.String("firewall", string(l.id)),
+			slog.Int("failures", l.failures), slog.Any("error", err))
+	}
+	l.doubts++
+	if err != nil || !p.doubtful {
+		l.doubts = 0
+	}
+	if p.keys == nil {
+		if err == nil {
+			l.lastFull = fullPass{Reading: p.now, run: p.began}
+		}
+		if p.bookErr == nil {
+			l.hints = hints{} // the book has just said what they are made from
+		}
+	}
+	l.hints.add(p.book.Grants, p.fw, p.now)
+	l.Sight.note(l.id, p, err)
+}
+
+// wait returns how long the loop may sleep: until the next deadline, the next
+// retry or the resync bound, whichever is first.
+func (l *Loop) wait(now access.Reading) time.Duration {
+	wait := l.Resync - l.lastFull.since(now)
+	if l.failures > 0 {
+		// Not the sooner of the two: in a long outage the resync is always due.
+		wait = retryIn(l.failures)
+	}
+	if l.doubts > 0 {
+		wait = min(wait, retryIn(l.doubts))
+	}
+	if in, ok := l.hints.next(now); ok {
+		wait = min(wait, in)
+	}
+	return max(wait, 0)
+}
+
+// retryIn doubles from firstRetry and stops growing at lastRetry; it never gives
+// up.
+func retryIn(failures int) time.Duration {
+	const doublings = 10 // far enough to reach lastRetry
+	return min(firstRetry<<min(failures-1, doublings), lastRetry)
+}
+
+// turnAway answers everybody who still waits.
+func (l *Loop) turnAway(err error) {
+	for _, ch := range l.take().waiting {
+		ch <- Passed{Seen: nil, Err: err}
+	}
+}

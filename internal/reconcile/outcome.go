@@ -1,0 +1,291 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/audit"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/plan"
+	"github.com/sesame-access/sesame/internal/store"
+)
+
+// record says how every grant of the pass stands now that the firewall was read
+// back, and hands what changed to the recorder. Whoever waits for a grant is
+// answered from here; the outcome's own record may follow in the next commit.
+func (p *pass) record() {
+	at := p.clocks(p.back)
+	if p.keys == nil {
+		p.loop.Sight.read(p.fw.ID, p.back, at)
+	}
+	p.grants = make(map[string]Seen, len(p.book.Grants))
+	if p.bookErr != nil {
+		return
+	}
+	r := reading{pass: p, at: at, shown: index(p.back.Shown())}
+	r.wanted = index(plan.Desired(p.book.Locks, p.book.Grants, at))
+	var c store.Change
+	for _, g := range p.book.Grants {
+		// What this firewall shows proves nothing about other machines' doors.
+		if fws := p.firewallsOf(g.Door.VM); len(fws) > 0 {
+			r.grant(g, fws, &c)
+		}
+	}
+	p.recordDoors(at, &c)
+	if len(c.Records)+len(c.Outcomes) > 0 {
+		p.loop.Recorder.put(c)
+	}
+}
+
+// index makes openings findable by door and source.
+func index(ws firewall.Wants) map[firewall.Key]firewall.Opening {
+	out := map[firewall.Key]firewall.Opening{}
+	for _, w := range ws {
+		for _, o := range w.Open {
+			out[firewall.Key{Door: w.Door, From: o.From}] = o
+		}
+	}
+	return out
+}
+
+// reading is what a read-back tells about grants.
+type reading struct {
+	pass   *pass
+	at     access.Reading
+	shown  map[firewall.Key]firewall.Opening // on this firewall
+	wanted map[firewall.Key]firewall.Opening // by the book, as a client sees it
+}
+
+// grant adds what is new about g to c.
+func (r reading) grant(g access.Grant, fws []firewall.ID, c *store.Change) {
+	switch {
+	case g.Live(r.at):
+		open := r.open(g, fws)
+		seen := Seen{Open: open, At: r.at.Wall, Why: ""}
+		if !open {
+			seen.Why = r.impediment(g)
+		}
+		r.pass.grants[g.ID] = seen
+		r.live(g, seen, c)
+	case g.Over(r.at):
+		closed := r.closed(g, fws)
+		r.pass.grants[g.ID] = Seen{Open: !closed, At: r.at.Wall, Why: ""}
+		r.over(g, closed, c)
+	}
+}
+
+// live notes that a grant was read back open, or what keeps it from being.
+func (r reading) live(g access.Grant, seen Seen, c *store.Change) {
+	o := store.Outcome{Grant: g.ID, Epoch: g.Epoch}
+	rec := r.record(g, audit.Opened)
+	switch {
+	case seen.Open && (g.Opened.IsZero() || g.Impeded != ""):
+		o.Opened = seen.At
+		rec.Measures = []audit.Measure{
+			{Name: "asked to open", Took: r.at.Wall.Sub(g.Created)},
+			{Name: "start to open", Took: r.at.Wall.Sub(g.Start)},
+		}
+		if g.Impeded != "" {
+			rec.Text = "it was kept closed: " + g.Impeded
+		}
+	case !seen.Open && seen.Why != g.Impeded && seen.Why != "":
+		o.Impeded = seen.Why
+		rec.Kind, rec.Text = audit.Impeded, seen.Why
+	default:
+		return
+	}
+	o.Records = []audit.Record{rec}
+	c.Outcomes = append(c.Outcomes, o)
+}
+
+// over notes that a grant was read back closed, or that it is overdue.
+func (r reading) over(g access.Grant, closed bool, c *store.Change) {
+	late := max(r.at.Wall.Sub(g.End()), 0)
+	switch {
+	case closed && r.pass.loop.Endings.has(g.ID):
+		// Its end comes first, as soon as the book takes it.
+	case closed:
+		o := store.Outcome{Grant: g.ID, Epoch: g.Epoch, Closed: r.at.Wall}
+		if g.Ended.At.IsZero() {
+			left, by := g.Deadline.Left(r.at)
+			rec := r.record(g, audit.Expired)
+			rec.Text = fmt.Sprintf("the %s clock is past the deadline by %s", by, -left)
+			o.Records = append(o.Records, rec)
+		}
+		rec := r.record(g, audit.Closed)
+		rec.Measures = []audit.Measure{{Name: "end to closed", Took: late}}
+		rec.Level = audit.RuleGone
+		o.Records = append(o.Records, rec)
+		c.Outcomes = append(c.Outcomes, o)
+		delete(r.pass.loop.settled.overdue, g.ID)
+	default:
+		r.overdue(g, c)
+	}
+}
+
+// overdue notes, once, that g should have been read back closed by now.
+func (r reading) overdue(g access.Grant, c *store.Change) {
+	if known := r.pass.loop.settled.overdue; g.StateAt(r.at) == access.Overdue && !known[g.ID] {
+		rec := r.record(g, audit.OverdueClosing)
+		rec.Text = "not read back closed yet; trying goes on"
+		c.Records = append(c.Records, rec)
+		known[g.ID] = true
+	}
+}
+
+// recordOverdue is for a pass that could not even read back: then nothing else
+// says that the grants it was to close are still open.
+func (p *pass) recordOverdue() {
+	r := reading{pass: p, at: p.now, shown: nil, wanted: nil}
+	var c store.Change
+	for _, g := range p.book.Grants {
+		if len(p.firewallsOf(g.Door.VM)) > 0 {
+			r.overdue(g, &c)
+		}
+	}
+	if len(c.Records) > 0 {
+		p.loop.Recorder.put(c)
+	}
+}
+
+// open reports whether every source of g is shown on every firewall on its way,
+// for as long as the grant has left.
+func (r reading) open(g access.Grant, fws []firewall.ID) bool {
+	left, _ := g.Deadline.Left(r.at)
+	for _, o := range r.pass.back.Obstacles {
+		if o.Blocks && o.Door == g.Door {
+			return false
+		}
+	}
+	for _, fw := range fws {
+		shown, _, _ := r.on(fw)
+		for _, key := range keysOn(fw, r.pass.fw.VMs, g) {
+			o, ok := shown[key]
+			if !ok || !(o.Exempt() || o.Until.Sub(r.at.Wall) >= left-grace) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// grace is how much earlier than asked an opening may end and still count as
+// what the grant wants: firewalls keep time in coarser units than we do.
+const grace = 2 * time.Second
+
+// closed reports whether no firewall shows anything for g any more that nothing
+// else wants. Each must have been read since g was over: before that, its loop
+// might have opened it after it was read.
+func (r reading) closed(g access.Grant, fws []firewall.ID) bool {
+	for _, fw := range fws {
+		shown, at, read := r.on(fw)
+		if !read || !g.Over(at) {
+			return false
+		}
+		for i, key := range keysOn(fw, r.pass.fw.VMs, g) {
+			if _, there := shown[key]; !there {
+				continue
+			}
+			from := key.From
+			if i < len(g.Sources) {
+				from = g.Sources[i]
+			}
+			if _, wanted := r.wanted[firewall.Key{Door: g.Door, From: from}]; !wanted {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// on returns what a firewall shows, and when it was read: this one as just read
+// back, another as it was read last, if it was.
+func (r reading) on(fw firewall.ID) (map[firewall.Key]firewall.Opening, access.Reading, bool) {
+	if fw == r.pass.fw.ID {
+		return r.shown, r.at, true
+	}
+	return r.pass.loop.Sight.shown(fw)
+}
+
+// impediment says why a live grant is not open.
+func (r reading) impediment(g access.Grant) string {
+	for _, x := range r.pass.refused {
+		if x.Door == g.Door && (!x.From.IsValid() || slices.Contains(g.Sources, x.From)) {
+			return x.Why
+		}
+	}
+	for _, o := range r.pass.back.Obstacles {
+		if o.Blocks && o.Door == g.Door {
+			return o.Text
+		}
+	}
+	for _, v := range r.pass.fw.VMs {
+		if v.ID == g.Door.VM && len(v.Missing) > 0 {
+			return "not everything about the VM is known: " + v.Missing[0]
+		}
+	}
+	return ""
+}
+
+// record starts a record about g.
+func (r reading) record(g access.Grant, kind audit.Kind) audit.Record {
+	return audit.Record{
+		Kind: kind, Time: firewall.Instant(r.at.Wall), Actor: access.System(),
+		Request: g.Request, Grant: g.ID, Door: g.Door, Firewall: r.pass.fw.ID,
+		Sources: g.Sources, Deadline: g.Deadline.Wall, Clocks: r.at,
+		Plan: lines(r.pass.plan, g),
+	}
+}
+
+// lines are the changes of the plan that concern g.
+func lines(pl plan.Plan, g access.Grant) []string {
+	var out []string
+	for _, c := range pl.Changes {
+		if c.Door == g.Door && slices.Contains(g.Sources, c.Opening.From) {
+			out = append(out, c.String())
+		}
+	}
+	return out
+}
+
+// firewallsOf returns the firewalls in front of vm.
+func (p *pass) firewallsOf(vm firewall.VMID) []firewall.ID {
+	for _, v := range p.fw.VMs {
+		if v.ID == vm {
+			return v.Firewalls()
+		}
+	}
+	return nil
+}
+
+// Keys returns what g needs on this firewall.
+func (fw Firewall) Keys(g access.Grant) []firewall.Key { return keysOn(fw.ID, fw.VMs, g) }
+
+// keysOn returns what g needs on the firewall fw, given the machines behind it:
+// one key for each source, or one in all behind an address translation.
+func keysOn(fw firewall.ID, vms []inventory.VM, g access.Grant) []firewall.Key {
+	var keys []firewall.Key
+	for _, v := range vms {
+		if v.ID != g.Door.VM {
+			continue
+		}
+		for _, path := range v.Paths {
+			for _, h := range path.Hops {
+				switch {
+				case h.Firewall != fw:
+				case h.Sees.IsValid():
+					keys = append(keys, firewall.Key{Door: g.Door, From: h.Sees})
+				default:
+					for _, s := range g.Sources {
+						keys = append(keys, firewall.Key{Door: g.Door, From: s})
+					}
+				}
+			}
+		}
+	}
+	slices.SortFunc(keys, firewall.CompareKeys)
+	return slices.Compact(keys)
+}

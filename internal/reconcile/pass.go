@@ -1,0 +1,177 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/plan"
+	"github.com/sesame-access/sesame/internal/provider"
+)
+
+// errStale says that the book changed between reading it and writing to the
+// firewall; the next pass starts at once.
+var errStale = errors.New("the book changed during the pass")
+
+// A pass is one run over one firewall.
+type pass struct {
+	loop  *Loop
+	fw    Firewall
+	keys  []firewall.Key // nil for a full pass
+	woken string         // why: for the record of a repair
+	began time.Time
+	now   access.Reading
+
+	book    Entries
+	bookErr error // why the book could not be read; then the pass only closes
+	seen    provider.Snapshot
+	want    firewall.Wants
+	plan    plan.Plan
+	refused []plan.Refusal
+	wrote   bool
+	back    provider.Snapshot
+	// doubtful says that after the write the firewall does not show what it must.
+	doubtful bool
+	grants   map[string]Seen // how each grant stands, as read back
+}
+
+// run is the whole design: read, decide, write, read back, record. A crash
+// after any line leaves nothing that the next pass would not put right.
+func (p *pass) run(ctx context.Context) error {
+	p.now = p.loop.Clocks()
+	p.readBook(ctx)
+	if err := p.observe(ctx); err != nil {
+		return fmt.Errorf("observe %s: %w", p.fw.ID, err)
+	}
+	p.decide()
+	if err := p.compile(ctx); err != nil {
+		return fmt.Errorf("compile %s: %w", p.fw.ID, err)
+	}
+	writeErr := p.write(ctx)
+	if err := p.readBack(ctx); err != nil {
+		return errors.Join(writeErr, fmt.Errorf("read back %s: %w", p.fw.ID, err))
+	}
+	if p.doubt(ctx); p.wrote && !p.doubtful {
+		writeErr = nil // what is read back counts, not what the firewall answered
+	}
+	p.record()
+	return errors.Join(writeErr, p.bookErr)
+}
+
+// readBook reads what is wanted. Failing to is not the end of the pass.
+func (p *pass) readBook(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if p.book, p.bookErr = Read(ctx, p.loop.Book, p.keys); p.bookErr == nil {
+		p.book.Grants = p.loop.Endings.apply(p.book.Grants)
+	}
+}
+
+// observe reads the firewall, and believes its clock as a third one.
+func (p *pass) observe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var err error
+	p.seen, err = p.fw.Provider.Observe(ctx, p.fw.ID, p.keys)
+	if err == nil && !p.seen.Clock.IsZero() {
+		p.now.Third = p.seen.Clock
+	}
+	return err
+}
+
+// decide says what the firewall must show. Without the book, that is what it
+// shows less what has lapsed by its own marks or was closed by hand, and the
+// locks that the book had when it was read last; with holes in a VM's inventory,
+// nothing new is opened there.
+func (p *pass) decide() {
+	shown := p.seen.Shown()
+	if p.bookErr != nil {
+		locks := plan.Route(plan.Desired(p.loop.locks, nil, p.now), p.fw.VMs)[p.fw.ID]
+		p.want = plan.Relocked(p.loop.Endings.strike(plan.Lapsed(shown, p.now)), locks)
+		return
+	}
+	p.loop.locks = p.book.Locks
+	lead := p.fw.Provider.Limits(p.fw.ID).WriteTime
+	all := plan.Desired(p.book.Locks, plan.Lasting(p.book.Grants, p.now, lead), p.now)
+	p.want = plan.Sticky(plan.Route(all, p.fw.VMs)[p.fw.ID], shown, p.book.Unlocked)
+	for _, v := range p.fw.VMs {
+		if len(v.Missing) > 0 {
+			p.want = plan.NothingNew(p.want, shown, v.ID)
+		}
+	}
+}
+
+// compile turns the wants into a plan that passed verification: what is refused
+// is held back, door by door and source by source, and everything else stands.
+func (p *pass) compile(ctx context.Context) error {
+	const rounds = 8
+	shown := p.seen.Shown()
+	displaced, err := p.displaced(ctx)
+	if err != nil {
+		p.want = plan.Closings(p.want, shown)
+	}
+	for range rounds {
+		if p.plan, err = p.fw.Provider.Compile(p.seen, p.want, displaced); err != nil {
+			return err
+		}
+		verdicts := plan.Verify(p.situation(ctx))
+		if len(verdicts) == 0 {
+			p.refused = append(p.refused, p.plan.Refused...)
+			return nil
+		}
+		p.want = plan.Hold(p.want, shown, verdicts...)
+		p.refused = append(p.refused, verdicts...)
+	}
+	// Whatever keeps being refused waits; what has ended does not.
+	p.want = plan.Closings(p.want, shown)
+	p.plan, err = p.fw.Provider.Compile(p.seen, p.want, displaced)
+	return err
+}
+
+func (p *pass) displaced(ctx context.Context) ([]plan.Change, error) {
+	if p.bookErr != nil {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return p.loop.Book.Displaced(ctx, p.fw.ID)
+}
+
+// readBack reads the firewall again; only what it shows then counts. A pass
+// that wrote nothing has just read it.
+func (p *pass) readBack(ctx context.Context) error {
+	if p.back = p.seen; !p.wrote {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var err error
+	p.back, err = p.fw.Provider.Observe(ctx, p.fw.ID, p.keys)
+	return err
+}
+
+// doubt compares what was read back with what was wanted. A firewall whose reads
+// lag behind its writes, or that lied, is looked at again soon.
+func (p *pass) doubt(ctx context.Context) {
+	if !p.wrote {
+		return
+	}
+	p.doubtful = true
+	if displaced, err := p.displaced(ctx); err == nil {
+		left, err := p.fw.Provider.Compile(p.back, p.want, displaced)
+		p.doubtful = err != nil || !left.Empty()
+	}
+}
+
+// clocks reads the clocks again. The firewall's own is the third one, as it was
+// when s was read.
+func (p *pass) clocks(s provider.Snapshot) access.Reading {
+	now := p.loop.Clocks()
+	if !s.Clock.IsZero() {
+		now.Third = s.Clock
+	}
+	return now
+}

@@ -1,0 +1,80 @@
+package reconcile
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/store"
+)
+
+// Recorder saves outcomes behind the passes' backs, so that neither an opening
+// nor a close waits for the disk. What it cannot save the next full pass finds
+// again, because the book still says that it has not happened.
+type Recorder struct {
+	book Book
+	log  *slog.Logger
+	wake chan struct{}
+
+	mu    sync.Mutex
+	queue []store.Change
+}
+
+// NewRecorder returns a recorder; Run makes it work.
+func NewRecorder(book Book, log *slog.Logger) *Recorder {
+	return &Recorder{book: book, log: log, wake: make(chan struct{}, 1), mu: sync.Mutex{}, queue: nil}
+}
+
+// put queues c. It never blocks.
+func (r *Recorder) put(c store.Change) {
+	r.mu.Lock()
+	r.queue = append(r.queue, c)
+	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run saves until ctx is done, and then what is left.
+func (r *Recorder) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+			r.flush(last)
+			cancel()
+			return
+		case <-r.wake:
+			r.flush(ctx)
+		}
+	}
+}
+
+// flush saves what is queued, side by side so that one commit can take it all,
+// and in order for each grant because the queue is emptied between.
+func (r *Recorder) flush(ctx context.Context) {
+	r.mu.Lock()
+	batch := r.queue
+	r.queue = nil
+	r.mu.Unlock()
+	const atOnce = 64
+	for len(batch) > 0 {
+		n := min(len(batch), atOnce)
+		var wg sync.WaitGroup
+		for _, c := range batch[:n] {
+			wg.Go(func() { r.save(ctx, c) })
+		}
+		wg.Wait()
+		batch = batch[n:]
+	}
+}
+
+func (r *Recorder) save(ctx context.Context, c store.Change) {
+	err := r.book.Save(ctx, c)
+	if err != nil && errkind.Of(err) != errkind.Conflict {
+		// A conflict means that another pass recorded the same thing first.
+		r.log.LogAttrs(ctx, slog.LevelError, "save outcome", slog.Any("error", err))
+	}
+}
