@@ -1,0 +1,231 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/audit"
+	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/fleet"
+	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/policy"
+	"github.com/sesame-access/sesame/internal/store"
+)
+
+// Enable saves a policy and locks its doors. A door that another policy covers
+// is a conflict: one door, one policy. Doors that an earlier version of the
+// policy covered keep their lock.
+func (b *Broker) Enable(ctx context.Context, caller Caller, p policy.Policy) (policy.Policy, error) {
+	var saved policy.Policy
+	err := b.decide(ctx, func(rules store.Rules) error {
+		locks, err := b.lock(ctx, rules, caller, p)
+		if err != nil {
+			return err
+		}
+		saved = p
+		saved.Version = version(rules, p.Name) + 1
+		c := store.Change{Expect: rules.Version, Policies: []policy.Policy{p}, Locks: locks}
+		rec := b.record(audit.PolicySaved, caller)
+		rec.Text = string(policy.Format(p))
+		c.Records = append(c.Records, rec)
+		for _, l := range locks {
+			rec := b.record(audit.Locked, caller)
+			rec.Door, rec.Text = l.Door, "policy "+p.Name
+			c.Records = append(c.Records, rec)
+		}
+		return b.save(ctx, c)
+	})
+	if err != nil {
+		return policy.Policy{}, err
+	}
+	b.Enforcer.Wake("policy " + p.Name)
+	return saved, nil
+}
+
+// PreviewEnable shows what Enable would write and whom it would keep out, after
+// every check that Enable makes; nothing is changed.
+func (b *Broker) PreviewEnable(ctx context.Context, caller Caller, p policy.Policy) (fleet.Preview, error) {
+	rules, err := b.Ledger.Rules(ctx)
+	if err != nil {
+		return fleet.Preview{}, errkind.Wrap(errkind.Unavailable, err, "the rules cannot be read")
+	}
+	added, err := b.lock(ctx, rules, caller, p)
+	if err != nil {
+		return fleet.Preview{}, err
+	}
+	return b.Enforcer.Preview(ctx, func(locks []access.Lock, grants []access.Grant) ([]access.Lock, []access.Grant) {
+		for _, l := range added {
+			locks = slices.DeleteFunc(locks, func(x access.Lock) bool { return x.Door == l.Door })
+		}
+		return append(locks, added...), grants
+	})
+}
+
+// PreviewDisable shows what Disable would write and whom it would let in again;
+// nothing is changed.
+func (b *Broker) PreviewDisable(ctx context.Context, caller Caller, doors []firewall.Door) (fleet.Preview, error) {
+	rules, err := b.Ledger.Rules(ctx)
+	if err != nil {
+		return fleet.Preview{}, errkind.Wrap(errkind.Unavailable, err, "the rules cannot be read")
+	}
+	for _, d := range doors {
+		if err := b.may(ctx, rules, caller, authz.Disable, d.VM); err != nil {
+			return fleet.Preview{}, err
+		}
+	}
+	return b.Enforcer.Preview(ctx, func(locks []access.Lock, grants []access.Grant) ([]access.Lock, []access.Grant) {
+		gone := func(d firewall.Door) bool { return slices.Contains(doors, d) }
+		return slices.DeleteFunc(locks, func(l access.Lock) bool { return gone(l.Door) }),
+			slices.DeleteFunc(grants, func(g access.Grant) bool { return gone(g.Door) })
+	})
+}
+
+// Plan shows what the next pass would write; nothing is changed.
+func (b *Broker) Plan(ctx context.Context, caller Caller) (fleet.Preview, error) {
+	rules, err := b.Ledger.Rules(ctx)
+	if err != nil {
+		return fleet.Preview{}, errkind.Wrap(errkind.Unavailable, err, "the rules cannot be read")
+	}
+	if err := b.may(ctx, rules, caller, authz.View, ""); err != nil {
+		return fleet.Preview{}, err
+	}
+	return b.Enforcer.Preview(ctx, nil)
+}
+
+func (b *Broker) lock(ctx context.Context, rules store.Rules, caller Caller, p policy.Policy) ([]access.Lock, error) {
+	vms := b.Enforcer.VMs()
+	for _, id := range p.VMs {
+		if _, err := inventory.Find(vms, string(id)); err != nil {
+			return nil, err
+		}
+		if err := b.may(ctx, rules, caller, authz.Enable, id); err != nil {
+			return nil, err
+		}
+	}
+	now := firewall.Instant(b.Clocks().Wall)
+	var locks []access.Lock
+	for _, d := range p.Doors() {
+		for _, other := range rules.Policies {
+			if _, covered := other.PortOf(d); covered && other.Name != p.Name {
+				return nil, errkind.New(errkind.Conflict, "policy %s covers %s already; change that one, or take the door out of it first", other.Name, d)
+			}
+		}
+		l := access.Lock{Door: d, Exempt: p.Exempt, Cut: p.Cut, Policy: p.Name, Since: now, By: caller.Principal}
+		if i := slices.IndexFunc(rules.Locks, func(x access.Lock) bool { return x.Door == d }); i >= 0 {
+			l.Since = rules.Locks[i].Since
+		}
+		locks = append(locks, l)
+	}
+	return locks, nil
+}
+
+func version(rules store.Rules, name string) int64 {
+	for _, p := range rules.Policies {
+		if p.Name == name {
+			return p.Version
+		}
+	}
+	return 0
+}
+
+// DropPolicy deletes a policy: its doors cannot be asked for any more and their
+// grants end, but they stay locked until somebody disables them.
+func (b *Broker) DropPolicy(ctx context.Context, caller Caller, name string) error {
+	err := b.decide(ctx, func(rules store.Rules) error {
+		i := slices.IndexFunc(rules.Policies, func(p policy.Policy) bool { return p.Name == name })
+		if i < 0 {
+			return errkind.New(errkind.NotFound, "there is no policy %s", errkind.Quote(name))
+		}
+		p := rules.Policies[i]
+		for _, vm := range p.VMs {
+			if err := b.may(ctx, rules, caller, authz.Enable, vm); err != nil {
+				return err
+			}
+		}
+		rec := b.record(audit.PolicyDeleted, caller)
+		rec.Text = "the locks of policy " + name + " stay"
+		c := store.Change{Expect: rules.Version, DropPolicies: []string{name}, Records: []audit.Record{rec}}
+		if err := b.endAll(ctx, &c, caller, p.Doors(), access.PolicyRemoved); err != nil {
+			return err
+		}
+		return b.save(ctx, c)
+	})
+	if err == nil {
+		b.Enforcer.Wake("policy " + name + " deleted")
+	}
+	return err
+}
+
+// Disable ends the locks of the given doors and their grants, and gives the
+// doors back to whatever governs them without Sesame. A door without a lock
+// cannot be asked for; a policy that has no locked door left is deleted.
+func (b *Broker) Disable(ctx context.Context, caller Caller, doors []firewall.Door) error {
+	err := b.decide(ctx, func(rules store.Rules) error {
+		c := store.Change{Expect: rules.Version}
+		for _, d := range doors {
+			if err := b.may(ctx, rules, caller, authz.Disable, d.VM); err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(rules.Locks, func(l access.Lock) bool { return l.Door == d }) {
+				return errkind.New(errkind.NotFound, "%s is not locked, so there is nothing to disable", d)
+			}
+			c.Unlocks = append(c.Unlocks, d)
+			rec := b.record(audit.Unlocked, caller)
+			rec.Door = d
+			c.Records = append(c.Records, rec)
+		}
+		if len(doors) == 0 {
+			return errkind.New(errkind.Invalid, "no door is named, so there is nothing to disable")
+		}
+		if err := b.endAll(ctx, &c, caller, doors, access.DoorUnlocked); err != nil {
+			return err
+		}
+		c.DropPolicies = emptied(rules, doors)
+		return b.save(ctx, c)
+	})
+	if err == nil {
+		b.Enforcer.Wake(fmt.Sprintf("%d doors disabled", len(doors)))
+	}
+	return err
+}
+
+// endAll adds to c the end of every grant on one of the doors.
+func (b *Broker) endAll(ctx context.Context, c *store.Change, caller Caller, doors []firewall.Door, why access.EndReason) error {
+	grants, err := b.Ledger.Pending(ctx)
+	if err != nil {
+		return errkind.Wrap(errkind.Unavailable, err, "the grants cannot be read")
+	}
+	now := b.Clocks()
+	for _, g := range grants {
+		if !slices.Contains(doors, g.Door) || g.Over(now) {
+			continue
+		}
+		ended := access.Ending{At: firewall.Instant(now.Wall), By: caller.Principal, Why: why}
+		c.GrantUpdates = append(c.GrantUpdates, store.GrantUpdate{ID: g.ID, Epoch: g.Epoch, Deadline: access.Deadline{}, Ended: ended})
+		rec := b.record(audit.Ended, caller)
+		rec.Request, rec.Grant, rec.Door, rec.Sources = g.Request, g.ID, g.Door, g.Sources
+		rec.Deadline, rec.Text = g.Deadline.Wall, string(why)
+		c.Records = append(c.Records, rec)
+	}
+	return nil
+}
+
+// emptied returns the policies whose doors are all unlocked once the given ones
+// are.
+func emptied(rules store.Rules, doors []firewall.Door) []string {
+	var names []string
+	for _, p := range rules.Policies {
+		covered := p.Doors()
+		left := slices.ContainsFunc(rules.Locks, func(l access.Lock) bool {
+			return slices.Contains(covered, l.Door) && !slices.Contains(doors, l.Door)
+		})
+		if !left && slices.ContainsFunc(covered, func(d firewall.Door) bool { return slices.Contains(doors, d) }) {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}

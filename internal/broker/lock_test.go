@@ -1,0 +1,155 @@
+package broker_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/audit"
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/provider/memory"
+)
+
+// letIn adds a foreign rule that lets everybody in to port 22.
+func (b bench) letIn(t *testing.T) {
+	t.Helper()
+	r := memory.Rule{Name: "everybody", Priority: 300, Action: firewall.Allow, First: 22, Last: 22}
+	if err := b.world.Firewall("fw").Put(r); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+func TestEnable(t *testing.T) {
+	in(t, func(t *testing.T, b bench) {
+		b.letIn(t)
+		if b.gets() {
+			t.Error("a foreign rule defeats the lock")
+		}
+		other := ssh()
+		other.Name = "other"
+		_, err := b.Broker().Enable(b.ctx, root(), other)
+		wants(t, err, errkind.Conflict, "policy ssh covers")
+		_, err = b.Broker().Enable(b.ctx, alice(), ssh())
+		wants(t, err, errkind.Denied, "may not enable web-1")
+		gone := ssh()
+		gone.VMs = []firewall.VMID{firewall.HostVM("web-9")}
+		_, err = b.Broker().Enable(b.ctx, root(), gone)
+		wants(t, err, errkind.NotFound, "web-9")
+
+		time.Sleep(time.Hour)
+		saved := b.enable(t, ssh())
+		rules, err := b.Store().Rules(b.ctx)
+		if err != nil || saved.Version != 2 || rules.Policies[0].Version != 2 {
+			t.Errorf("version %d, saved as %d, %v", saved.Version, rules.Policies[0].Version, err)
+		}
+		if age := b.clocks.Now().Sub(rules.Locks[0].Since); age != time.Hour {
+			t.Errorf("the lock is %s old; saving the policy again made it younger", age)
+		}
+		if n := len(b.records(t, audit.PolicySaved)); n != 2 {
+			t.Errorf("%d policies recorded, want 2", n)
+		}
+		if n := len(b.records(t, audit.LockShown)); n != 1 {
+			t.Errorf("%d locks shown, want 1", n)
+		}
+	})
+}
+
+func TestDropPolicyLeavesAnOrphan(t *testing.T) {
+	in(t, func(t *testing.T, b bench) {
+		b.letIn(t)
+		g := b.open(t)
+		wants(t, b.Broker().DropPolicy(b.ctx, alice(), "ssh"), errkind.Denied, "may not enable")
+		wants(t, b.Broker().DropPolicy(b.ctx, root(), "none"), errkind.NotFound, "none")
+		if err := b.Broker().DropPolicy(b.ctx, root(), "ssh"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if b.gets() {
+			t.Error("the policy is gone, and its grant is not")
+		}
+		saved, err := b.Store().Grant(b.ctx, g.ID)
+		if err != nil || saved.Ended.Why != access.PolicyRemoved || saved.StateAt(b.clocks.Read()) != access.Closed {
+			t.Errorf("the grant is %+v, %v", saved, err)
+		}
+		rules, err := b.Store().Rules(b.ctx)
+		if err != nil || len(rules.Policies) != 0 || len(rules.Locks) != 1 {
+			t.Errorf("%d policies, %d locks, %v; want an orphan lock", len(rules.Policies), len(rules.Locks), err)
+		}
+		_, err = b.Broker().Request(b.ctx, alice(), ask())
+		wants(t, err, errkind.Denied, "no policy covers")
+		time.Sleep(time.Hour)
+		if b.gets() {
+			t.Error("the orphan lock does not hold")
+		}
+	})
+}
+
+func TestDisableGivesBack(t *testing.T) {
+	in(t, func(t *testing.T, b bench) {
+		b.letIn(t)
+		g := b.open(t)
+		wants(t, b.Broker().Disable(b.ctx, alice(), []firewall.Door{door(22)}), errkind.Denied, "may not disable web-1")
+		wants(t, b.Broker().Disable(b.ctx, root(), []firewall.Door{door(23)}), errkind.NotFound, "not locked")
+		wants(t, b.Broker().Disable(b.ctx, root(), []firewall.Door{door(22), door(23)}), errkind.NotFound, "not locked")
+		wants(t, b.Broker().Disable(b.ctx, root(), nil), errkind.Invalid, "no door")
+		if b.world.Admits(door(22), laptop().Next()) {
+			t.Fatal("a refused disable gave the door back")
+		}
+
+		preview, err := b.Broker().PreviewDisable(b.ctx, root(), []firewall.Door{door(22)})
+		if err != nil || len(preview.Plans) != 1 || len(preview.Doors) != 1 {
+			t.Fatalf("preview %+v, %v", preview, err)
+		}
+		if b.world.Admits(door(22), laptop().Next()) {
+			t.Fatal("a preview gave the door back")
+		}
+
+		if err := b.Broker().Disable(b.ctx, root(), []firewall.Door{door(22)}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if !b.world.Admits(door(22), laptop().Next()) {
+			t.Error("the door was not given back to who governed it before")
+		}
+		rules, err := b.Store().Rules(b.ctx)
+		if err != nil || len(rules.Policies)+len(rules.Locks) != 0 {
+			t.Errorf("left: %d policies, %d locks, %v", len(rules.Policies), len(rules.Locks), err)
+		}
+		time.Sleep(time.Minute)
+		saved, err := b.Store().Grant(b.ctx, g.ID)
+		if err != nil || saved.Ended.Why != access.DoorUnlocked || saved.Closed.IsZero() {
+			t.Errorf("the grant is %+v, %v", saved, err)
+		}
+		wants(t, b.Broker().Disable(b.ctx, root(), []firewall.Door{door(22)}), errkind.NotFound, "not locked")
+	})
+}
+
+func TestPreviewEnableChangesNothing(t *testing.T) {
+	in(t, func(t *testing.T, b bench) {
+		rdp := ssh()
+		rdp.Name = "rdp"
+		rdp.Ports[0].Port = 3389
+		_, err := b.Broker().PreviewEnable(b.ctx, alice(), rdp)
+		wants(t, err, errkind.Denied, "may not enable")
+		before, err := b.Store().Tree(b.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		preview, err := b.Broker().PreviewEnable(b.ctx, root(), rdp)
+		if err != nil || len(preview.Plans) != 1 || len(preview.Doors) != 2 {
+			t.Fatalf("preview %+v, %v", preview, err)
+		}
+		after, err := b.Store().Tree(b.ctx)
+		if err != nil || before != after {
+			t.Errorf("the log grew from %d to %d, %v", before.N, after.N, err)
+		}
+		if p, err := b.Broker().Plan(b.ctx, root()); err != nil || len(p.Plans) != 0 {
+			t.Errorf("after a preview there is something to do: %+v, %v", p, err)
+		}
+		_, err = b.Broker().Plan(b.ctx, nobody())
+		wants(t, err, errkind.Denied, "may not view")
+	})
+}
