@@ -1,0 +1,109 @@
+package api
+
+import (
+	"fmt"
+
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/policy"
+)
+
+// A Policy is a policy document. What goes in may be JSON or YAML and is read by
+// policy.Parse alone; this is its form in JSON, and what comes out.
+type Policy struct {
+	Name   string       `json:"name"`
+	VMs    []string     `json:"vms" minItems:"1" doc:"Ids."`
+	Ports  []PolicyPort `json:"ports" minItems:"1"`
+	Exempt []string     `json:"exempt,omitempty" doc:"Who is let in without asking."`
+	Cut    bool         `json:"cut,omitzero" doc:"Established connections end with their grant."`
+}
+
+// A PolicyPort is one just-in-time port of every VM of a policy.
+type PolicyPort struct {
+	Port     PortNumber `json:"port" minimum:"1" maximum:"65535"`
+	Protocol string     `json:"protocol,omitzero" enum:"tcp,udp" default:"tcp"`
+	Max      string     `json:"max,omitzero" doc:"The longest grant, such as 3h." default:"3h"`
+	Sources  []string   `json:"sources,omitempty" doc:"Where a request may come from; absent for anywhere."`
+	Widest   *Widest    `json:"widest,omitempty" doc:"The shortest prefixes that may be asked for."`
+}
+
+// Widest is the shortest prefix length of each family that may be asked for.
+type Widest struct {
+	IPv4 int `json:"ipv4,omitzero" minimum:"8" maximum:"32" default:"32"`
+	IPv6 int `json:"ipv6,omitzero" minimum:"16" maximum:"128" default:"64"`
+}
+
+// PolicyOf returns p as it goes over the wire.
+func PolicyOf(p policy.Policy) Policy {
+	return Policy{
+		Name:   p.Name,
+		VMs:    mapped(p.VMs, func(vm firewall.VMID) string { return string(vm) }),
+		Ports:  mapped(p.Ports, policyPortOf),
+		Exempt: SourcesOf(p.Exempt),
+		Cut:    p.Cut,
+	}
+}
+
+func policyPortOf(p policy.Port) PolicyPort {
+	return PolicyPort{
+		Port: PortNumber(p.Port), Protocol: p.Protocol.String(), Max: access.FormatDuration(p.Max),
+		Sources: SourcesOf(p.Sources), Widest: &Widest{IPv4: p.WidestIPv4, IPv6: p.WidestIPv6},
+	}
+}
+
+// Domain returns what PolicyOf was given, but for the version.
+func (p Policy) Domain() (policy.Policy, error) {
+	text, err := Encode(p)
+	if err != nil {
+		return policy.Policy{}, err
+	}
+	return policy.Parse(text)
+}
+
+// ParsePolicy reads the document that is put at name; a name in it must be the
+// same, and may be left out nowhere.
+func ParsePolicy(name string, document []byte) (policy.Policy, error) {
+	if _, err := firewall.ParseName("name", name); err != nil {
+		return policy.Policy{}, err
+	}
+	p, err := policy.Parse(document)
+	if err == nil && p.Name != name {
+		return policy.Policy{}, errkind.Bad("name", p.Name, fmt.Sprintf("%q, the name in the path", name))
+	}
+	return p, err
+}
+
+// A SavedPolicy is a policy as it is in force.
+type SavedPolicy struct {
+	Policy  Policy `json:"policy"`
+	Version int64  `json:"version" doc:"Counts the saved changes of this policy, from 1."`
+	Damaged string `json:"damaged,omitzero" doc:"Why the policy cannot be read; its locks stay, nothing is granted by it."`
+}
+
+// SavedPolicyOf returns p with its version as it goes over the wire.
+func SavedPolicyOf(p policy.Policy) SavedPolicy {
+	return SavedPolicy{Policy: PolicyOf(p), Version: p.Version, Damaged: ""}
+}
+
+// A PolicyChange answers a policy that was put: the policy as it is now in force
+// or, of a dry run, what putting it would do.
+type PolicyChange struct {
+	Policy  Policy   `json:"policy"`
+	Version int64    `json:"version,omitzero" doc:"Absent from a dry run."`
+	Preview *Preview `json:"preview,omitempty" doc:"Of a dry run: what would be written, and whom it would keep out."`
+}
+
+// A Disable asks to end the locks of some ports of a VM.
+type Disable struct {
+	VM     string `json:"vm" doc:"An id or an unambiguous name."`
+	Ports  []Port `json:"ports" minItems:"1"`
+	DryRun bool   `json:"dry_run,omitzero" doc:"Only show what would be given back, and to whom."`
+}
+
+// A Disabled answers a Disable.
+type Disabled struct {
+	Doors   []Door  `json:"doors" doc:"The doors without a lock now or, of a dry run, that would be."`
+	Preview Preview `json:"preview" doc:"What was or would be written, and who gets in again."`
+	Done    bool    `json:"done" doc:"False for a dry run."`
+}

@@ -1,0 +1,183 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/authn"
+	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/broker"
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/server/front"
+)
+
+// A call is one request of a caller who is known.
+type call struct {
+	broker.Caller
+	request *http.Request
+	query   front.Query
+	now     time.Time
+}
+
+// path returns the part of the path that a route calls name.
+func (c *call) path(name string) string { return c.request.PathValue(name) }
+
+// An endpoint is what answers a route: serve with a value, or stream by itself.
+type endpoint struct {
+	in, out reflect.Type // of the JSON that goes in and comes out; nil for none
+	media   []string     // what the body may be; none for no body
+	serve   func(ctx context.Context, c *call, body []byte) (any, error)
+	stream  func(ctx context.Context, c *call, w *front.Recorder) error
+}
+
+// reads is an endpoint without a body.
+func reads[Out any](f func(context.Context, *call) (Out, error)) endpoint {
+	return endpoint{
+		in: nil, out: reflect.TypeFor[Out](), media: nil, stream: nil,
+		serve: func(ctx context.Context, c *call, _ []byte) (any, error) { return f(ctx, c) },
+	}
+}
+
+// takes is an endpoint that is sent an In as JSON.
+func takes[In, Out any](f func(context.Context, *call, In) (Out, error)) endpoint {
+	return endpoint{
+		in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](), media: []string{front.JSON}, stream: nil,
+		serve: func(ctx context.Context, c *call, body []byte) (any, error) {
+			var in In
+			if err := api.Decode(body, &in); err != nil {
+				return nil, err
+			}
+			return f(ctx, c, in)
+		},
+	}
+}
+
+// takesDocument is an endpoint that is sent an In as a document, JSON or YAML,
+// which it reads itself.
+func takesDocument[In, Out any](f func(context.Context, *call, []byte) (Out, error)) endpoint {
+	return endpoint{
+		in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](), media: []string{front.JSON, front.YAML}, stream: nil,
+		serve: func(ctx context.Context, c *call, body []byte) (any, error) { return f(ctx, c, body) },
+	}
+}
+
+// streams is an endpoint that writes its answer itself.
+func streams(f func(context.Context, *call, *front.Recorder) error) endpoint {
+	return endpoint{in: nil, out: nil, media: nil, serve: nil, stream: f}
+}
+
+// callTime bounds one call; it is longer than an answer waits for firewalls.
+const callTime = broker.SettleTime + 10*time.Second
+
+// answer is the way of every request: who asks, whether they may at all, what
+// they ask, the answer.
+func (s *Server) answer(w *front.Recorder, r *http.Request, rt route) error {
+	c, err := s.caller(w, r, rt)
+	if err != nil {
+		return err
+	}
+	if c.query, err = front.ParseQuery(r.URL.RawQuery, rt.query); err != nil {
+		return err
+	}
+	body, err := s.front.Body(w, r, rt.media)
+	if err != nil {
+		return err
+	}
+	if rt.stream != nil {
+		return rt.stream(r.Context(), c, w)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), callTime)
+	defer cancel()
+	out, err := rt.serve(ctx, c, body)
+	if err != nil {
+		return err
+	}
+	if rt.status == http.StatusNoContent {
+		w.WriteHeader(rt.status)
+		return nil
+	}
+	return front.WriteJSON(w, front.JSON, rt.status, out)
+}
+
+// caller says who sent r and whether they may use the route at all.
+func (s *Server) caller(w *front.Recorder, r *http.Request, rt route) (*call, error) {
+	c := &call{Caller: broker.Caller{}, request: r, query: front.Query{}, now: s.Clocks().Wall}
+	if rt.may == public {
+		return c, nil
+	}
+	who, err := s.authn.Authenticate(r, c.now)
+	if err != nil {
+		return nil, err
+	}
+	w.Caller(who)
+	c.Caller = broker.Caller{Principal: who.Principal, Addr: who.Addr}
+	// Ending access is never held up because somebody asked too much before.
+	if !rt.ends && !s.rates.Allow(who.Issuer+"#"+who.Subject, c.now) {
+		return nil, errkind.New(errkind.Exhausted, "more than %d requests a minute; wait a little", s.Limits.Rate)
+	}
+	if action := rt.may.action(); action != "" {
+		if err := s.Broker.May(r.Context(), c.Caller, action, ""); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// reauthenticate says whether the sender of c is still known: their token may
+// have ended since.
+func (s *Server) reauthenticate(c *call) error {
+	if authn.Local(c.request.Context()) && c.request.Header.Get("Authorization") == "" {
+		return nil
+	}
+	_, err := s.authn.Authenticate(c.request, s.Clocks().Wall)
+	return err
+}
+
+// rule says who may use a route at all. What they may do or see there is decided
+// by the broker, VM by VM, and by sight.
+type rule uint8
+
+// The rules.
+const (
+	unruled   rule = iota // nobody said; a test refuses such a route
+	public                // anybody, without a token
+	known                 // any caller who is known; each sees and does what their roles allow
+	viewsAll              // who may view all VMs
+	closesAll             // who may close anybody's grant on all VMs
+	manages               // who may manage the server
+)
+
+// action returns what a caller must be allowed to do on all VMs.
+func (r rule) action() authz.Action {
+	switch r {
+	case viewsAll:
+		return authz.View
+	case closesAll:
+		return authz.Close
+	case manages:
+		return authz.Manage
+	case unruled, public, known:
+	}
+	return ""
+}
+
+// String says who may use a route, for the document.
+func (r rule) String() string {
+	switch r {
+	case public:
+		return "Anybody, without a token."
+	case known:
+		return "Whoever is known; each sees and does what their roles allow."
+	case viewsAll:
+		return "Whoever may view all VMs."
+	case closesAll:
+		return "Whoever may close grants on all VMs."
+	case manages:
+		return "Whoever may manage the server."
+	case unruled:
+	}
+	return "Nobody."
+}

@@ -1,0 +1,42 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/server/front"
+)
+
+func (s *Server) alive(context.Context, *call) (api.Health, error) {
+	return api.Health{Ready: true, Reasons: nil}, nil
+}
+
+// ready says whether requests can be decided. A firewall that does not answer is
+// a reason to look, and none to send people elsewhere. Anybody may ask, so
+// nothing is named.
+func (s *Server) ready(ctx context.Context, _ *call, w *front.Recorder) error {
+	out, status := api.Health{Ready: true, Reasons: nil}, http.StatusOK
+	_, err := s.Store.Rules(ctx)
+	if err == nil {
+		_, err = s.Store.Tree(ctx)
+	}
+	if err != nil {
+		out, status = api.Health{Ready: false, Reasons: []string{"the database cannot be read"}}, http.StatusServiceUnavailable
+	}
+	if n := len(s.Fleet.FailingFirewalls()); n > 0 {
+		out.Reasons = append(out.Reasons, strconv.Itoa(n)+" firewalls do not answer as they should")
+	}
+	return front.WriteJSON(w, front.JSON, status, out)
+}
+
+func (s *Server) serveOpenAPI(_ context.Context, _ *call, w *front.Recorder) error {
+	w.Header().Set("Content-Type", front.JSON)
+	_, err := w.Write(s.openapi)
+	return err
+}
+
+func (s *Server) serveMetrics(_ context.Context, c *call, w *front.Recorder) error {
+	return s.metrics.Write(w, c.request)
+}

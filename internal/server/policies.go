@@ -1,0 +1,142 @@
+package server
+
+import (
+	"context"
+	"slices"
+
+	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/fleet"
+	"github.com/sesame-access/sesame/internal/policy"
+)
+
+func (s *Server) listPolicies(ctx context.Context, c *call) (api.Page[api.SavedPolicy], error) {
+	v, err := s.sight(ctx, c)
+	if err != nil {
+		return api.Page[api.SavedPolicy]{}, err
+	}
+	var out []api.SavedPolicy
+	for _, p := range v.rules.Policies {
+		if shown, ok := v.policy(p); ok {
+			out = append(out, api.SavedPolicyOf(shown))
+		}
+	}
+	return api.PageOf(out, ""), nil
+}
+
+// policy returns p as far as v sees it: the VMs that it does not see are left
+// out, and a policy about none that it sees does not exist.
+func (v sight) policy(p policy.Policy) (policy.Policy, bool) {
+	p.VMs = slices.DeleteFunc(slices.Clone(p.VMs), func(vm firewall.VMID) bool { return !v.sees(vm) })
+	return p, len(p.VMs) > 0
+}
+
+func (s *Server) getPolicy(ctx context.Context, c *call) (api.SavedPolicy, error) {
+	v, err := s.sight(ctx, c)
+	if err != nil {
+		return api.SavedPolicy{}, err
+	}
+	name := c.path("policy")
+	for _, p := range v.rules.Policies {
+		if shown, ok := v.policy(p); ok && p.Name == name {
+			return api.SavedPolicyOf(shown), nil
+		}
+	}
+	return api.SavedPolicy{}, errkind.New(errkind.NotFound, "there is no policy %s that you may see", errkind.Quote(name))
+}
+
+func (s *Server) putPolicy(ctx context.Context, c *call, body []byte) (api.PolicyChange, error) {
+	p, err := api.ParsePolicy(c.path("policy"), body)
+	if err != nil {
+		return api.PolicyChange{}, err
+	}
+	v, err := s.sight(ctx, c)
+	if err != nil {
+		return api.PolicyChange{}, err
+	}
+	for _, vm := range p.VMs {
+		if _, err := s.find(v, string(vm)); err != nil {
+			return api.PolicyChange{}, err
+		}
+	}
+	if c.query.Flag("dry_run") {
+		preview, err := s.Broker.PreviewEnable(ctx, c.Caller, p)
+		shown := s.preview(v, preview)
+		return api.PolicyChange{Policy: api.PolicyOf(p), Version: 0, Preview: &shown}, err
+	}
+	saved, err := s.Broker.Enable(ctx, c.Caller, p)
+	return api.PolicyChange{Policy: api.PolicyOf(saved), Version: saved.Version, Preview: nil}, err
+}
+
+func (s *Server) dropPolicy(ctx context.Context, c *call) (struct{}, error) {
+	if _, err := s.getPolicy(ctx, c); err != nil {
+		return struct{}{}, err
+	}
+	return struct{}{}, s.Broker.DropPolicy(ctx, c.Caller, c.path("policy"))
+}
+
+// disable shows whom it gives a door back to before it does: what cannot be
+// shown is not done.
+func (s *Server) disable(ctx context.Context, c *call, in api.Disable) (api.Disabled, error) {
+	ports, err := in.Parse()
+	if err != nil {
+		return api.Disabled{}, err
+	}
+	v, err := s.sight(ctx, c)
+	if err != nil {
+		return api.Disabled{}, err
+	}
+	vm, err := s.find(v, in.VM)
+	if err != nil {
+		return api.Disabled{}, err
+	}
+	var doors []firewall.Door
+	for _, p := range ports {
+		doors = append(doors, firewall.Door{VM: vm.ID, Protocol: p.Protocol, Port: p.Number})
+	}
+	slices.SortFunc(doors, firewall.CompareDoors)
+	doors = slices.Compact(doors)
+	preview, err := s.Broker.PreviewDisable(ctx, c.Caller, doors)
+	if err != nil {
+		return api.Disabled{}, err
+	}
+	out := api.Disabled{Doors: api.DoorsOf(doors), Preview: s.preview(v, preview), Done: false}
+	if in.DryRun {
+		return out, nil
+	}
+	out.Done = true
+	return out, s.Broker.Disable(ctx, c.Caller, doors)
+}
+
+// preview returns what v may see of p.
+func (s *Server) preview(v sight, p fleet.Preview) api.Preview {
+	out := api.Preview{Changes: []api.Change{}, Reach: []api.ReachChange{}, Refused: nil}
+	for _, one := range p.Plans {
+		for _, x := range api.ChangesOf(one) {
+			if v.sees(firewall.VMID(x.Door.VM)) {
+				out.Changes = append(out.Changes, x)
+			}
+		}
+	}
+	for _, d := range p.Doors {
+		if v.sees(d.Door.VM) {
+			out.Reach = append(out.Reach, api.ReachChangeOf(d.Door, d.Before, d.After))
+		}
+	}
+	for _, r := range api.RefusalsOf(p.Refused) {
+		if v.sees(firewall.VMID(r.Door.VM)) {
+			out.Refused = append(out.Refused, r)
+		}
+	}
+	return out
+}
+
+func (s *Server) plan(ctx context.Context, c *call) (api.Preview, error) {
+	v, err := s.sight(ctx, c)
+	if err != nil {
+		return api.Preview{}, err
+	}
+	p, err := s.Broker.Plan(ctx, c.Caller)
+	return s.preview(v, p), err
+}
