@@ -1,0 +1,171 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/audit"
+	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/cli/console"
+	"github.com/sesame-access/sesame/internal/errkind"
+)
+
+func (a commands) auditCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "Prove what happened: verify and export the audit log",
+		Example: `  sesame audit verify
+  sesame audit export log.jsonl
+  sesame audit verify log.jsonl --key "$KEY" --earlier checkpoint.txt`,
+		RunE: console.ShowHelp,
+	}
+	cmd.AddCommand(a.auditVerifyCommand(), a.auditExportCommand())
+	return cmd
+}
+
+func (a commands) auditExportCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "export [FILE]",
+		Short: "Write the whole log as a bundle that anyone can verify",
+		Long: `Export writes the whole audit log, with its signed checkpoints, to a new file or
+to standard output.`,
+		Example: "  sesame audit export log.jsonl",
+		Args:    console.Takes(0, 1, "nothing, or a file that does not exist yet"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, _, err := a.Client(authz.Admin)
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				return c.Export(cmd.Context(), a.Out)
+			}
+			f, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			if err != nil {
+				return errkind.Wrap(errkind.Invalid, err, "the file cannot be made: %v", err)
+			}
+			if err := errors.Join(c.Export(cmd.Context(), f), f.Sync(), f.Close()); err != nil {
+				return errors.Join(err, os.Remove(args[0]))
+			}
+			fmt.Fprintf(a.Err, "the audit log is in %s\n", args[0])
+			return nil
+		},
+	}
+}
+
+// A verifying is what `audit verify` was told.
+type verifying struct {
+	key     string
+	earlier []string
+}
+
+func (a commands) auditVerifyCommand() *cobra.Command {
+	var v verifying
+	cmd := &cobra.Command{
+		Use:   "verify [FILE]",
+		Short: "Check that nothing in the log was changed, and find the first record that was",
+		Long: `Verify fetches the audit log, or reads a bundle from a file or - for standard
+input, and checks every record, every hash and every signed checkpoint here.
+
+A file vouches for itself only as far as its key does: --key is the public key
+that you noted earlier, and --earlier a signed checkpoint that you kept.
+Without a file the key is the one that the server names.`,
+		Example: `  sesame audit verify
+  sesame audit verify log.jsonl --key sesame/0123456789ab+1b0c… --earlier kept.txt`,
+		Args: console.Takes(0, 1, "nothing, or a file with a bundle"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), args, v) },
+	}
+	cmd.Flags().StringVar(&v.key, "key", "", "the log's public key")
+	cmd.Flags().StringArrayVar(&v.earlier, "earlier", nil, "file with a signed checkpoint of the same log; may be given again")
+	return cmd
+}
+
+func (a commands) verify(ctx context.Context, args []string, v verifying) error {
+	var earlier [][]byte
+	for _, file := range v.earlier {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return errkind.Wrap(errkind.Invalid, err, "the checkpoint cannot be read: %v", err)
+		}
+		earlier = append(earlier, text)
+	}
+	bundle, key, err := a.bundle(ctx, args, v.key)
+	if err != nil {
+		return err
+	}
+	defer bundle.Close() //nolint:errcheck // only read
+	report, err := audit.Verify(bundle, key, earlier...)
+	if fault, ok := errors.AsType[*audit.BundleError](err); ok {
+		return console.Hint(errkind.Wrap(errkind.Conflict, err, "the audit log is not sound: %v", fault),
+			"keep this bundle and every checkpoint you have; whoever could write the database after that record is where to look")
+	}
+	if err != nil {
+		return err
+	}
+	out := api.AuditReport{
+		OK: true, Checkpoints: report.Checkpoints + report.Earlier, Personal: report.Personal, Erased: report.Erased,
+		Checkpoint: api.Checkpoint{Origin: report.Head.Origin, Key: key, Size: report.Head.Size, Root: report.Head.Root.String(), Signed: ""},
+		History:    api.HistoryOf(report.History), Fault: "", FaultIndex: nil,
+	}
+	return a.Show(out, func() error { return a.printVerified(out) })
+}
+
+func (a commands) printVerified(r api.AuditReport) error {
+	fmt.Fprintln(a.Out, "The audit log is sound: nothing was changed, removed or put in between.")
+	h := r.History
+	return a.Pairs([][]string{
+		{"  records", fmt.Sprintf("%d, of them %d with the personal part erased", r.Checkpoint.Size, r.Erased)},
+		{"  checkpoints", fmt.Sprintf("%d agree with the records", r.Checkpoints)},
+		{"  grants", fmt.Sprintf("%d granted, %d opened, %d closed, %d still running, %d still closing", h.Granted, h.Opened, h.Closed, h.Ongoing, h.Closing)},
+		{"  latest close", strings.TrimSpace(h.MaxLate + " after its end " + parenthesized(h.Latest))},
+		{"  root", r.Checkpoint.Root},
+		{"  key", r.Checkpoint.Key},
+	})
+}
+
+func parenthesized(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "(" + s + ")"
+}
+
+// bundle returns what is to be verified, and the key to do it with.
+func (a commands) bundle(ctx context.Context, args []string, key string) (io.ReadCloser, string, error) {
+	if len(args) == 1 {
+		if key == "" {
+			return nil, "", errkind.New(errkind.Invalid, "a bundle is verified with the log's public key; say --key KEY (`sesame audit verify` shows it while the server is there)")
+		}
+		if args[0] == "-" {
+			return io.NopCloser(a.In), key, nil
+		}
+		f, err := os.Open(args[0])
+		if err != nil {
+			return nil, "", errkind.Wrap(errkind.Invalid, err, "the bundle cannot be read: %v", err)
+		}
+		return f, key, nil
+	}
+	c, _, err := a.Client(authz.Admin)
+	if err != nil {
+		return nil, "", err
+	}
+	if key == "" {
+		head, err := c.Checkpoint(ctx)
+		if err != nil {
+			return nil, "", err
+		}
+		key = head.Key
+	}
+	var log bytes.Buffer
+	if err := c.Export(ctx, &log); err != nil {
+		return nil, "", err
+	}
+	return io.NopCloser(&log), key, nil
+}

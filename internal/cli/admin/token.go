@@ -1,0 +1,150 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/cli/console"
+	"github.com/sesame-access/sesame/internal/cli/output"
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
+)
+
+func (a commands) tokenCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "token",
+		Short: "Who may call the server, and as what",
+		Long: `A token says who calls. The first one is made by root on the server's machine,
+over its local socket: sudo sesame token create NAME --role admin`,
+		Example: `  sudo sesame token create ana --role admin
+  sesame token create ci --role requester --vm build-1 --for 720h > ci.token
+  sesame token revoke t-0123456789abcdef`,
+		RunE: console.ShowHelp,
+	}
+	cmd.AddCommand(a.tokenCreateCommand(), a.tokenListCommand(), a.tokenRevokeCommand())
+	return cmd
+}
+
+func (a commands) tokenCreateCommand() *cobra.Command {
+	var n api.NewToken
+	cmd := &cobra.Command{
+		Use:   "create NAME --role ROLE",
+		Short: "Make a token; it is shown this once",
+		Long: `Create makes a token for a person or a program and gives it a role: a viewer
+sees, a requester also opens, an admin rules. The token alone goes to standard
+output, and it cannot be shown again.`,
+		Example: `  sesame token create ana --role requester
+  sesame token create ci --role requester --vm build-1 --for 720h > ci.token`,
+		Args: console.Takes(1, 1, "the name of who is to use it, such as ana"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n.Name = args[0]
+			if n.Role == "" {
+				return errkind.New(errkind.Invalid, `--role is missing; it is "viewer", "requester" or "admin"`)
+			}
+			return a.createToken(cmd.Context(), n)
+		},
+	}
+	cmd.Flags().StringVar(&n.Role, "role", "", `"viewer", "requester" or "admin"`)
+	cmd.Flags().StringArrayVar(&n.VMs, "vm", nil, "only for this VM; may be given again")
+	cmd.Flags().StringVar(&n.Lifetime, "for", "", "how long it is good, such as 720h; until it is revoked if left out")
+	return cmd
+}
+
+func (a commands) createToken(ctx context.Context, n api.NewToken) error {
+	if _, err := firewall.ParseName("name", n.Name); err != nil {
+		return err
+	}
+	if _, err := authz.ParseRole(n.Role); err != nil {
+		return errkind.At("--role", err)
+	}
+	if n.Lifetime != "" {
+		if _, err := access.ParseSpan("--for", n.Lifetime, api.MinLifetime, api.MaxLifetime); err != nil {
+			return err
+		}
+	}
+	for _, vm := range n.VMs {
+		if err := console.CheckVM(vm); err != nil {
+			return errkind.At("--vm", err)
+		}
+	}
+	c, _, err := a.Client(authz.Admin)
+	if err != nil {
+		return err
+	}
+	t, err := c.CreateToken(ctx, n)
+	if err != nil {
+		return err
+	}
+	return a.Show(t, func() error {
+		fmt.Fprintf(a.Err, "token %s for %s, %s; it is shown this once:\n", t.Token.ID, t.Token.Principal, console.RoleNames(t.Token.Roles))
+		fmt.Fprintln(a.Out, t.Secret)
+		return nil
+	})
+}
+
+func (a commands) tokenListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "Every token, without its secret",
+		Example: "  sesame token list",
+		Args:    console.Takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, _, err := a.Client(authz.Admin)
+			if err != nil {
+				return err
+			}
+			tokens, err := c.Tokens(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.Show(api.PageOf(tokens, ""), func() error {
+				var rows [][]string
+				for _, t := range tokens {
+					state := "good"
+					switch {
+					case !t.Revoked.IsZero():
+						state = "revoked " + output.Clock(t.Revoked.Time, console.Now())
+					case !t.Expires.IsZero():
+						state = "until " + output.Clock(t.Expires.Time, console.Now())
+					}
+					rows = append(rows, []string{t.ID, t.Principal.String(), console.RoleNames(t.Roles), output.Clock(t.Created.Time, console.Now()), state})
+				}
+				return output.WriteTable(a.Out, "There is no token.", []string{"TOKEN", "WHO", "ROLES", "CREATED", "STATE"}, rows)
+			})
+		},
+	}
+}
+
+func (a commands) tokenRevokeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "revoke TOKEN",
+		Short: "End a token now",
+		Long: `Revoke ends a token by its id, as the list shows it. Grants that were asked for
+with it live on; close them if they should not.`,
+		Example: "  sesame token revoke t-0123456789abcdef",
+		Args:    console.Takes(1, 1, "the id of a token"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := access.ParseID("token", "t-", args[0]); err != nil {
+				return err
+			}
+			c, _, err := a.Client(authz.Admin)
+			if err != nil {
+				return err
+			}
+			if err := c.RevokeToken(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			return a.Show(struct {
+				Revoked string `json:"revoked"`
+			}{args[0]}, func() error {
+				fmt.Fprintf(a.Out, "token %s is revoked\n", args[0])
+				return nil
+			})
+		},
+	}
+}

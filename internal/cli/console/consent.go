@@ -1,0 +1,84 @@
+package console
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/cli/output"
+	"github.com/sesame-access/sesame/internal/errkind"
+)
+
+// A Consent says how a command that changes who gets in may go ahead.
+type Consent struct{ Yes, DryRun bool }
+
+// Register adds the flags --yes and --dry-run.
+func (c *Consent) Register(f *pflag.FlagSet) {
+	f.BoolVarP(&c.Yes, "yes", "y", false, "do it without asking")
+	f.BoolVar(&c.DryRun, "dry-run", false, "only show what would be done")
+}
+
+// Possible fails when consent is needed and nobody is there to give it.
+func (c *Console) Possible(how Consent) error {
+	switch {
+	case how.Yes && how.DryRun:
+		return errkind.New(errkind.Invalid, "--yes does it and --dry-run does not; give one of them")
+	case !how.Yes && !how.DryRun && !IsTerminal(c.In):
+		return errkind.New(errkind.Invalid, "this changes who gets in, and nobody is at a terminal to agree; say --yes to do it, or --dry-run to look first")
+	}
+	return nil
+}
+
+// Ask puts a question to the person at the terminal. Anything but yes is no.
+func (c *Console) Ask(question string) error {
+	fmt.Fprintf(c.Err, "%s [y/N] ", question)
+	answer, err := bufio.NewReader(c.In).ReadString('\n')
+	if err != nil && answer == "" {
+		fmt.Fprintln(c.Err)
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return errkind.New(errkind.Conflict, "you did not agree, so nothing was changed")
+}
+
+// PrintPreview shows what would be written, and who gets in before and after.
+func PrintPreview(w io.Writer, p api.Preview) error {
+	var b strings.Builder
+	head := "What would be written:\n"
+	if len(p.Changes) == 0 {
+		head = "Nothing would be written.\n"
+	}
+	b.WriteString(head)
+	for _, c := range p.Changes {
+		fmt.Fprintf(&b, "  %s  %s\n", c.Firewall, output.Plain(c.Text))
+	}
+	for _, r := range p.Reach {
+		if r.Admits == nil && r.Shuts == nil {
+			continue
+		}
+		fmt.Fprintf(&b, "%s: reached by %s now, by %s then\n", r.Door, r.Before.Open, r.After.Open)
+		if s := r.Shuts; s != nil {
+			fmt.Fprintf(&b, "  loses access: %s (by %s)\n", s.Sources, output.Plain(s.By))
+		}
+		if s := r.Admits; s != nil {
+			fmt.Fprintf(&b, "  gets in: %s (by %s)\n", s.Sources, output.Plain(s.By))
+		}
+	}
+	for _, r := range p.Refused {
+		from := ""
+		if r.From != "" {
+			from = " from " + r.From
+		}
+		fmt.Fprintf(&b, "cannot be had: %s%s: %s\n", r.Door, from, output.Plain(r.Why))
+	}
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}

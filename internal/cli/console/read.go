@@ -1,0 +1,113 @@
+package console
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
+)
+
+// Takes returns a check that the command has at least and at most so many
+// arguments; what says which.
+func Takes(least, most int, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return errkind.New(errkind.Invalid, "something is missing; needed is %s", what)
+		case len(args) > most:
+			return errkind.New(errkind.Invalid, "%s is one argument too many; needed is %s", errkind.Quote(args[most]), what)
+		}
+		return nil
+	}
+}
+
+// ParsePort reads "22", "3389/tcp" or "53/udp".
+func ParsePort(field, s string) (api.Port, error) {
+	number, name, named := strings.Cut(s, "/")
+	if !named {
+		name = "tcp"
+	}
+	port, errPort := firewall.ParsePort(number)
+	protocol, errProtocol := firewall.ParseProtocol(name)
+	if errPort != nil || errProtocol != nil {
+		return api.Port{}, errkind.Bad(field, s, "a port from 1 to 65535, with /tcp or /udp if you like, such as 22 or 3389/tcp")
+	}
+	return api.Port{Port: api.PortNumber(port), Protocol: protocol.String()}, nil
+}
+
+// ParsePorts reads what --port was given.
+func ParsePorts(list []string) ([]api.Port, error) {
+	var out []api.Port
+	for _, s := range list {
+		p, err := ParsePort("--port", s)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(out, p) {
+			return nil, errkind.Bad("--port", s, "named once")
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// PortName writes a port as it is typed: "22", "53/udp".
+func PortName(p api.Port) string {
+	if p.Protocol == "" || p.Protocol == "tcp" {
+		return fmt.Sprint(p.Port)
+	}
+	return fmt.Sprintf("%d/%s", p.Port, p.Protocol)
+}
+
+// SplitDoor reads a VM, or a door as "VM:PORT". The id of a VM has a colon, too,
+// but a slash behind it.
+func SplitDoor(s string) (vm string, ports []string) {
+	if i := strings.LastIndexByte(s, ':'); i > 0 && !strings.HasPrefix(s[i:], ":/") {
+		return s[:i], []string{s[i+1:]}
+	}
+	return s, nil
+}
+
+// CheckVM refuses what can be neither the name nor the id of a VM.
+func CheckVM(s string) error {
+	if _, err := firewall.ParseVMID(s); err == nil || firewall.ValidName(s) {
+		return nil
+	}
+	return errkind.Bad("VM", s, "the name or the id of a VM, such as web-1 or host://web-1")
+}
+
+// CheckSources reads what a flag says about sources.
+func CheckSources(flag string, sources []string) error {
+	for _, s := range sources {
+		if _, err := firewall.ParseSource(s); err != nil {
+			return errkind.At(flag, err)
+		}
+	}
+	return nil
+}
+
+// CheckLimit reads the length of a list.
+func CheckLimit(n int) error {
+	const most = 1000 // what the server gives out at once
+	if n < 1 || n > most {
+		return errkind.Bad("--limit", fmt.Sprint(n), fmt.Sprintf("a whole number from 1 to %d", most))
+	}
+	return nil
+}
+
+// RoleNames writes roles as people read them: "requester of web-1".
+func RoleNames(roles []api.Role) string {
+	names := make([]string, len(roles))
+	for i, r := range roles {
+		names[i] = r.Role
+		if r.VM != "" {
+			names[i] += " of " + firewall.VMID(r.VM).Name()
+		}
+	}
+	return strings.Join(names, ", ")
+}

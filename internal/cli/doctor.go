@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/cli/connect"
+	"github.com/sesame-access/sesame/internal/cli/console"
+	"github.com/sesame-access/sesame/internal/cli/doctor"
+	"github.com/sesame-access/sesame/internal/cli/output"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Try every step of the way, and say what is not in order",
+		Long: `Doctor says which server is used and why, and tries the way there: its address,
+its certificate, its health, your token, the clocks, and the address that it
+sees you at. It knocks once on every just-in-time port that you may know about
+and compares what happens with what the firewalls should do. As root it also
+looks whether this machine could be protected. It changes nothing.
+
+It exits with 1 when a check failed.`,
+		Example: "  sesame doctor\n  sudo sesame doctor",
+		Args:    console.Takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var checks []doctor.Check
+			failed := false
+			tell := func(c doctor.Check) {
+				checks = append(checks, c)
+				failed = failed || c.Status == doctor.Fail
+				if a.Format == output.Table {
+					a.printCheck(c)
+				}
+			}
+			c, target, err := a.Client(authz.Requester)
+			switch {
+			case errors.Is(err, connect.ErrNoServer):
+				tell(doctor.Check{Name: "server", Status: doctor.Fail, Text: console.ErrorText(err), Next: hintFor(cmd, err, true)})
+			case err != nil:
+				tell(doctor.Check{Name: "server", Status: doctor.Fail, Text: console.ErrorText(err), Next: ""})
+			default:
+				doctor.Remote(cmd.Context(), target, c, tell)
+			}
+			doctor.Local(tell)
+			if a.Format == output.JSON {
+				if err := output.WriteJSON(a.Out, api.PageOf(checks, "")); err != nil {
+					return err
+				}
+			}
+			if failed {
+				return console.ErrSaid
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) printCheck(c doctor.Check) {
+	fmt.Fprintf(a.Out, "%-4s  %-13s %s\n", c.Status, c.Name, output.Plain(c.Text))
+	if c.Next != "" {
+		fmt.Fprintf(a.Out, "%20s%s\n", "→ ", output.Plain(c.Next))
+	}
+}

@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sesame-access/sesame/internal/cli/connect"
+	"github.com/sesame-access/sesame/internal/cli/console"
+	"github.com/sesame-access/sesame/internal/errkind"
+)
+
+// exitCode says what a code to exit with means. It is the one place where kinds
+// of errors become codes.
+type exitCode struct {
+	code    int
+	kind    errkind.Kind
+	meaning string
+}
+
+func exitCodes() []exitCode {
+	return []exitCode{
+		{0, "", "done"},
+		{1, errkind.Internal, "failed for a reason that has no other code"},
+		{2, errkind.Invalid, "the command line or an input makes no sense; nothing was sent or changed"},
+		{3, errkind.Denied, "you may not do that, or the policy does not allow it"},
+		{4, errkind.NotFound, "there is no such thing, or it is not yours to see"},
+		{5, errkind.Conflict, "somebody was faster, or the state forbids it"},
+		{6, errkind.Unavailable, "the server, a firewall or a clock is not there now, or did not answer in time"},
+		{7, errkind.Unauthenticated, "the server does not know who you are"},
+		{8, errkind.Exhausted, "a quota or a rate limit is used up"},
+		{interruptedCode, "", "interrupted, as by Ctrl-C"},
+	}
+}
+
+const interruptedCode = 130
+
+// exitCodeOf returns the code for err.
+func exitCodeOf(err error) int {
+	if err == nil {
+		return 0
+	}
+	if errors.Is(err, console.ErrInterrupted) {
+		return interruptedCode
+	}
+	for _, c := range exitCodes() {
+		if c.code > 0 && c.kind == errkind.Of(err) {
+			return c.code
+		}
+	}
+	return 1
+}
+
+// finish says what went wrong, if anything did, and returns the code to exit
+// with.
+func (a *app) finish(ctx context.Context, cmd *cobra.Command, err error) int {
+	if err == nil {
+		return 0
+	}
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, console.ErrInterrupted)) {
+		return interruptedCode
+	}
+	if !a.started && errkind.Of(err) == errkind.Internal {
+		// Whatever fails before a command begins is about the command line.
+		err = errkind.Wrap(errkind.Invalid, err, "%v", err)
+	}
+	if !errors.Is(err, console.ErrSaid) {
+		fmt.Fprintf(a.Err, "sesame: %s\n", console.ErrorText(err))
+		if h := hintFor(cmd, err, a.started); h != "" {
+			fmt.Fprintf(a.Err, "hint: %s\n", h)
+		}
+	}
+	return exitCodeOf(err)
+}
+
+// hintFor returns what to do about err.
+func hintFor(cmd *cobra.Command, err error, started bool) string {
+	switch own := console.HintOf(err); {
+	case own != "":
+		return own
+	case errors.Is(err, connect.ErrNoServer):
+		return "`sudo sesame demo` starts one to play with; to use yours, set SESAME_URL, SESAME_CA and SESAME_TOKEN, or write them into ~/.config/sesame/client.yaml"
+	case !started:
+		return "`" + cmd.CommandPath() + " --help` shows how it is used"
+	case errkind.Of(err) == errkind.Unauthenticated:
+		return "`sesame doctor` says which token was used; an administrator makes one with `sesame token create NAME --role requester`"
+	case errkind.Of(err) == errkind.Unavailable:
+		return "`sesame doctor` tries every step of the way"
+	}
+	return ""
+}
+
+// exitCodesTopic is the help about exit codes.
+func exitCodesTopic() *cobra.Command {
+	var b strings.Builder
+	b.WriteString("Sesame exits with one of these codes:\n\n")
+	for _, c := range exitCodes() {
+		fmt.Fprintf(&b, "%5d  %s\n", c.code, c.meaning)
+	}
+	return &cobra.Command{Use: "exit-codes", Short: "What the codes mean that sesame exits with", Long: strings.TrimRight(b.String(), "\n")}
+}

@@ -1,0 +1,52 @@
+package output
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sesame-access/sesame/internal/api"
+)
+
+// RecordLine writes one record of the activity on one line, for people.
+func RecordLine(r api.Record, now time.Time) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %-16s", Clock(r.Time.Time, now), r.Kind)
+	if r.Door != nil {
+		fmt.Fprintf(&b, "  %s", r.Door)
+	} else if r.VM != "" {
+		fmt.Fprintf(&b, "  %s", r.VM)
+	}
+	if len(r.Sources) > 0 {
+		fmt.Fprintf(&b, " for %s", strings.Join(r.Sources, " "))
+	}
+	if r.Actor != nil {
+		fmt.Fprintf(&b, " by %s", r.Actor)
+	}
+	if !r.Deadline.IsZero() {
+		fmt.Fprintf(&b, " until %s", Clock(r.Deadline.Time, now))
+	}
+	for _, m := range r.Measures {
+		fmt.Fprintf(&b, ", %s %s", m.Name, m.Took)
+	}
+	if r.Reason != "" {
+		fmt.Fprintf(&b, ", %q", r.Reason)
+	}
+	for _, s := range []string{r.Level, firstLine(r.Text), strings.Join(r.Not, "; ")} {
+		if s != "" {
+			fmt.Fprintf(&b, ": %s", s)
+		}
+	}
+	if r.Erased {
+		b.WriteString(" (personal part erased)")
+	}
+	return Plain(b.String())
+}
+
+func firstLine(s string) string {
+	line, rest, _ := strings.Cut(s, "\n")
+	if rest != "" {
+		line += " …"
+	}
+	return line
+}

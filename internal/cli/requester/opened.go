@@ -1,0 +1,93 @@
+package requester
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/api/client"
+	"github.com/sesame-access/sesame/internal/cli/connect"
+	"github.com/sesame-access/sesame/internal/cli/console"
+	"github.com/sesame-access/sesame/internal/cli/output"
+)
+
+// printOpened says what is open, for whom, until when, and how to get in.
+func (a commands) printOpened(req api.Request, vm api.VM, target connect.Target) error {
+	for _, g := range req.Grants {
+		fmt.Fprintf(a.Out, "%s is %s for %s until %s\n", g.Door, g.State, strings.Join(g.Sources, ", "), output.Until(g.Deadline.Time, console.Now()))
+		fmt.Fprintf(a.Out, "  grant    %s\n", g.ID)
+		if g.State == string(access.Scheduled) {
+			fmt.Fprintf(a.Out, "  from     %s\n", console.Exact(g.Start.Time))
+		}
+		fmt.Fprintf(a.Out, "  until    %s\n", console.Exact(g.Deadline.Time))
+		fmt.Fprintf(a.Out, "  connect  %s\n", output.Plain(connectCommand(g.Door, vm, target)))
+	}
+	return nil
+}
+
+// connectCommand returns what to type to get through the door.
+func connectCommand(d api.Door, vm api.VM, target connect.Target) string {
+	host := vm.Name
+	if len(vm.Addresses) > 0 {
+		host = vm.Addresses[0]
+	}
+	const ssh = 22
+	if d.Port != ssh || d.Protocol != "tcp" {
+		return fmt.Sprintf("%s, port %d/%s", host, d.Port, d.Protocol)
+	}
+	if target.Demo != "" {
+		if file := filepath.Join(target.Demo, "ssh_config"); exists(file) {
+			return "ssh -F " + file + " " + vm.Name
+		}
+	}
+	return "ssh " + host
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// awaitClosed counts down until every grant was read back closed. It looks at
+// the server now and then, because a grant may be extended or closed early.
+func (a commands) awaitClosed(ctx context.Context, c *client.Client, grants []api.Grant) error {
+	live := a.Live()
+	defer live.Clear()
+	open := append([]api.Grant(nil), grants...)
+	for looked := time.Now(); len(open) > 0; {
+		g := open[0]
+		live.Show(fmt.Sprintf("%s is %s, closes %s", g.Door, g.State, output.Until(g.Deadline.Time, console.Now())))
+		if !console.Pause(ctx, pollEvery) {
+			live.Clear()
+			fmt.Fprintf(a.Err, "%s stays open until %s; `sesame close %s` closes it now\n", g.Door, output.Until(g.Deadline.Time, console.Now()), g.ID)
+			return console.ErrInterrupted
+		}
+		const lookEvery = 3 * time.Second
+		if time.Since(looked) < lookEvery && time.Now().Before(g.Deadline.Time) {
+			continue
+		}
+		looked = time.Now()
+		is, err := c.Grant(ctx, g.ID)
+		if err != nil {
+			continue // the door closes by itself, whether or not we can watch
+		}
+		open[0] = is
+		if is.State == string(access.Closed) {
+			live.Clear()
+			if a.Format == output.JSON {
+				if err := output.WriteJSON(a.Out, is); err != nil {
+					return err
+				}
+			} else {
+				fmt.Fprintf(a.Out, "%s was read back closed at %s\n", is.Door, output.Clock(is.Closed.Time, console.Now()))
+			}
+			open = open[1:]
+		}
+	}
+	return nil
+}

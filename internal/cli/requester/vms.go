@@ -1,0 +1,105 @@
+package requester
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/cli/console"
+	"github.com/sesame-access/sesame/internal/cli/output"
+)
+
+func (a commands) vmsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "vms [VM]",
+		Short: "The machines that you may see, and their just-in-time ports",
+		Example: `  sesame vms
+  sesame vms web-1
+  sesame vms -o json`,
+		Args: console.Takes(0, 1, "nothing, or one VM"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, _, err := a.Client(authz.Requester)
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				if err := console.CheckVM(args[0]); err != nil {
+					return err
+				}
+				vm, err := c.VM(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return a.Show(vm, func() error { return a.printVM(vm) })
+			}
+			vms, err := c.VMs(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.Show(api.PageOf(vms, ""), func() error { return a.printVMs(vms) })
+		},
+	}
+}
+
+// printVMs writes one row for each door, and one for each VM without any.
+func (a commands) printVMs(vms []api.VM) error {
+	var rows [][]string
+	for _, vm := range vms {
+		for _, d := range vm.Doors {
+			rows = append(rows, []string{
+				vm.Name, strings.Join(vm.Addresses, " "), console.PortName(api.Port{Port: d.Port, Protocol: d.Protocol}), doorState(d),
+				fmt.Sprint(d.Grants), output.Dash(d.Max), cmp.Or(d.Policy, "none (orphan lock)"),
+			})
+		}
+		if len(vm.Doors) == 0 {
+			rows = append(rows, []string{vm.Name, strings.Join(vm.Addresses, " "), "-", "not just-in-time", "-", "-", "-"})
+		}
+	}
+	heads := []string{"VM", "ADDRESSES", "PORT", "STATE", "OPEN", "MAX", "POLICY"}
+	return output.WriteTable(a.Out, "There is no VM that you may see.", heads, rows)
+}
+
+// doorState says how a just-in-time port stands, the worst first.
+func doorState(d api.DoorState) string {
+	switch {
+	case d.Exposed != "":
+		return "EXPOSED: " + d.Exposed
+	case d.Failing != "":
+		return "unknown: " + d.Failing
+	case !d.Locked:
+		return "locking"
+	case len(d.Obstacles) > 0:
+		return "locked, obstructed: " + d.Obstacles[0]
+	}
+	return "locked"
+}
+
+func (a commands) printVM(vm api.VM) error {
+	rows := [][]string{
+		{"VM", vm.Name},
+		{"id", vm.ID},
+		{"addresses", output.Dash(strings.Join(vm.Addresses, " "))},
+		{"firewalls", output.Dash(strings.Join(vm.Firewalls, " "))},
+	}
+	for _, why := range vm.Missing {
+		rows = append(rows, []string{"missing", why})
+	}
+	for _, d := range vm.Doors {
+		text := doorState(d)
+		switch {
+		case d.Grants == 1:
+			text += ", open for one grant"
+		case d.Grants > 1:
+			text += fmt.Sprintf(", open for %d grants", d.Grants)
+		}
+		if len(d.Exempt) > 0 {
+			text += ", exempt: " + strings.Join(d.Exempt, " ")
+		}
+		rows = append(rows, []string{"port " + console.PortName(api.Port{Port: d.Port, Protocol: d.Protocol}), text})
+	}
+	return a.Pairs(rows)
+}

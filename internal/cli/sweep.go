@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/cli/connect"
+	"github.com/sesame-access/sesame/internal/cli/console"
+	"github.com/sesame-access/sesame/internal/cli/output"
+	"github.com/sesame-access/sesame/internal/daemon"
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/fleet"
+	"github.com/sesame-access/sesame/internal/plan"
+)
+
+// A sweeping is what `sweep` was told.
+type sweeping struct {
+	file             string
+	hostOnly, dryRun bool
+}
+
+func (a *app) sweepCommand() *cobra.Command {
+	var s sweeping
+	cmd := &cobra.Command{
+		Use:   "sweep",
+		Short: "Close what is past its deadline, with or without a server",
+		Long: `Sweep closes what nobody has a right to any more. A server that runs is asked to
+do it. With --config or --host-only, or when no server answers and you are root,
+it is done from here, with nothing but the keys of the marks and the firewalls:
+no server, no database.
+
+From here it deletes openings of ours that are past their deadline by more than
+a minute, or whose mark does not verify. It never touches a lock, an exempt
+source or anything that is not ours; what looks wrong there it reports.`,
+		Example: `  sesame sweep --dry-run
+  sudo sesame sweep --config /etc/sesame/sesame.yaml`,
+		Args: console.Takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.sweep(cmd.Context(), s) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&s.file, "config", "", "do it from here, by this configuration")
+	f.BoolVar(&s.hostOnly, "host-only", false, "do it from here, for the Linux hosts of "+defaultConfig)
+	f.BoolVar(&s.dryRun, "dry-run", false, "only show what would be closed")
+	return cmd
+}
+
+func (a *app) sweep(ctx context.Context, s sweeping) error {
+	if s.file != "" || s.hostOnly {
+		return a.sweepFromHere(ctx, s)
+	}
+	err := a.sweepByServer(ctx, s)
+	gone := errors.Is(err, connect.ErrNoServer) || errkind.Of(err) == errkind.Unavailable
+	if gone && a.Machine.UID == 0 {
+		fmt.Fprintf(a.Err, "no server answers (%s), so this is done from here\n", console.ErrorText(err))
+		return a.sweepFromHere(ctx, s)
+	}
+	return err
+}
+
+// sweepByServer has the server do it.
+func (a *app) sweepByServer(ctx context.Context, s sweeping) error {
+	c, _, err := a.Client(authz.Admin)
+	if err != nil {
+		return err
+	}
+	swept, err := c.Sweep(ctx, api.Sweep{DryRun: s.dryRun})
+	if err != nil {
+		return err
+	}
+	return a.Show(swept, func() error {
+		for _, x := range swept.Closings {
+			fmt.Fprintln(a.Out, output.Plain(x.Text))
+		}
+		switch {
+		case len(swept.Closings) == 0:
+			fmt.Fprintln(a.Out, "Everything that is open has a right to be.")
+		case !swept.Done && !s.dryRun:
+			fmt.Fprintln(a.Out, "The firewalls are still being written; the server goes on until it is done.")
+		}
+		return nil
+	})
+}
+
+// A sweptHere is what a sweep from here found on one firewall, as JSON.
+type sweptHere struct {
+	Firewall string       `json:"firewall"`
+	Closings []api.Change `json:"closings"`
+	Stuck    []string     `json:"stuck,omitempty"`
+	Left     []string     `json:"left,omitempty"`
+	Failed   string       `json:"failed,omitzero"`
+}
+
+// sweepFromHere needs nothing but the keys of the marks and the firewalls.
+func (a *app) sweepFromHere(ctx context.Context, s sweeping) error {
+	cfg, err := readConfig(s.file)
+	if err != nil {
+		return err
+	}
+	if len(cfg.Hosts) == 0 {
+		return console.Hint(errkind.New(errkind.Invalid, "the configuration names no host, so there is no firewall to sweep"), "`--config FILE` names another one")
+	}
+	swept, err := daemon.Sweep(ctx, cfg, newLog(a.Err, cfg.Log), s.dryRun)
+	if err != nil {
+		return err
+	}
+	out := make([]sweptHere, len(swept))
+	var failed error
+	for i, x := range swept {
+		out[i] = sweptHere{
+			Firewall: string(x.Firewall), Closings: api.ChangesOf(plan.Plan{Firewall: x.Firewall, Changes: x.Closed}),
+			Stuck: nil, Left: x.Left, Failed: "",
+		}
+		for _, k := range x.Stuck {
+			out[i].Stuck = append(out[i].Stuck, fmt.Sprintf("%s from %s", k.Door, firewall.FormatSource(k.From)))
+			failed = errkind.New(errkind.Unavailable, "not everything that had to be closed was read back closed; run the sweep again")
+		}
+		if x.Err != nil {
+			out[i].Failed = x.Err.Error()
+			failed = errkind.Wrap(errkind.Unavailable, x.Err, "not every firewall could be swept; run the sweep again")
+		}
+	}
+	if err := a.Show(api.PageOf(out, ""), func() error { a.printSwept(swept, s.dryRun); return nil }); err != nil {
+		return err
+	}
+	return failed
+}
+
+func (a *app) printSwept(swept []fleet.Swept, dryRun bool) {
+	n := 0
+	for _, x := range swept {
+		for _, c := range x.Closed {
+			n++
+			fmt.Fprintf(a.Out, "%s  %s\n", x.Firewall, output.Plain(c.String()))
+		}
+		for _, k := range x.Stuck {
+			fmt.Fprintf(a.Out, "%s  STILL OPEN %s from %s\n", x.Firewall, k.Door, firewall.FormatSource(k.From))
+		}
+		for _, l := range x.Left {
+			fmt.Fprintf(a.Out, "%s  left alone: %s\n", x.Firewall, output.Plain(l))
+		}
+		if x.Err != nil {
+			fmt.Fprintf(a.Out, "%s  FAILED: %s\n", x.Firewall, output.Plain(x.Err.Error()))
+		}
+	}
+	what := "closed"
+	if dryRun {
+		what = "would be closed"
+	}
+	fmt.Fprintf(a.Out, "%d firewalls looked at, %d openings %s\n", len(swept), n, what)
+}

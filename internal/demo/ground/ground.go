@@ -1,0 +1,81 @@
+// Package ground is what the demo's VMs stand on: network namespaces with a real
+// sshd in each, behind the kernel's own firewall, or a simulation in the memory
+// of this process.
+package ground
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/sesame-access/sesame/internal/config"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/provider"
+)
+
+// A Side is where a connection comes from.
+type Side int
+
+// The sides.
+const (
+	You      Side = iota // this terminal
+	Stranger             // another machine on the same network
+)
+
+// A Ground is what the demo's VMs and the network between them are made of.
+type Ground interface {
+	// Site says what was built.
+	Site() Site
+	// Knock opens a new connection and reports whether it got through.
+	Knock(ctx context.Context, from Side, vm string, port uint16) (bool, error)
+	// Login starts a session in a VM, from this terminal.
+	Login(ctx context.Context, vm string) (Session, error)
+	// Flush removes every rule in front of a VM, as somebody on it could.
+	Flush(ctx context.Context, vm string) error
+	// Close removes everything.
+	Close() error
+}
+
+// A Site is what the server and the reader need to know about a ground.
+type Site struct {
+	Hosts    []config.Host // sorted by name; none where Providers are not nil
+	You      netip.Addr    // where this terminal's packets come from; the server listens there, too
+	Stranger netip.Addr
+	// Allowed are the sources that the demo's policy takes. Ranges like these
+	// are taken by none that does not list them.
+	Allowed []netip.Prefix
+	// SSHConfig is the path of a client configuration that knows the VMs; empty
+	// where there is nothing to log in to.
+	SSHConfig string
+	// Providers make the firewalls that the server writes; nil for the kernel's.
+	Providers func(firewall.Keyring) []provider.Provider
+}
+
+// A Session is an established connection.
+type Session interface {
+	// Alive returns nil if data still goes both ways.
+	Alive(ctx context.Context) error
+	Close() error
+}
+
+// sshPort is where a login goes.
+const sshPort = 22
+
+// FreePort returns a port that is free at addr: the wanted one if it is, another
+// one otherwise. Somebody else may take it before its user does.
+func FreePort(ctx context.Context, addr netip.Addr, wanted uint16) (uint16, error) {
+	var failed error
+	for _, port := range []uint16{wanted, 0} {
+		var c net.ListenConfig
+		l, err := c.Listen(ctx, "tcp", netip.AddrPortFrom(addr, port).String())
+		if err != nil {
+			failed = err
+			continue
+		}
+		a, err := netip.ParseAddrPort(l.Addr().String())
+		return a.Port(), errors.Join(err, l.Close())
+	}
+	return 0, fmt.Errorf("find a free port: %w", failed)
+}
