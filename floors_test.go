@@ -79,6 +79,7 @@ var floors = []floor{
 		{"internal/store/storetest"},
 	}},
 	{name: "5", steps: [][]string{
+		{"internal/spool"},
 		{"internal/reconcile", "internal/scan"},
 		{"internal/fleet"},
 		{"internal/broker"},
@@ -91,7 +92,7 @@ var floors = []floor{
 		{"internal/daemon"},
 	}},
 	{name: "8", steps: [][]string{
-		{"internal/cli/connect", "internal/cli/output"},
+		{"internal/cli/connect", "internal/cli/output", "internal/demo/ground", "internal/demo/place"},
 		{"internal/cli/console", "internal/cli/doctor"},
 		{"internal/cli/admin", "internal/cli/requester", "internal/demo"},
 		{"internal/cli"},

@@ -48,22 +48,31 @@ func TestReadmeCommandsParse(t *testing.T) {
 // name, where it is ours even if what follows is for another program. A group
 // of commands lists what it has; there the next word has to be one of them.
 func askHelp(ctx context.Context, binary string, args []string) error {
-	for n := 1; n <= len(args); n++ {
-		cmd := exec.CommandContext(ctx, binary, slices.Concat(args[:n], []string{"--help"}, args[n:])...)
+	run := func(args ...string) (string, error) {
+		cmd := exec.CommandContext(ctx, binary, args...)
 		cmd.Env = append(os.Environ(), "HOME="+filepath.Dir(binary))
 		out, err := cmd.CombinedOutput()
 		if err != nil {
-			return fmt.Errorf("%w\n%s", err, out)
+			return "", fmt.Errorf("%w\n%s", err, out)
 		}
-		_, group, ok := strings.Cut(string(out), "Available Commands:")
-		if !ok || n == len(args) || strings.HasPrefix(args[n], "-") {
-			return nil
+		return string(out), nil
+	}
+	name := 1 // how many words the command's name has
+	for ; name < len(args); name++ {
+		out, err := run(append(slices.Clone(args[:name]), "--help")...)
+		if err != nil {
+			return err
 		}
-		if !regexp.MustCompile(`(?m)^  ` + regexp.QuoteMeta(args[n]) + `\b`).MatchString(group) {
-			return fmt.Errorf("sesame %s has no %s", strings.Join(args[:n], " "), args[n])
+		_, group, ok := strings.Cut(out, "Available Commands:")
+		if !ok || strings.HasPrefix(args[name], "-") {
+			break
+		}
+		if !regexp.MustCompile(`(?m)^  ` + regexp.QuoteMeta(args[name]) + `\b`).MatchString(group) {
+			return fmt.Errorf("sesame %s has no %s", strings.Join(args[:name], " "), args[name])
 		}
 	}
-	return nil
+	_, err := run(slices.Concat(args[:name], []string{"--help"}, args[name:])...)
+	return err
 }
 
 var (

@@ -41,39 +41,39 @@ func TestEndToEnd(t *testing.T) {
 	// Not t.Parallel, which runs no more tests at a time than there are processors.
 	var together sync.WaitGroup
 	defer together.Wait()
-	for name, test := range map[string]func(*testing.T, *server){
-		"OneSource": oneSource, "ProvokedReset": provokedReset, "Flushed": flushed,
-		"TwoGrants": twoGrants, "Extension": extension, "IPv6": overIPv6,
+	for name, test := range map[string]func(*server){
+		"OneSource": (*server).oneSource, "ProvokedReset": (*server).provokedReset, "Flushed": (*server).flushed,
+		"TwoGrants": (*server).twoGrants, "Extension": (*server).extension, "IPv6": (*server).overIPv6,
 	} {
 		together.Go(func() {
 			t.Run(name, func(t *testing.T) {
 				s := *steady
 				s.t = t
-				test(t, &s)
+				test(&s)
 			})
 		})
 	}
 	for i, c := range []struct {
 		name, vm string
-		test     func(*testing.T, *server)
+		test     func(*server)
 	}{
-		{"KilledBeforeExpiry", "crash", killedBeforeExpiry},
-		{"KilledAndBackBeforeExpiry", "mid", killedAndBackBeforeExpiry},
-		{"RestartedBeforeExpiry", "restart", restartedBeforeExpiry},
-		{"SweepAlone", "sweep", sweepAlone},
+		{"KilledBeforeExpiry", "crash", (*server).killedBeforeExpiry},
+		{"KilledAndBackBeforeExpiry", "mid", (*server).killedAndBackBeforeExpiry},
+		{"RestartedBeforeExpiry", "restart", (*server).restartedBeforeExpiry},
+		{"SweepAlone", "sweep", (*server).sweepAlone},
 	} {
 		together.Go(func() {
-			t.Run(c.name, func(t *testing.T) { c.test(t, b.serve(t, c.name, uint16(8444+i), c.vm)) })
+			t.Run(c.name, func(t *testing.T) { c.test(b.serve(t, c.name, uint16(8444+i), c.vm)) })
 		})
 	}
 	together.Go(func() { t.Run("KilledDemo", killedDemo) })
 }
 
-// closesOnTime watches the cheap port around the deadline and fails unless it
-// closes then.
-func (b *bench) closesOnTime(t *testing.T, from, vm string, deadline time.Time) {
+// closesOnTime has alice knock at the cheap port around the deadline and fails
+// unless it closes then.
+func (b *bench) closesOnTime(t *testing.T, vm string, deadline time.Time) {
 	t.Helper()
-	w := b.watch(t, from, vm, deadline.Add(-time.Second), deadline.Add(time.Second))
+	w := b.watch(t, vm, deadline.Add(-time.Second), deadline.Add(time.Second))
 	in, out := w.last.Sub(deadline), w.refused.Sub(deadline)
 	t.Logf("%s: %d connections got in, the last one %v after the deadline; the first refused one began %v after it", vm, w.got, in, out)
 	if w.got == 0 || w.missed > 0 || in > late || out < -early {
@@ -92,7 +92,8 @@ func (s *server) tookEffect(vm string) {
 	}
 }
 
-func oneSource(t *testing.T, s *server) {
+func (s *server) oneSource() {
+	t := s.t
 	s.wants(t, false, "one", sshPort, "alice", "bob", "stranger")
 	_, errs, code := s.run(s.lab.Client("alice"), "alice", "open", "one", "--from", "0.0.0.0/0")
 	if code != 3 || !strings.Contains(errs, "wider") {
@@ -102,11 +103,11 @@ func oneSource(t *testing.T, s *server) {
 	if len(g) != 2 || g[0].Sources[0] != s.lab.Client("alice").Addr4().String() {
 		t.Fatalf("alice got %+v", g)
 	}
-	session := s.ssh(t, "alice", "one")
+	session := s.ssh(t, "one")
 	s.wants(t, false, "one", sshPort, "bob", "stranger")
 	s.wants(t, false, "other", sshPort, "alice") // nobody asked for that machine
 	deadline := g[0].Deadline.Time
-	s.closesOnTime(t, "alice", "one", deadline)
+	s.closesOnTime(t, "one", deadline)
 	session.alive(t)
 	s.wants(t, false, "one", sshPort, "alice", "bob", "stranger")
 	done := s.closed(g[0].ID)
@@ -118,7 +119,8 @@ func oneSource(t *testing.T, s *server) {
 // provokedReset keeps a connection until its grant is over, resets it, and
 // begins a new one from the same port: a firewall that trusts what it remembers
 // of connections would let that in.
-func provokedReset(t *testing.T, s *server) {
+func (s *server) provokedReset() {
+	t := s.t
 	g := s.open("alice", "reset", "--port", "8080", "--for", "1m")
 	const port = 40123
 	to := netip.AddrPortFrom(s.lab.VM("reset").Addr4(), cheapPort)
@@ -133,7 +135,7 @@ func provokedReset(t *testing.T, s *server) {
 	if err := netlab.Abort(c); err != nil {
 		t.Fatal(err)
 	}
-	if s.knockAt(t, "alice", to, port) {
+	if s.knock(t, "alice", to, port, refusal) {
 		t.Error("after the reset a new connection from the old port got in")
 	}
 	s.closed(g[0].ID)
@@ -154,9 +156,10 @@ func echo(t *testing.T, c net.Conn) {
 
 // flushed deletes all rules of the VM by hand, ten times, with a busy stranger
 // at the door.
-func flushed(t *testing.T, s *server) {
+func (s *server) flushed() {
+	t := s.t
 	g := s.open("alice", "flush", "--port", "22", "--port", "8080", "--for", "1m")
-	session := s.ssh(t, "alice", "flush")
+	session := s.ssh(t, "flush")
 	var gaps []time.Duration
 	for range 10 {
 		begin := time.Now()
@@ -184,15 +187,18 @@ func flushed(t *testing.T, s *server) {
 	session.alive(t)
 	slices.Sort(gaps)
 	t.Logf("a busy stranger got in for %v after a flush (median %v)", gaps, gaps[len(gaps)/2])
-	if gaps[len(gaps)-1] > time.Second {
+	if gaps[len(gaps)-1] > 2*time.Second {
 		t.Errorf("the longest gap was %v", gaps[len(gaps)-1])
 	}
 	repaired := s.records("flush", audit.Repaired)
-	if len(repaired) != len(gaps) {
+	for _, r := range repaired {
+		t.Logf("repaired %s: %s", r.Door, r.Text)
+	}
+	if len(repaired) < len(gaps) {
 		t.Errorf("%d flushes, and %d records of repairs", len(gaps), len(repaired))
 	}
 	s.tookEffect("flush")
-	s.closesOnTime(t, "alice", "flush", g[0].Deadline.Time)
+	s.closesOnTime(t, "flush", g[0].Deadline.Time)
 	s.wants(t, false, "flush", sshPort, "alice", "stranger")
 }
 
@@ -237,7 +243,8 @@ func strangersIn(t *testing.T, b *bench, end time.Time) (first, last time.Time) 
 }
 
 // twoGrants has two people open one door for one source.
-func twoGrants(t *testing.T, s *server) {
+func (s *server) twoGrants() {
+	t := s.t
 	shared := s.lab.Client("alice").Addr4().String()
 	first := s.open("alice", "share", "--port", "8080", "--for", "1h")
 	second := s.open("bob", "share", "--port", "8080", "--for", "1m", "--from", shared)
@@ -266,7 +273,7 @@ func (s *server) closedOnly(g api.Grant, vm string) {
 // staysOpen fails if alice is refused at the cheap port meanwhile.
 func (s *server) staysOpen(vm, when string, begin, end time.Time) {
 	s.t.Helper()
-	w := s.watch(s.t, "alice", vm, begin, end)
+	w := s.watch(s.t, vm, begin, end)
 	s.t.Logf("%s %d connections got in", when, w.got)
 	if w.got == 0 || !w.refused.IsZero() {
 		s.t.Errorf("%s %d connections got in, and one that began at %v did not", when, w.got, w.refused)
@@ -274,7 +281,8 @@ func (s *server) staysOpen(vm, when string, begin, end time.Time) {
 }
 
 // extension extends a grant through its first deadline.
-func extension(t *testing.T, s *server) {
+func (s *server) extension() {
+	t := s.t
 	g := s.open("alice", "longer", "--port", "8080", "--for", "1m")
 	until(g[0].Deadline.Add(-30 * time.Second))
 	s.must(s.lab.Client("alice"), "alice", "extend", g[0].ID, "--for", "1m")
@@ -283,26 +291,27 @@ func extension(t *testing.T, s *server) {
 	if err != nil || !now.Deadline.After(g[0].Deadline.Add(20*time.Second)) {
 		t.Fatalf("the extended grant ends at %v, %v", now.Deadline, err)
 	}
-	s.closesOnTime(t, "alice", "longer", now.Deadline.Time)
+	s.closesOnTime(t, "longer", now.Deadline.Time)
 }
 
-func overIPv6(t *testing.T, s *server) {
+func (s *server) overIPv6() {
+	t := s.t
 	six, vm := s.lab.Client("alice").Addr6(), s.lab.VM("six")
 	if !six.IsValid() {
 		t.Skip("this machine has no IPv6")
 	}
 	at := netip.AddrPortFrom(vm.Addr6(), cheapPort)
-	if s.knockAt(t, "alice", at, 0) {
+	if s.knock(t, "alice", at, 0, refusal) {
 		t.Error("the door is open over IPv6 before anybody asked")
 	}
 	g := s.open("alice", "six", "--port", "22", "--port", "8080", "--for", "1m", "--from", six.String())
-	session := s.ssh(t, "alice", "six.v6")
-	if s.knockAt(t, "stranger", at, 0) {
+	session := s.ssh(t, "six.v6")
+	if s.knock(t, "stranger", at, 0, refusal) {
 		t.Error("the stranger gets in over IPv6")
 	}
 	s.wants(t, false, "six", sshPort, "alice") // over IPv4 nothing was asked for
 	until(g[0].Deadline.Add(100 * time.Millisecond))
-	if s.knockAt(t, "alice", at, 0) {
+	if s.knock(t, "alice", at, 0, refusal) {
 		t.Error("the door is open over IPv6 after the deadline")
 	}
 	session.alive(t)
@@ -311,13 +320,14 @@ func overIPv6(t *testing.T, s *server) {
 
 // killedBeforeExpiry kills the server and lets nobody take its place until the
 // grant is over.
-func killedBeforeExpiry(t *testing.T, s *server) {
+func (s *server) killedBeforeExpiry() {
+	t := s.t
 	g := s.open("alice", "crash", "--port", "22", "--port", "8080", "--for", "1m")
-	session := s.ssh(t, "alice", "crash")
+	session := s.ssh(t, "crash")
 	s.end(syscall.SIGKILL)
 	s.wants(t, true, "crash", cheapPort, "alice")
 	s.wants(t, false, "crash", cheapPort, "stranger")
-	s.closesOnTime(t, "alice", "crash", g[0].Deadline.Time)
+	s.closesOnTime(t, "crash", g[0].Deadline.Time)
 	s.wants(t, false, "crash", sshPort, "alice", "stranger")
 	session.alive(t)
 	begin := time.Now()
@@ -336,7 +346,8 @@ func killedBeforeExpiry(t *testing.T, s *server) {
 
 // killedAndBackBeforeExpiry kills the server and starts it again within the
 // grant.
-func killedAndBackBeforeExpiry(t *testing.T, s *server) {
+func (s *server) killedAndBackBeforeExpiry() {
+	t := s.t
 	g := s.open("alice", "mid", "--port", "8080", "--for", "1m")
 	for range 3 {
 		s.end(syscall.SIGKILL)
@@ -344,7 +355,7 @@ func killedAndBackBeforeExpiry(t *testing.T, s *server) {
 		s.wants(t, true, "mid", cheapPort, "alice")
 		s.wants(t, false, "mid", cheapPort, "stranger")
 	}
-	s.closesOnTime(t, "alice", "mid", g[0].Deadline.Time)
+	s.closesOnTime(t, "mid", g[0].Deadline.Time)
 	s.closed(g[0].ID)
 	if opened := s.records("mid", audit.Opened); len(opened) != 1 {
 		t.Errorf("%d records say that the grant was opened", len(opened))
@@ -352,9 +363,10 @@ func killedAndBackBeforeExpiry(t *testing.T, s *server) {
 }
 
 // restartedBeforeExpiry restarts the server in order while somebody knocks.
-func restartedBeforeExpiry(t *testing.T, s *server) {
+func (s *server) restartedBeforeExpiry() {
+	t := s.t
 	g := s.open("alice", "restart", "--port", "22", "--port", "8080", "--for", "1m")
-	session := s.ssh(t, "alice", "restart")
+	session := s.ssh(t, "restart")
 	begin := time.Now()
 	var watching sync.WaitGroup
 	watching.Go(func() { s.staysOpen("restart", "during the restart", begin, begin.Add(5*time.Second)) })
@@ -362,14 +374,15 @@ func restartedBeforeExpiry(t *testing.T, s *server) {
 	s.start()
 	watching.Wait()
 	s.wants(t, false, "restart", sshPort, "stranger")
-	s.closesOnTime(t, "alice", "restart", g[0].Deadline.Time)
+	s.closesOnTime(t, "restart", g[0].Deadline.Time)
 	session.alive(t)
 	s.closed(g[0].ID)
 }
 
 // sweepAlone has somebody prolong an opening by hand while no server runs, and
 // sweeps with nothing but the key of the marks.
-func sweepAlone(t *testing.T, s *server) {
+func (s *server) sweepAlone() {
+	t := s.t
 	doomed := s.open("alice", "sweep", "--port", "22", "--for", "1m")[0]
 	kept := s.open("bob", "sweep", "--port", "8080", "--for", "1h")[0]
 	s.end(syscall.SIGKILL)
@@ -378,13 +391,13 @@ func sweepAlone(t *testing.T, s *server) {
 			t.Fatal(err)
 		}
 	}
-	listed := s.nft(t, "sweep", "list", "set", "inet", "sesame", "host4")
+	listed := s.nft(t, "list", "set", "inet", "sesame", "host4")
 	mark := regexp.MustCompile(`comment "(\S*` + regexp.QuoteMeta(doomed.ID[len("g-"):]) + `\S*)"`).FindStringSubmatch(listed)
 	if mark == nil {
 		t.Fatalf("no element carries %s: %s", doomed.ID, listed)
 	}
 	key := s.lab.Client("alice").Addr4().String() + " . tcp . 22"
-	s.nft(t, "sweep", "delete element inet sesame host4 { "+key+" }; add element inet sesame host4 { "+key+" timeout 1h comment \""+mark[1]+"\" }")
+	s.nft(t, "delete element inet sesame host4 { "+key+" }; add element inet sesame host4 { "+key+" timeout 1h comment \""+mark[1]+"\" }")
 	s.wants(t, true, "sweep", sshPort, "alice")
 
 	until(doomed.Deadline.Add(10 * time.Second))
@@ -394,13 +407,13 @@ func sweepAlone(t *testing.T, s *server) {
 	}
 	s.wants(t, true, "sweep", sshPort, "alice")
 	until(doomed.Deadline.Add(plan.SweepGrace + time.Second))
-	before := s.nft(t, "sweep", "list", "table", "inet", "sesame")
+	before := s.nft(t, "list", "table", "inet", "sesame")
 	out = s.must(nil, "", "sweep", "--config", s.config)
 	t.Logf("the sweep says: %s", out)
 	s.wants(t, false, "sweep", sshPort, "alice", "stranger")
 	s.wants(t, true, "sweep", cheapPort, "bob")
 	s.wants(t, false, "sweep", cheapPort, "stranger")
-	after := s.nft(t, "sweep", "list", "table", "inet", "sesame")
+	after := s.nft(t, "list", "table", "inet", "sesame")
 	wantMarks := slices.DeleteFunc(marks(before), func(m string) bool { return m == mark[1] })
 	if got := marks(after); len(got) != 1 || !slices.Equal(got, wantMarks) || !strings.Contains(got[0], kept.ID[len("g-"):]) {
 		t.Errorf("after the sweep there are %v, want %v", got, wantMarks)
@@ -428,7 +441,7 @@ func frame(listing string) string {
 // killedDemo kills a demo and looks for what is left.
 func killedDemo(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "demo")
-	cmd := exec.Command(self)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), self)
 	cmd.Args = []string{asSesame}
 	cmd.Env = append(os.Environ(), demoDir+"="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -491,7 +504,7 @@ func descendants(pid int) (all []int) {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, path := range tasks {
 		text, _ := os.ReadFile(path)
-		for _, word := range strings.Fields(string(text)) {
+		for word := range strings.FieldsSeq(string(text)) {
 			if child, err := strconv.Atoi(word); err == nil {
 				all = append(append(all, child), descendants(child)...)
 			}

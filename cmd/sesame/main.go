@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/sesame-access/sesame/internal/cli"
 	"github.com/sesame-access/sesame/internal/demo"
@@ -18,7 +19,8 @@ func main() {
 		os.Exit(code)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	// The second signal ends the program at once.
-	context.AfterFunc(ctx, stop)
+	// The second signal ends the program at once, but not the echo of the first:
+	// timeout(1), say, signals a program and then its process group.
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	os.Exit(cli.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -40,6 +39,8 @@ var update = flag.Bool("update", false, "write the scripts' golden files anew")
 //	                      SESAME_TOKEN the requester's token say where it is, and
 //	                      ADMIN, REQUESTER and VIEWER hold the tokens
 //	exits CODE ARG...     runs sesame and checks the code that it exits with
+//	until PATTERN ARG...  runs sesame until its output matches; what was read back
+//	                      is recorded a moment after it is answered
 //	mask FROM TO          copies a file, or stdout or stderr, with ids, times and
 //	                      all else that is never the same replaced by a word
 func TestScripts(t *testing.T) {
@@ -77,6 +78,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve-memory": serveMemory,
 			"exits":        exits,
+			"until":        runUntil,
 			"mask":         mask,
 		},
 	})
@@ -98,6 +100,21 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("sesame %s exited with %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+func runUntil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until PATTERN ARG...")
+	}
+	pattern := regexp.MustCompile("(?m)" + args[0])
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if err := ts.Exec("sesame", args[1:]...); err == nil && pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("sesame %s never shows %s", strings.Join(args[1:], " "), args[0])
+		}
 	}
 }
 
@@ -141,7 +158,7 @@ func serveMemory(ts *testscript.TestScript, neg bool, args []string) {
 	cfg.Limits.Rate = 100_000
 	ready := make(chan daemon.Running, 1)
 	d, err := daemon.New(cfg, daemon.Options{
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Providers: simulated, Version: "test",
+		Log: slog.New(slog.DiscardHandler), Providers: simulated, Version: "test",
 		Ready: func(r daemon.Running) { ready <- r },
 	})
 	ts.Check(err)
@@ -184,7 +201,7 @@ func serveMemory(ts *testscript.TestScript, neg bool, args []string) {
 
 // freePort returns a port that nobody listens on.
 func freePort(ts *testscript.TestScript) netip.AddrPort {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	ts.Check(err)
 	defer l.Close()
 	a, err := netip.ParseAddrPort(l.Addr().String())

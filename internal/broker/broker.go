@@ -13,6 +13,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
@@ -153,9 +154,5 @@ func reasons(list []string) string {
 	if len(list) == 0 {
 		return "nothing allows it"
 	}
-	out := list[0]
-	for _, r := range list[1:] {
-		out += "; " + r
-	}
-	return out
+	return strings.Join(list, "; ")
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/sesame-access/sesame/internal/store"
 )
 
-// Close ends a grant now: its owner may, and whoever may close anybody's. A
-// grant that is over already is returned as it is. When the book cannot be
+// Close ends a grant now: its owner may, and whoever may close anybody's. When it
+// is over already, the firewalls are looked at once more. When the book cannot be
 // written the door closes all the same.
 func (b *Broker) Close(ctx context.Context, caller Caller, id string) (Standing, error) {
 	for range tries {
@@ -25,7 +25,7 @@ func (b *Broker) Close(ctx context.Context, caller Caller, id string) (Standing,
 		}
 		now := b.Clocks()
 		if g.Over(now) {
-			return Standing{Grant: g, State: g.StateAt(now), Pending: ""}, nil
+			return b.settle(ctx, []access.Grant{g})[0], nil
 		}
 		g.Ended = access.Ending{At: firewall.Instant(now.Wall), By: caller.Principal, Why: access.ClosedByUser}
 		switch err := b.end(ctx, caller, g); {

@@ -299,6 +299,9 @@ func (b *Broker) repeated(ctx context.Context, idem store.Idempotency) (Answer, 
 	if err != nil {
 		return Answer{}, false, fmt.Errorf("look up idempotency key: %w", err)
 	}
+	if b.Clocks().Wall.Sub(was.At) > store.KeepIdempotency {
+		return Answer{}, false, nil // the next one forgets it
+	}
 	if was.Body != idem.Body {
 		return Answer{}, true, errkind.New(errkind.Conflict,
 			"the idempotency key %s was used for another request (%s, body %s); choose a new key", errkind.Quote(idem.Key), was.Request, hex.EncodeToString(was.Body[:4]))

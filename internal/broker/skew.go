@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -20,6 +21,15 @@ type skewWatch struct {
 
 func newSkewWatch(first access.Reading) *skewWatch {
 	return &skewWatch{mu: sync.Mutex{}, course: first, fresh: access.Reading{}}
+}
+
+// Ready returns why nothing can be decided or opened now, or nil, in words that
+// anybody may see.
+func (b *Broker) Ready(ctx context.Context) error {
+	if _, err := b.Ledger.Rules(ctx); err != nil {
+		return errkind.Wrap(errkind.Unavailable, err, "the database cannot be read")
+	}
+	return b.ClocksAgree()
 }
 
 // ClocksAgree returns why nothing can be opened as the clocks are now, or nil.

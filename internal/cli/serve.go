@@ -26,7 +26,7 @@ when it ends close at their time all the same.
 At its first start it makes its database, its keys and a certificate authority
 in the state directory.`,
 		Example: `  sudo sesame serve
-  sesame serve --config ./sesame.yaml --state-dir ./state --listen 127.0.0.1:9443`,
+  sesame serve --config sesame.yaml --state-dir state --listen 127.0.0.1:9443`,
 		Args: console.Takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := readConfig(file)

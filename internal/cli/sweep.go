@@ -152,5 +152,5 @@ func (a *app) printSwept(swept []fleet.Swept, dryRun bool) {
 	if dryRun {
 		what = "would be closed"
 	}
-	fmt.Fprintf(a.Out, "%d firewalls looked at, %d openings %s\n", len(swept), n, what)
+	fmt.Fprintf(a.Out, "%s looked at, %s %s\n", output.Count(len(swept), "firewall"), output.Count(n, "opening"), what)
 }

@@ -132,7 +132,7 @@ func (d *Daemon) closeUntilOpen(ctx context.Context, why error) (st *store.Store
 		// Closing does not wait for a port to be free either.
 		d.log.LogAttrs(ctx, slog.LevelError, "nobody can be answered", slog.Any("error", err))
 	}
-	b := standBy(listeners, why, d.log)
+	b := standBy(ctx, listeners, why, d.log)
 	defer func() { err = errors.Join(err, b.end(ctx)) }()
 	d.tell(ctx, notifyReady)
 	ticker := time.NewTicker(reopenEvery)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,31 +17,28 @@ import (
 // A bystander answers while the database cannot be opened: that the process
 // lives, and why it is not ready. Everything else it refuses.
 type bystander struct {
-	srv  *http.Server
-	done chan struct{}
-	why  atomic.Pointer[string]
-	log  *slog.Logger
+	srv     *http.Server
+	running sync.WaitGroup
+	why     atomic.Pointer[string]
 }
 
 // standBy answers on the listeners until end.
-func standBy(listeners []net.Listener, why error, log *slog.Logger) *bystander {
+func standBy(ctx context.Context, listeners []net.Listener, why error, log *slog.Logger) *bystander {
 	const headerTime = 5 * time.Second
-	b := &bystander{srv: nil, done: make(chan struct{}), why: atomic.Pointer[string]{}, log: log}
+	b := &bystander{srv: nil, running: sync.WaitGroup{}, why: atomic.Pointer[string]{}}
 	b.say(why)
 	b.srv = &http.Server{
 		Handler: b, ReadHeaderTimeout: headerTime, ReadTimeout: headerTime, WriteTimeout: headerTime,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	ended := make(chan error, len(listeners))
 	for _, l := range listeners {
-		go func() { ended <- b.srv.Serve(l) }()
+		b.running.Go(func() {
+			if err := b.srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				// Closing goes on without.
+				log.LogAttrs(context.WithoutCancel(ctx), slog.LevelError, "nobody can be answered", slog.Any("error", err))
+			}
+		})
 	}
-	go func() {
-		defer close(b.done)
-		for range listeners {
-			<-ended // by end, or because the listener broke: closing goes on without
-		}
-	}()
 	return b
 }
 
@@ -61,7 +59,7 @@ func (b *bystander) end(ctx context.Context) error {
 	if err != nil {
 		err = errors.Join(err, b.srv.Close())
 	}
-	<-b.done
+	b.running.Wait()
 	return err
 }
 

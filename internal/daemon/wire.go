@@ -64,11 +64,14 @@ func (d *Daemon) serve(ctx context.Context, listeners []net.Listener, st *store.
 		return errors.Join(err, closeAll(listeners))
 	}
 	go func() { ended <- srv.Serve(listeners...) }()
+	d.log.LogAttrs(ctx, slog.LevelInfo, "ready", slog.String("url", parts.running.URL), slog.String("socket", d.cfg.Socket),
+		slog.String("instance", st.Instance()), slog.String("version", d.opts.Version))
 	d.tell(ctx, notifyReady)
 	if d.opts.Ready != nil {
 		d.opts.Ready(parts.running)
 	}
 	err = <-ended // by the end of ctx, or because a listener broke
+	d.log.LogAttrs(ctx, slog.LevelInfo, "ending; doors that are open close at their deadlines")
 	d.tell(ctx, notifyStopping)
 	return err
 }

@@ -30,7 +30,7 @@ func TestFalseClaimsFail(t *testing.T) {
 		claim func(s *story) error
 	}{
 		{"shut", true, func(s *story) error { return s.shut(ctx, web, sshPort, ground.You, ground.Stranger) }},
-		{"open", false, func(s *story) error { return s.admits(ctx, web, sshPort, ground.You) }},
+		{"open", false, func(s *story) error { return s.admits(ctx, web, ground.You) }},
 		{"session", true, func(s *story) error { return s.lives(ctx) }},
 	} {
 		g := trick{open: c.open}

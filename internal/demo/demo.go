@@ -84,11 +84,14 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := netlab.Stale(""); err != nil {
 		fmt.Fprintf(o.Err, "sesame: %v\n", err)
 	}
-	err = d.run(ctx)
-	if o.Play && err == nil {
-		err = d.goodbye()
+	if err := d.run(ctx); err != nil {
+		return err
 	}
-	return err
+	if o.Play {
+		return d.goodbye()
+	}
+	d.line("\n%sEverything is removed.", margin)
+	return nil
 }
 
 // The files in the demo's directory, besides those of package place.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/api/client"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/cli"
 	"github.com/sesame-access/sesame/internal/cli/connect"
@@ -62,6 +63,8 @@ func TestPlaySimulated(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "demo")
 	var out screen
+	followed := make(chan map[string]int, 1)
+	go func() { followed <- follow(t, dir) }()
 	err := demo.Run(t.Context(), demo.Options{Play: true, Memory: true, Dir: dir, EnvFile: dir + ".env", Out: &out, Err: &out})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, &out)
@@ -74,9 +77,36 @@ func TestPlaySimulated(t *testing.T) {
 			t.Errorf("the story does not say %q:\n%s", want, &out)
 		}
 	}
+	if kinds := <-followed; kinds["grant.opened"] != 3 || kinds["grant.closed"] != 3 {
+		t.Errorf("who followed the whole story was told %v; want 3 grants opened and closed", kinds)
+	}
 	if strings.Contains(out.String(), "\x1b") {
 		t.Error("there is colour although this is no terminal")
 	}
+}
+
+// follow counts what the demo's server tells about over its local socket, on one
+// connection, until three grants are closed.
+func follow(t *testing.T, dir string) map[string]int {
+	t.Helper()
+	kinds := map[string]int{}
+	c, err := client.New(client.Config{Socket: filepath.Join(dir, "sesame.sock")})
+	if err != nil {
+		t.Error(err)
+		return kinds
+	}
+	defer c.CloseIdle()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
+	defer cancel()
+	err = c.Follow(ctx, client.Filter{}, -1, func(r api.Record) {
+		if kinds[r.Kind]++; kinds["grant.closed"] == 3 {
+			cancel()
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return kinds
 }
 
 // A running demo is used by its files, told what happens, and removed.
@@ -117,11 +147,11 @@ func TestStay(t *testing.T) {
 	if err != nil || len(r.Grants) != 1 {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	out.shows(t, "a connection from 127.0.0.1 gets in; a connection from 203.0.113.9 does not")
+	out.shows(t, "a connection from 127.0.0.1 gets in, a connection from 203.0.113.9 does not")
 	if _, err := rosa.Close(t.Context(), r.Grants[0].ID); err != nil {
 		t.Fatal(err)
 	}
-	out.shows(t, "a connection from 127.0.0.1 does not; a connection from 203.0.113.9 does not")
+	out.shows(t, "a connection from 127.0.0.1 does not, a connection from 203.0.113.9 does not")
 	rosa.CloseIdle()
 	cancel()
 	if err := <-ended; err != nil {

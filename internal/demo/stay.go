@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,15 +76,11 @@ func (d *demo) commands() []string {
 
 // tellSimulated says who gets in now, where nobody can try it with ssh.
 func (d *demo) tellSimulated(ctx context.Context, r api.Record) {
-	switch audit.Kind(r.Kind) {
-	case audit.Opened, audit.Closed, audit.LockShown, audit.Unlocked, audit.Repaired:
-	default:
+	news := []audit.Kind{audit.Opened, audit.Closed, audit.LockShown, audit.Unlocked, audit.Repaired}
+	if r.Door == nil || !slices.Contains(news, audit.Kind(r.Kind)) {
 		return
 	}
-	if r.Door == nil {
-		return
-	}
-	said := ""
+	var said []string
 	for _, who := range []struct {
 		side ground.Side
 		addr netip.Addr
@@ -93,7 +90,7 @@ func (d *demo) tellSimulated(ctx context.Context, r api.Record) {
 			return
 		}
 		is := map[bool]string{true: "gets in", false: "does not"}[through]
-		said += fmt.Sprintf("; a connection from %s %s", who.addr, is)
+		said = append(said, fmt.Sprintf("a connection from %s %s", who.addr, is))
 	}
-	d.line("%s          simulated%s", margin, said)
+	d.line("%s          simulated: %s", margin, strings.Join(said, ", "))
 }

@@ -72,7 +72,7 @@ func (s *story) closed(ctx context.Context) error {
 		}
 	}
 	s.ok("%s and %s answer nobody: neither this terminal nor the stranger", web, db)
-	if err := s.admits(ctx, build, sshPort, ground.You, ground.Stranger); err != nil {
+	if err := s.admits(ctx, build, ground.You, ground.Stranger); err != nil {
 		return err
 	}
 	s.ok("%s answers everybody", build)
@@ -93,7 +93,7 @@ func (s *story) open(ctx context.Context) error {
 		return err
 	}
 	s.ok("read back open from the firewall%s", measures(opened))
-	if err := s.admits(ctx, web, sshPort, ground.You); err != nil {
+	if err := s.admits(ctx, web, ground.You); err != nil {
 		return err
 	}
 	if s.session, err = s.ground.Login(ctx, web); err != nil {
@@ -132,7 +132,7 @@ func (s *story) overlap(ctx context.Context) error {
 	if err := s.types(ctx, authz.Admin, 0, "close", second.ID); err != nil {
 		return err
 	}
-	if err := s.admits(ctx, web, sshPort, ground.You); err != nil {
+	if err := s.admits(ctx, web, ground.You); err != nil {
 		return err
 	}
 	s.ok("%s is still open for Rosa: access goes with the last grant that needs it", web)
@@ -153,7 +153,7 @@ func (s *story) tamper(ctx context.Context) error {
 	if err := s.shut(ctx, web, sshPort, ground.Stranger); err != nil {
 		return err
 	}
-	if err := s.admits(ctx, web, sshPort, ground.You); err != nil {
+	if err := s.admits(ctx, web, ground.You); err != nil {
 		return err
 	}
 	s.ok("the stranger still gets no answer, Rosa still does")
@@ -168,7 +168,7 @@ func (s *story) extend(ctx context.Context) error {
 	if err := s.types(ctx, authz.Requester, 0, "extend", db, "--for", "5m"); err != nil {
 		return err
 	}
-	if err := s.admits(ctx, db, sshPort, ground.You); err != nil {
+	if err := s.admits(ctx, db, ground.You); err != nil {
 		return err
 	}
 	s.ok("%s is open, without a gap, for five minutes from now", db)
@@ -207,7 +207,7 @@ func (s *story) expire(ctx context.Context) error {
 	if err := s.until(ctx, deadline.Add(-3*time.Second), "Rosa's grant ends"); err != nil {
 		return err
 	}
-	if err := s.admits(ctx, web, sshPort, ground.You); err != nil {
+	if err := s.admits(ctx, web, ground.You); err != nil {
 		return err
 	}
 	s.ok("three seconds before, new connections still get in")
@@ -226,7 +226,7 @@ func (s *story) expire(ctx context.Context) error {
 	if err := s.lives(ctx); err != nil {
 		return err
 	}
-	if err := s.admits(ctx, db, sshPort, ground.You); err != nil {
+	if err := s.admits(ctx, db, ground.You); err != nil {
 		return err
 	}
 	s.ok("%s, which was extended, is still open; Rosa is done there, too", db)

@@ -28,8 +28,10 @@ const (
 	MaxBytes = 1 << 20
 	MaxDepth = 16
 
-	// mostShown is how many mistakes are reported one by one.
+	// mostShown is how many mistakes are reported one by one, mostKept how many
+	// are looked at to find those that come first.
 	mostShown = 20
+	mostKept  = 1000
 )
 
 // Read reads a document and builds a T from its root, which is a Value that
@@ -136,9 +138,18 @@ type mistake struct {
 	err  error // of package errkind, with the field's full path
 }
 
-type mistakes struct{ list []mistake }
+type mistakes struct {
+	list []mistake
+	more int // mistakes beyond mostKept, which are only counted
+}
 
-func (m *mistakes) add(line int, err error) { m.list = append(m.list, mistake{line: line, err: err}) }
+func (m *mistakes) add(line int, err error) {
+	if len(m.list) == mostKept {
+		m.more++
+		return
+	}
+	m.list = append(m.list, mistake{line: line, err: err})
+}
 
 // err returns all mistakes as one error, nil if there are none.
 func (m *mistakes) err() error {
@@ -149,7 +160,7 @@ func (m *mistakes) err() error {
 	var lines []string
 	for i, x := range m.list {
 		if i == mostShown {
-			lines = append(lines, fmt.Sprintf("and %d more mistakes", len(m.list)-i))
+			lines = append(lines, fmt.Sprintf("and %d more mistakes", len(m.list)-i+m.more))
 			break
 		}
 		lines = append(lines, fmt.Sprintf("line %d: %s", x.line, errkind.Public(x.err)))

@@ -175,13 +175,16 @@ func TestFieldOfTheFirstMistake(t *testing.T) {
 
 func TestMistakesAreCutOff(t *testing.T) {
 	var b strings.Builder
-	for i := range 30 {
+	for i := range 2000 {
 		fmt.Fprintf(&b, "unknown-key-%d: 1\n", i)
-	}
-	_, err := readRecipe(b.String())
-	lines := strings.Split(errkind.Public(err), "\n")
-	if len(lines) != 21 || lines[20] != "and 11 more mistakes" {
-		t.Errorf("%d lines, the last %q", len(lines), lines[len(lines)-1])
+		if i != 29 && i != 1999 {
+			continue
+		}
+		_, err := readRecipe(b.String())
+		lines := strings.Split(errkind.Public(err), "\n")
+		if want := fmt.Sprintf("and %d more mistakes", i+2-20); len(lines) != 21 || lines[20] != want { // the name is missing, too
+			t.Errorf("%d lines, the last %q, want %q", len(lines), lines[len(lines)-1], want)
+		}
 	}
 }
 
@@ -202,7 +205,7 @@ func TestMistakesAreHarmless(t *testing.T) {
 }
 
 func TestHugeDocumentsEndSoon(t *testing.T) {
-	n := document.MaxBytes - 100
+	const n = document.MaxBytes / 4 // a square of this would be noticed
 	for name, text := range map[string]string{
 		"flow":      strings.Repeat("[", n),
 		"JSON":      "{\"name\": " + strings.Repeat("[", n-20),
@@ -221,7 +224,7 @@ func TestHugeDocumentsEndSoon(t *testing.T) {
 		} else if len(err.Error()) > 10_000 {
 			t.Errorf("%s gives an error of %d bytes", name, len(err.Error()))
 		}
-		if took := time.Since(start); took > 10*time.Second {
+		if took := time.Since(start); took > 30*time.Second {
 			t.Errorf("%s took %v", name, took)
 		}
 	}
@@ -246,14 +249,14 @@ func TestScalar(t *testing.T) {
 		"~", "-", "- a", "?", ":", "a:", "a: b", "a #b", "#", "&a", "*a", "!a", "|", ">", "%", "@", "`", "'", "\"", "{}", "[]", ",", ".inf", ".nan", "<<", "=", "::1", "[::1]:22", "2001:db8::7", " a", "a ", "é", "\n", "\x00", "\u2028", "\ufeff", "---", "...", "1h", "h", "1d", "12", "1KiB2")
 	rapid.Check(t, func(t *rapid.T) {
 		s := rapid.OneOf(rapid.SampledFrom(words), rapid.String(), rapid.StringMatching(`[0-9a-z.:/_-]{0,8}`)).Draw(t, "s")
-		for _, text := range []string{"x: " + document.Scalar(s) + "\n", "x: [" + document.Scalar(s) + "]\n", document.Scalar(s) + ": 1\n"} {
+		for place, text := range []string{"x: " + document.Scalar(s) + "\n", "x: [" + document.Scalar(s) + "]\n", document.Scalar(s) + ": 1\n"} {
 			got, err := document.Read([]byte(text), func(root document.Value) string {
-				if !strings.HasPrefix(text, "x: ") {
+				if place == 2 {
 					m := root.Map(s)
 					return strings.Repeat(s, document.Integer(m.Get(s), 0, 0, 1))
 				}
 				v := root.Map("x").Get("x")
-				if strings.HasPrefix(text, "x: [") {
+				if place == 1 {
 					v = v.List(1, 1)[0]
 				}
 				return document.Text(v, "missing", func(s string) (string, error) { return s, nil })

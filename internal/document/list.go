@@ -33,8 +33,8 @@ func Items[T any](v Value, least, most int, read func(item Value) T, compare fun
 	}
 	var all []placed
 	for _, item := range v.List(least, most) {
-		before := len(v.found.list)
-		if value := read(item); len(v.found.list) == before {
+		before := len(v.found.list) + v.found.more
+		if value := read(item); len(v.found.list)+v.found.more == before {
 			all = append(all, placed{value: value, item: item})
 		}
 	}

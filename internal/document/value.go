@@ -43,22 +43,14 @@ func (v Value) Fail(err error) {
 	v.found.add(v.line, err)
 }
 
-// Check reports a mistake at v unless ok: want says what would be right.
-func (v Value) Check(ok bool, want string) {
-	if !ok {
-		v.Fail(errkind.Bad(v.path, v.written(), want))
-	}
-}
-
 // written returns what the document says here, for a message.
 func (v Value) written() string {
-	switch {
-	case v.node == nil:
-		return ""
-	case v.node.kind == kindList, v.node.kind == kindMap:
+	switch v.node.kind {
+	case kindList, kindMap:
 		return v.node.kind.String()
-	case v.node.kind == kindNull:
+	case kindNull:
 		return "null"
+	case kindText, kindNumber, kindBool:
 	}
 	return v.node.text
 }

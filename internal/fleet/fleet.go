@@ -18,6 +18,7 @@ import (
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/reconcile"
+	"github.com/sesame-access/sesame/internal/spool"
 	"github.com/sesame-access/sesame/internal/store"
 )
 
@@ -53,8 +54,8 @@ func New(cfg Config) *Fleet {
 	}
 	f.loops = reconcile.Config{
 		Book: cfg.Book, Clocks: cfg.Clocks, Resync: cfg.Resync, Log: cfg.Log, Lookup: f.lookup,
-		Sight: reconcile.NewSight(), Endings: reconcile.NewEndings(),
-		Recorder: reconcile.NewRecorder(cfg.Book, cfg.Log),
+		Sight: reconcile.NewSight(), Endings: spool.NewEndings(),
+		Recorder: spool.NewRecorder(cfg.Book, cfg.Log),
 	}
 	return f
 }
@@ -71,8 +72,8 @@ func (f *Fleet) Run(ctx context.Context) {
 			wg.Go(func() { f.watch(ctx, w) })
 		}
 	}
-	spool := time.NewTicker(spoolEvery)
-	defer spool.Stop()
+	unsaved := time.NewTicker(spoolEvery)
+	defer unsaved.Stop()
 	look := time.NewTimer(f.refresh(ctx, &wg))
 	defer look.Stop()
 	for {
@@ -84,7 +85,7 @@ func (f *Fleet) Run(ctx context.Context) {
 			return
 		case <-look.C:
 			look.Reset(f.refresh(ctx, &wg))
-		case <-spool.C:
+		case <-unsaved.C:
 			f.loops.Endings.Save(ctx, f.cfg.Book)
 		}
 	}

@@ -27,7 +27,9 @@ func TestFirewalls(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	vms := []inventory.VM{
-		{ID: "host://web-1", Name: "web-1"}, {ID: "host://db", Name: "db"}, {ID: "cloud/1/db", Name: "db"},
+		{ID: "host://web-1", Name: "web-1"},
+		{ID: "host://db", Name: "db"},
+		{ID: "cloud/1/db", Name: "db"},
 		{ID: "cloud/2/odd", Name: "host://web-1"}, // somebody may call a VM like another's id
 	}
 	for in, want := range map[string]firewall.VMID{"web-1": "host://web-1", "host://web-1": "host://web-1", "host://db": "host://db", "cloud/1/db": "cloud/1/db"} {

@@ -111,3 +111,14 @@ func Only(want, shown firewall.Wants, additions []firewall.Key) firewall.Wants {
 	}
 	return Hold(want, shown, held...)
 }
+
+// Index makes the openings of ws findable by door and source.
+func Index(ws firewall.Wants) map[firewall.Key]firewall.Opening {
+	out := map[firewall.Key]firewall.Opening{}
+	for _, w := range ws {
+		for _, o := range w.Open {
+			out[firewall.Key{Door: w.Door, From: o.From}] = o
+		}
+	}
+	return out
+}

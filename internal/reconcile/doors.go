@@ -33,7 +33,7 @@ func newMemory() memory {
 // shown, drift that was put right, doors that something foreign opens or
 // obstructs.
 func (p *pass) recordDoors(at access.Reading, c *store.Change) {
-	if drift := p.drift(); len(drift) > 0 {
+	if drift := p.drift(); len(drift) > 0 && !p.doubtful {
 		rec := p.doorRecord(audit.Repaired, drift[0].Door, at)
 		for _, x := range drift {
 			rec.Plan = append(rec.Plan, x.String())
@@ -47,18 +47,14 @@ func (p *pass) recordDoors(at access.Reading, c *store.Change) {
 		if s.Locked && !m.locked[s.Door] && p.lockWritten(s.Door) {
 			c.Records = append(c.Records, p.doorRecord(audit.LockShown, s.Door, at))
 		}
-		m.locked[s.Door] = s.Locked
+		m.locked[s.Door] = s.Locked || m.locked[s.Door] && p.doubtful
 	}
 	if p.keys != nil {
 		return // a partial snapshot cannot tell who else gets in
 	}
 	for _, w := range p.want {
-		if rec, news := p.exposure(w, at); news {
-			c.Records = append(c.Records, rec)
-		}
-		if rec, news := p.obstruction(w.Door, at); news {
-			c.Records = append(c.Records, rec)
-		}
+		p.notice(m.exposed, audit.Exposed, w.Door, exposed(p, w), at, c)
+		p.notice(m.obstructed, audit.Obstructed, w.Door, p.obstructed(w.Door), at, c)
 	}
 }
 
@@ -74,7 +70,7 @@ func (p *pass) drift() []plan.Change {
 	for _, g := range p.book.Grants {
 		opened[g.ID] = !g.Opened.IsZero() && g.Impeded == ""
 	}
-	shown := index(p.seen.Shown())
+	shown := plan.Index(p.seen.Shown())
 	wrong := map[firewall.Key]bool{}
 	for _, o := range p.seen.Owned {
 		if o.Wrong != "" || o.Mark == firewall.MarkBroken {
@@ -95,19 +91,25 @@ func (p *pass) drift() []plan.Change {
 	return out
 }
 
-// exposure says whether something foreign lets people through a locked door.
-func (p *pass) exposure(w firewall.Want, at access.Reading) (audit.Record, bool) {
-	text := exposed(p, w)
-	if text == p.loop.settled.exposed[w.Door] {
-		return audit.Record{}, false
+// notice adds a record of text about d to c when that is news, and remembers it.
+func (p *pass) notice(known map[firewall.Door]string, kind audit.Kind, d firewall.Door, text string, at access.Reading, c *store.Change) {
+	if text != "" && text != known[d] {
+		rec := p.doorRecord(kind, d, at)
+		rec.Text = text
+		c.Records = append(c.Records, rec)
 	}
-	p.loop.settled.exposed[w.Door] = text
-	if text == "" {
-		return audit.Record{}, false
+	known[d] = text
+}
+
+// obstructed returns what foreign keeps people with a grant out of d; empty when
+// nothing does.
+func (p *pass) obstructed(d firewall.Door) string {
+	for _, o := range p.back.Obstacles {
+		if o.Blocks && o.Door == d {
+			return o.Text
+		}
 	}
-	rec := p.doorRecord(audit.Exposed, w.Door, at)
-	rec.Text = text
-	return rec, true
+	return ""
 }
 
 // exposed returns who gets through the door of w without being wanted there,
@@ -136,26 +138,6 @@ func exposed(p *pass, w firewall.Want) string {
 	return ""
 }
 
-// obstruction says whether something foreign keeps people with a grant out.
-func (p *pass) obstruction(d firewall.Door, at access.Reading) (audit.Record, bool) {
-	text := ""
-	for _, o := range p.back.Obstacles {
-		if o.Blocks && o.Door == d {
-			text = o.Text
-		}
-	}
-	if text == p.loop.settled.obstructed[d] {
-		return audit.Record{}, false
-	}
-	p.loop.settled.obstructed[d] = text
-	if text == "" {
-		return audit.Record{}, false
-	}
-	rec := p.doorRecord(audit.Obstructed, d, at)
-	rec.Text = text
-	return rec, true
-}
-
 // doorRecord starts a record about a door.
 func (p *pass) doorRecord(kind audit.Kind, d firewall.Door, at access.Reading) audit.Record {
 	return audit.Record{
@@ -173,7 +155,7 @@ func (p *pass) recordFailure(err error) {
 	for _, c := range p.plan.Changes {
 		rec.Plan = append(rec.Plan, c.String())
 	}
-	p.loop.Recorder.put(store.Change{Records: []audit.Record{rec}})
+	p.loop.Recorder.Put(store.Change{Records: []audit.Record{rec}})
 }
 
 // intentRecords say, before a foreign rule is taken out, that it will be.

@@ -23,10 +23,10 @@ type hint struct {
 
 type hintHeap []hint
 
-func (h hintHeap) Len() int           { return len(h) }
-func (h hintHeap) Less(i, j int) bool { return h[i].at.Add(-h[i].lead).Before(h[j].at.Add(-h[j].lead)) }
-func (h hintHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *hintHeap) Push(x any)        { *h = append(*h, x.(hint)) }
+func (h *hintHeap) Len() int           { return len(*h) }
+func (h *hintHeap) Less(i, j int) bool { return (*h)[i].due().Before((*h)[j].due()) }
+func (h *hintHeap) Swap(i, j int)      { (*h)[i], (*h)[j] = (*h)[j], (*h)[i] }
+func (h *hintHeap) Push(x any)         { *h = append(*h, x.(hint)) }
 func (h *hintHeap) Pop() any {
 	old := *h
 	x := old[len(old)-1]
@@ -34,9 +34,8 @@ func (h *hintHeap) Pop() any {
 	return x
 }
 
-// add remembers the starts and deadlines of grants that lie ahead.
-//
-// A deadline is due the firewall's write time early.
+// add remembers the starts and deadlines of grants that lie ahead. A deadline is
+// due the firewall's write time early, and once more when it passes.
 func (h *hints) add(grants []access.Grant, fw Firewall, now access.Reading) {
 	if fw.Provider == nil {
 		return
@@ -50,9 +49,9 @@ func (h *hints) add(grants []access.Grant, fw Firewall, now access.Reading) {
 		if g.Start.After(now.Wall) {
 			heap.Push(&h.heap, hint{grant: g, keys: keys, at: g.Start, lead: 0})
 		}
-		heap.Push(&h.heap, hint{grant: g, keys: keys, at: g.Deadline.Wall, lead: lead})
-		if lead > 0 {
-			heap.Push(&h.heap, hint{grant: g, keys: keys, at: g.Deadline.Wall, lead: 0})
+		heap.Push(&h.heap, hint{grant: g, keys: keys, at: g.Deadline.Wall, lead: 0})
+		if left, _ := g.Deadline.Left(now); lead > 0 && left > lead {
+			heap.Push(&h.heap, hint{grant: g, keys: keys, at: g.Deadline.Wall, lead: lead})
 		}
 	}
 }
@@ -73,6 +72,9 @@ func (h *hints) next(now access.Reading) (time.Duration, bool) {
 	}
 	return max(h.heap[0].left(now), 0), true
 }
+
+// due is the wall time at which to look.
+func (x hint) due() time.Time { return x.at.Add(-x.lead) }
 
 // left is how long until x is due, by the clock that is furthest along.
 func (x hint) left(now access.Reading) time.Duration {

@@ -52,11 +52,7 @@ func (f fullPass) since(now access.Reading) time.Duration {
 
 // NewLoop returns the loop of one firewall; Run makes it work.
 func NewLoop(cfg Config, id firewall.ID) *Loop {
-	return &Loop{
-		Config: cfg, id: id, wake: make(chan struct{}, 1),
-		mu: sync.Mutex{}, asked: work{full: false, keys: nil, because: "", waiting: nil, seen: nil},
-		hints: hints{heap: nil}, lastFull: fullPass{}, failures: 0, doubts: 0, locks: nil, settled: newMemory(),
-	}
+	return &Loop{Config: cfg, id: id, wake: make(chan struct{}, 1), settled: newMemory()}
 }
 
 // work is what somebody asked of a loop.
@@ -84,7 +80,7 @@ func (l *Loop) Wake(because string) {
 // It never blocks.
 func (l *Loop) Ask(keys []firewall.Key) <-chan Passed {
 	ch := make(chan Passed, 1)
-	l.ask(work{full: false, keys: keys, because: "", waiting: []chan<- Passed{ch}, seen: nil})
+	l.ask(work{keys: keys, waiting: []chan<- Passed{ch}})
 	return ch
 }
 
@@ -110,11 +106,17 @@ func (l *Loop) add(w work) {
 	}
 }
 
+// take returns the work of the next pass. Whoever adds to it from now on wakes
+// the loop again.
 func (l *Loop) take() work {
+	select {
+	case <-l.wake:
+	default:
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.asked
-	l.asked = work{full: false, keys: nil, because: "", waiting: nil, seen: nil}
+	l.asked = work{}
 	return w
 }
 

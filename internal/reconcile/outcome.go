@@ -8,7 +8,6 @@ import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/firewall"
-	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/store"
 )
@@ -25,8 +24,8 @@ func (p *pass) record() {
 	if p.bookErr != nil {
 		return
 	}
-	r := reading{pass: p, at: at, shown: index(p.back.Shown())}
-	r.wanted = index(plan.Desired(p.book.Locks, p.book.Grants, at))
+	r := reading{pass: p, at: at, shown: plan.Index(p.back.Shown())}
+	r.wanted = plan.Index(plan.Desired(p.book.Locks, p.book.Grants, at))
 	var c store.Change
 	for _, g := range p.book.Grants {
 		// What this firewall shows proves nothing about other machines' doors.
@@ -36,19 +35,8 @@ func (p *pass) record() {
 	}
 	p.recordDoors(at, &c)
 	if len(c.Records)+len(c.Outcomes) > 0 {
-		p.loop.Recorder.put(c)
+		p.loop.Recorder.Put(c)
 	}
-}
-
-// index makes openings findable by door and source.
-func index(ws firewall.Wants) map[firewall.Key]firewall.Opening {
-	out := map[firewall.Key]firewall.Opening{}
-	for _, w := range ws {
-		for _, o := range w.Open {
-			out[firewall.Key{Door: w.Door, From: o.From}] = o
-		}
-	}
-	return out
 }
 
 // reading is what a read-back tells about grants.
@@ -105,7 +93,7 @@ func (r reading) live(g access.Grant, seen Seen, c *store.Change) {
 func (r reading) over(g access.Grant, closed bool, c *store.Change) {
 	late := max(r.at.Wall.Sub(g.End()), 0)
 	switch {
-	case closed && r.pass.loop.Endings.has(g.ID):
+	case closed && r.pass.loop.Endings.Has(g.ID):
 		// Its end comes first, as soon as the book takes it.
 	case closed:
 		o := store.Outcome{Grant: g.ID, Epoch: g.Epoch, Closed: r.at.Wall}
@@ -147,7 +135,7 @@ func (p *pass) recordOverdue() {
 		}
 	}
 	if len(c.Records) > 0 {
-		p.loop.Recorder.put(c)
+		p.loop.Recorder.Put(c)
 	}
 }
 
@@ -155,14 +143,12 @@ func (p *pass) recordOverdue() {
 // for as long as the grant has left.
 func (r reading) open(g access.Grant, fws []firewall.ID) bool {
 	left, _ := g.Deadline.Left(r.at)
-	for _, o := range r.pass.back.Obstacles {
-		if o.Blocks && o.Door == g.Door {
-			return false
-		}
+	if r.pass.obstructed(g.Door) != "" {
+		return false
 	}
 	for _, fw := range fws {
 		shown, _, _ := r.on(fw)
-		for _, key := range keysOn(fw, r.pass.fw.VMs, g) {
+		for _, key := range plan.Keys(fw, r.pass.fw.VMs, g) {
 			o, ok := shown[key]
 			if !ok || !(o.Exempt() || o.Until.Sub(r.at.Wall) >= left-grace) {
 				return false
@@ -185,7 +171,7 @@ func (r reading) closed(g access.Grant, fws []firewall.ID) bool {
 		if !read || !g.Over(at) {
 			return false
 		}
-		for i, key := range keysOn(fw, r.pass.fw.VMs, g) {
+		for i, key := range plan.Keys(fw, r.pass.fw.VMs, g) {
 			if _, there := shown[key]; !there {
 				continue
 			}
@@ -217,10 +203,8 @@ func (r reading) impediment(g access.Grant) string {
 			return x.Why
 		}
 	}
-	for _, o := range r.pass.back.Obstacles {
-		if o.Blocks && o.Door == g.Door {
-			return o.Text
-		}
+	if text := r.pass.obstructed(g.Door); text != "" {
+		return text
 	}
 	for _, v := range r.pass.fw.VMs {
 		if v.ID == g.Door.VM && len(v.Missing) > 0 {
@@ -259,33 +243,4 @@ func (p *pass) firewallsOf(vm firewall.VMID) []firewall.ID {
 		}
 	}
 	return nil
-}
-
-// Keys returns what g needs on this firewall.
-func (fw Firewall) Keys(g access.Grant) []firewall.Key { return keysOn(fw.ID, fw.VMs, g) }
-
-// keysOn returns what g needs on the firewall fw, given the machines behind it:
-// one key for each source, or one in all behind an address translation.
-func keysOn(fw firewall.ID, vms []inventory.VM, g access.Grant) []firewall.Key {
-	var keys []firewall.Key
-	for _, v := range vms {
-		if v.ID != g.Door.VM {
-			continue
-		}
-		for _, path := range v.Paths {
-			for _, h := range path.Hops {
-				switch {
-				case h.Firewall != fw:
-				case h.Sees.IsValid():
-					keys = append(keys, firewall.Key{Door: g.Door, From: h.Sees})
-				default:
-					for _, s := range g.Sources {
-						keys = append(keys, firewall.Key{Door: g.Door, From: s})
-					}
-				}
-			}
-		}
-	}
-	slices.SortFunc(keys, firewall.CompareKeys)
-	return slices.Compact(keys)
 }

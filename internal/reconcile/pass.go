@@ -66,7 +66,7 @@ func (p *pass) readBook(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if p.book, p.bookErr = Read(ctx, p.loop.Book, p.keys); p.bookErr == nil {
-		p.book.Grants = p.loop.Endings.apply(p.book.Grants)
+		p.book.Grants = p.loop.Endings.Apply(p.book.Grants)
 	}
 }
 
@@ -90,7 +90,7 @@ func (p *pass) decide() {
 	shown := p.seen.Shown()
 	if p.bookErr != nil {
 		locks := plan.Route(plan.Desired(p.loop.locks, nil, p.now), p.fw.VMs)[p.fw.ID]
-		p.want = plan.Relocked(p.loop.Endings.strike(plan.Lapsed(shown, p.now)), locks)
+		p.want = plan.Relocked(p.loop.Endings.Strike(plan.Lapsed(shown, p.now)), locks)
 		return
 	}
 	p.loop.locks = p.book.Locks

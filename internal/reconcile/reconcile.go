@@ -25,6 +25,7 @@ import (
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/spool"
 	"github.com/sesame-access/sesame/internal/store"
 )
 
@@ -100,8 +101,8 @@ type Config struct {
 	// Lookup finds a firewall with the machines behind it.
 	Lookup   func(firewall.ID) (Firewall, bool)
 	Sight    *Sight
-	Endings  *Endings
-	Recorder *Recorder
+	Endings  *spool.Endings
+	Recorder *spool.Recorder
 }
 
 // Seen says how a grant stands on the firewalls after a pass.
@@ -139,3 +140,6 @@ type Firewall struct {
 	Provider provider.Provider
 	VMs      []inventory.VM // the machines behind it
 }
+
+// Keys returns what g needs on this firewall.
+func (fw Firewall) Keys(g access.Grant) []firewall.Key { return plan.Keys(fw.ID, fw.VMs, g) }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 )
 
@@ -35,7 +36,7 @@ func (s *Sight) read(id firewall.ID, back provider.Snapshot, at access.Reading) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := s.seen[id]
-	v.snapshot, v.shown, v.at = back, index(back.Shown()), at
+	v.snapshot, v.shown, v.at = back, plan.Index(back.Shown()), at
 	s.seen[id] = v
 }
 

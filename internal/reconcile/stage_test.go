@@ -42,6 +42,7 @@ type stage struct {
 	names    map[string]string // of grants, by id
 	ids      map[string]string // of grants, by name
 	last     error             // of the last verb that had to fail
+	written  map[string]bool   // by -update, in another dialect too
 }
 
 func newStage(t *testing.T, ar *txtar.Archive, d memory.Dialect, template, dir string) *stage {
@@ -387,6 +388,7 @@ func (s *stage) clock(site string, a args) error {
 		}
 		i.Kill()
 		s.clocks.Reboot()
+		s.skew()
 		i.Start(s.ctx)
 	default:
 		return errors.New("step, suspend, third, mend or reboot?")

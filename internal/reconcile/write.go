@@ -121,7 +121,7 @@ func (p *pass) fence(ctx context.Context, pl plan.Plan) error {
 	}
 	now := p.clocks(p.seen)
 	live := make(map[string]int64, len(ids))
-	for _, g := range p.loop.Endings.apply(p.book.Grants) {
+	for _, g := range p.loop.Endings.Apply(p.book.Grants) {
 		if g.Live(now) {
 			live[g.ID] = g.Epoch
 		}

@@ -82,6 +82,9 @@ func TestClientOverTLS(t *testing.T) {
 	if g, err := c.Close(ctx, r.Grants[0].ID); err != nil || g.State != "closed" {
 		t.Errorf("close: %+v, %v", g, err)
 	}
+	o.eventually(func() bool {
+		return strings.Contains(o.ok("viewer", "GET", "/metrics", "").body, "sesame_close_lateness_seconds_count 1")
+	})
 	vm, err := c.VM(ctx, "host://web-1")
 	if err != nil || vm.Name != "web-1" {
 		t.Errorf("vm: %+v, %v", vm, err)

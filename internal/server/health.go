@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/server/front"
 )
 
@@ -18,12 +19,11 @@ func (s *Server) alive(context.Context, *call) (api.Health, error) {
 // nothing is named.
 func (s *Server) ready(ctx context.Context, _ *call, w *front.Recorder) error {
 	out, status := api.Health{Ready: true, Reasons: nil}, http.StatusOK
-	_, err := s.Store.Rules(ctx)
-	if err == nil {
-		_, err = s.Store.Tree(ctx)
-	}
-	if err != nil {
-		out, status = api.Health{Ready: false, Reasons: []string{"the database cannot be read"}}, http.StatusServiceUnavailable
+	for _, err := range []error{s.Broker.Ready(ctx), s.log.Ready(ctx)} {
+		if err != nil {
+			out.Ready, status = false, http.StatusServiceUnavailable
+			out.Reasons = append(out.Reasons, errkind.Public(err))
+		}
 	}
 	if n := len(s.Fleet.FailingFirewalls()); n > 0 {
 		out.Reasons = append(out.Reasons, strconv.Itoa(n)+" firewalls do not answer as they should")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/authn"
+	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/server/front"
 )
 
@@ -198,6 +199,9 @@ func TestSecretsStayOut(t *testing.T) {
 	h.ok("canary", "GET", "/v1/vms", "")
 	h.call("canary", "GET", "/v1/vms?token="+made.Secret, "")
 	h.call("canary", "POST", "/v1/requests", `{"vm":"`+made.Secret+`"`)
+	if !strings.Contains(h.log.String(), `"principal":"local#canary"`) {
+		t.Error("the log does not say who asked")
+	}
 	activity := h.ok("admin", "GET", "/v1/activity?limit=1000", "").body
 	export := h.ok("admin", "GET", "/v1/audit/export", "").body
 	metrics := h.ok("admin", "GET", "/metrics", "").body
@@ -263,5 +267,38 @@ func TestAudit(t *testing.T) {
 	}
 	if int64(len(all)) != cp.Size || all[0] != cp.Size-1 || all[len(all)-1] != 0 {
 		t.Errorf("paging saw %v of %d", all, cp.Size)
+	}
+}
+
+// S-03: without a database nothing is shown and nothing is decided, and nobody is
+// told how it failed.
+func TestWithoutADatabase(t *testing.T) {
+	h := build(t)
+	must(t, h.store.Close())
+	r := h.call("", "GET", "/readyz", "")
+	var ready api.Health
+	if err := api.Decode([]byte(r.body), &ready); err != nil || r.code != 503 || ready.Ready || len(ready.Reasons) == 0 {
+		t.Errorf("ready: %d %s %v", r.code, r.body, err)
+	}
+	for _, path := range []string{"/v1/vms", "/v1/whoami", "/v1/grants", "/v1/audit/export", "/metrics"} {
+		r := h.call("admin", "GET", path, "")
+		if p := r.problem(t); r.code != 503 || strings.Contains(strings.ToLower(p.Detail), "sql") {
+			t.Errorf("%s: %d %s", path, r.code, r.body)
+		}
+	}
+	if r := h.call("", "GET", "/healthz", ""); r.code != 200 {
+		t.Errorf("alive: %d", r.code)
+	}
+}
+
+// A log that went back is not signed.
+func TestBrokenLogIsNotSigned(t *testing.T) {
+	h := build(t, func(c *Config) {
+		c.LogBreak = func() error { return errkind.New(errkind.Unavailable, "the log went back") }
+	})
+	for _, path := range []string{"/v1/audit/checkpoint", "/v1/audit/verify", "/v1/audit/export"} {
+		if r := h.call("admin", "GET", path, ""); r.code != 503 || !strings.Contains(r.body, "the log") {
+			t.Errorf("%s: %d %s", path, r.code, r.body)
+		}
 	}
 }

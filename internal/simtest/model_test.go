@@ -111,6 +111,9 @@ func (s *sim) note(g access.Grant, anew bool) {
 	if g.Deadline.Wall.After(l.longest) {
 		l.longest = g.Deadline.Wall
 	}
+	if g.Started(reading) && now.Before(l.start) {
+		l.start = now // the wall clock alone says when a grant starts
+	}
 	l.Grant, l.lost = g, false
 	if !g.Ended.At.IsZero() {
 		delete(s.unsaved, g.ID)

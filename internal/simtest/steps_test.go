@@ -329,6 +329,7 @@ func (s *sim) clock(x step) error {
 		s.inst.Kill()
 		s.clocks.Reboot()
 		s.boots++
+		s.skew()
 		s.rise()
 	case "clocks-good":
 		s.mendClocks()

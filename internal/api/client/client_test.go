@@ -130,6 +130,10 @@ func TestNoProxyIsUsed(t *testing.T) {
 	if _, err := c.VM(t.Context(), "host://web-1"); err != nil {
 		t.Error(err)
 	}
+	// The environment's proxy is never asked about loopback, so look.
+	if tr, ok := c.http.Transport.(*http.Transport); !ok || tr.Proxy != nil {
+		t.Error("the client has a proxy")
+	}
 }
 
 func TestNobodyThere(t *testing.T) {

@@ -1,6 +1,7 @@
 package connect_test
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -23,6 +24,7 @@ type place struct {
 }
 
 func newPlace(t *testing.T) *place {
+	t.Helper()
 	p := &place{t: t, dir: t.TempDir(), env: map[string]string{}}
 	p.Machine = connect.Machine{
 		Getenv: func(name string) string { return p.env[name] }, UID: os.Geteuid(),
@@ -64,7 +66,7 @@ func TestTheFirstThatNamesAServerWins(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	if _, err := connect.Resolve(connect.Flags{}, p.Machine, authz.Admin); err != connect.ErrNoServer {
+	if _, err := connect.Resolve(connect.Flags{}, p.Machine, authz.Admin); !errors.Is(err, connect.ErrNoServer) {
 		t.Errorf("with nothing: %v", err)
 	}
 
@@ -78,7 +80,7 @@ func TestTheFirstThatNamesAServerWins(t *testing.T) {
 	})
 
 	if os.Geteuid() == 0 {
-		l, err := net.Listen("unix", p.Socket)
+		l, err := new(net.ListenConfig).Listen(t.Context(), "unix", p.Socket)
 		if err != nil {
 			t.Fatal(err)
 		}

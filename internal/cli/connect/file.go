@@ -15,8 +15,8 @@ import (
 // readFile reads the client's configuration, a document with the keys
 //
 //	server: https://sesame.example.org:8443
-//	ca: /home/ana/.config/sesame/ca.pem
-//	token_file: /home/ana/.config/sesame/token
+//	ca: /etc/sesame/ca.crt
+//	token_file: /etc/sesame/token
 //	socket: /run/sesame/sesame.sock   # instead of server
 //
 // all of which may be left out. A file that does not exist says nothing.

@@ -63,7 +63,7 @@ func nfTables() Check {
 	}
 	const getGeneration = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETGEN
 	msg := make([]byte, unix.NLMSG_HDRLEN+4) // and a struct nfgenmsg of zeros
-	binary.NativeEndian.PutUint32(msg[0:], uint32(len(msg)))
+	binary.NativeEndian.PutUint32(msg[0:], unix.NLMSG_HDRLEN+4)
 	binary.NativeEndian.PutUint16(msg[4:], getGeneration)
 	binary.NativeEndian.PutUint16(msg[6:], unix.NLM_F_REQUEST)
 	if err := unix.Sendto(fd, msg, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
@@ -77,8 +77,8 @@ func nfTables() Check {
 	case n < unix.NLMSG_HDRLEN+4:
 		return Check{"nf_tables", Fail, "the kernel's answer is too short", ""}
 	case binary.NativeEndian.Uint16(reply[4:]) == unix.NLMSG_ERROR:
-		code := int32(binary.NativeEndian.Uint32(reply[unix.NLMSG_HDRLEN:])) //nolint:gosec // as the kernel encodes it
-		return failed("nf_tables", unix.Errno(-code), next)
+		negative := binary.NativeEndian.Uint32(reply[unix.NLMSG_HDRLEN:])
+		return failed("nf_tables", unix.Errno(-negative), next)
 	}
 	return Check{"nf_tables", OK, "the kernel answers", ""}
 }

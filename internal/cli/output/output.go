@@ -134,3 +134,11 @@ func Dash(s string) string {
 	}
 	return s
 }
+
+// Count writes a number of things: "1 opening", "2 openings".
+func Count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}

@@ -27,7 +27,7 @@ func RecordLine(r api.Record, now time.Time) string {
 		fmt.Fprintf(&b, " until %s", Clock(r.Deadline.Time, now))
 	}
 	for _, m := range r.Measures {
-		fmt.Fprintf(&b, ", %s %s", m.Name, m.Took)
+		fmt.Fprintf(&b, ", %s %s", m.Name, rounded(m.Took))
 	}
 	if r.Reason != "" {
 		fmt.Fprintf(&b, ", %q", r.Reason)
@@ -49,4 +49,16 @@ func firstLine(s string) string {
 		line += " …"
 	}
 	return line
+}
+
+// rounded writes a measured time as far as it means something to people.
+func rounded(took string) string {
+	d, err := time.ParseDuration(took)
+	switch {
+	case err != nil:
+		return took
+	case d > time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	}
+	return d.Round(10 * time.Microsecond).String()
 }

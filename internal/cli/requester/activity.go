@@ -112,16 +112,6 @@ func (a commands) activity(ctx context.Context, f client.Filter, follow bool) er
 }
 
 // printRecord writes one record on one line.
-func (a commands) printRecord(r api.Record) { fmt.Fprintln(a.Out, output.RecordLine(r, console.Now())) }
-
-// rounded writes a measured time as far as it means something to people.
-func rounded(took string) string {
-	d, err := time.ParseDuration(took)
-	switch {
-	case err != nil:
-		return took
-	case d > time.Second:
-		return d.Round(10 * time.Millisecond).String()
-	}
-	return d.Round(10 * time.Microsecond).String()
+func (a commands) printRecord(r api.Record) {
+	fmt.Fprintln(a.Out, output.RecordLine(r, console.Now()))
 }

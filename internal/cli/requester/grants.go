@@ -39,7 +39,7 @@ func (a commands) extendCommand() *cobra.Command {
 	var duration string
 	cmd := &cobra.Command{
 		Use:   "extend GRANT|VM[:PORT] --for TIME",
-		Short: "Keep what is open open for longer",
+		Short: "Keep a port open for longer",
 		Long: `Extend moves the end of a grant of yours to a time from now. It is decided
 anew: in all, the grant lasts no longer than the policy lets one last.`,
 		Example: `  sesame extend web-1 --for 1h

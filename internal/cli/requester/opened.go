@@ -25,13 +25,25 @@ func (a commands) printOpened(req api.Request, vm api.VM, target connect.Target)
 			fmt.Fprintf(a.Out, "  from     %s\n", console.Exact(g.Start.Time))
 		}
 		fmt.Fprintf(a.Out, "  until    %s\n", console.Exact(g.Deadline.Time))
-		fmt.Fprintf(a.Out, "  connect  %s\n", output.Plain(connectCommand(g.Door, vm, target)))
+		fmt.Fprintf(a.Out, "  connect  %s\n", output.Plain(connectCommand(g.Door, vm, sshConfig(a.Machine, target))))
 	}
 	return nil
 }
 
+// sshConfig returns the path of the ssh configuration that knows the VMs; empty
+// for the user's own.
+func sshConfig(m connect.Machine, target connect.Target) string {
+	if file := m.Getenv("SESAME_SSH_CONFIG"); file != "" || target.Demo == "" {
+		return file
+	}
+	if file := filepath.Join(target.Demo, "ssh_config"); exists(file) {
+		return file
+	}
+	return ""
+}
+
 // connectCommand returns what to type to get through the door.
-func connectCommand(d api.Door, vm api.VM, target connect.Target) string {
+func connectCommand(d api.Door, vm api.VM, sshConfig string) string {
 	host := vm.Name
 	if len(vm.Addresses) > 0 {
 		host = vm.Addresses[0]
@@ -40,10 +52,8 @@ func connectCommand(d api.Door, vm api.VM, target connect.Target) string {
 	if d.Port != ssh || d.Protocol != "tcp" {
 		return fmt.Sprintf("%s, port %d/%s", host, d.Port, d.Protocol)
 	}
-	if target.Demo != "" {
-		if file := filepath.Join(target.Demo, "ssh_config"); exists(file) {
-			return "ssh -F " + file + " " + vm.Name
-		}
+	if sshConfig != "" {
+		return "ssh -F " + sshConfig + " " + vm.Name
 	}
 	return "ssh " + host
 }

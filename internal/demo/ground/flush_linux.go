@@ -47,19 +47,19 @@ func flushRules() error {
 		return fmt.Errorf("read the answer: %w", err)
 	}
 	if header.Type != unix.NLMSG_ERROR || code != 0 {
-		return fmt.Errorf("delete all tables: %w", unix.Errno(-code))
+		return fmt.Errorf("delete all tables: %w", unix.Errno(-code)) //nolint:gosec // the kernel keeps its errors small
 	}
 	return nil
 }
 
 // message is a netlink message of nfnetlink without attributes, for every
 // address family.
-func message(kind, flags int, resource uint16) []byte {
+func message(kind, flags, resource uint16) []byte {
 	const length = unix.SizeofNlMsghdr + 4
 	b := make([]byte, 0, length)
 	b = binary.NativeEndian.AppendUint32(b, length)
-	b = binary.NativeEndian.AppendUint16(b, uint16(kind))
-	b = binary.NativeEndian.AppendUint16(b, uint16(flags))
+	b = binary.NativeEndian.AppendUint16(b, kind)
+	b = binary.NativeEndian.AppendUint16(b, flags)
 	b = binary.NativeEndian.AppendUint32(b, 1) // sequence
 	b = binary.NativeEndian.AppendUint32(b, 0) // sender
 	b = append(b, unix.AF_UNSPEC, unix.NFNETLINK_V0)

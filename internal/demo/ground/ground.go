@@ -28,7 +28,8 @@ const (
 type Ground interface {
 	// Site says what was built.
 	Site() Site
-	// Knock opens a new connection and reports whether it got through.
+	// Knock opens a new connection and reports whether it got through until ctx
+	// is done.
 	Knock(ctx context.Context, from Side, vm string, port uint16) (bool, error)
 	// Login starts a session in a VM, from this terminal.
 	Login(ctx context.Context, vm string) (Session, error)

@@ -1,10 +1,12 @@
 package ground_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sesame-access/sesame/internal/demo/ground"
 	"github.com/sesame-access/sesame/internal/netlab"
@@ -60,6 +62,8 @@ func TestFlushAndKnock(t *testing.T) {
 	ctx := t.Context()
 	knock := func(from ground.Side, port uint16, want bool) {
 		t.Helper()
+		ctx, cancel := context.WithTimeout(ctx, 900*time.Millisecond)
+		defer cancel()
 		if got, err := k.Knock(ctx, from, "web-1", port); err != nil || got != want {
 			t.Errorf("a connection to port %d from side %d gets through: %v, %v; want %v", port, from, got, err, want)
 		}

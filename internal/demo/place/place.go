@@ -198,13 +198,10 @@ func removeAlso(dir, also string) error {
 	if also == "" {
 		return nil
 	}
-	written, err := os.ReadFile(filepath.Join(dir, EnvFile))
-	if err != nil {
-		return nil // nothing was written yet
-	}
+	written, errWritten := os.ReadFile(filepath.Join(dir, EnvFile))
 	text, err := os.ReadFile(also)
-	if err != nil || !bytes.Equal(text, written) {
-		return nil // gone, or somebody else's by now
+	if errWritten != nil || err != nil || !bytes.Equal(text, written) {
+		return nil //nolint:nilerr // not written yet, gone, or somebody else's by now
 	}
 	if err := os.Remove(also); err != nil {
 		return fmt.Errorf("remove the demo's file: %w", err)

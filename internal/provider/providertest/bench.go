@@ -152,6 +152,9 @@ func (b *bench) compile(s provider.Snapshot, want firewall.Wants) plan.Plan {
 		if i > 0 && plan.Compare(p.Changes[i-1], c) > 0 {
 			b.Errorf("the changes are not in order:\n%v", p)
 		}
+		if c.Op == plan.Close && c.Opening.From.IsValid() && slices.ContainsFunc(p.Changes[:i], func(x plan.Change) bool { return x.Op == plan.Open }) {
+			b.Errorf("a close waits for an opening:\n%v", p)
+		}
 	}
 	return p
 }

@@ -29,6 +29,18 @@ type Log struct {
 	Break func() error
 }
 
+// Ready returns why the log cannot be gone on with, or nil, in words that anybody
+// may see.
+func (l Log) Ready(ctx context.Context) error {
+	if _, err := l.Store.Tree(ctx); err != nil {
+		return errkind.Wrap(errkind.Unavailable, err, "the audit log cannot be read")
+	}
+	if l.Break != nil && l.Break() != nil {
+		return errkind.New(errkind.Unavailable, "the audit log was put back or rewritten, and is not signed any more; the server's log says how to go on")
+	}
+	return nil
+}
+
 // Head signs the log as it is. It stores nothing.
 func (l Log) Head(ctx context.Context) (audit.Checkpoint, []byte, error) {
 	if l.Break != nil {
@@ -97,7 +109,11 @@ func (l Log) Verify(ctx context.Context) (audit.Checkpoint, audit.Report, error)
 	}()
 	report, err := audit.Verify(r, l.Key.Public)
 	_ = r.Close() // lets the writer end when the reader has given up; never fails
-	if writeErr := <-written; writeErr != nil && !errors.Is(writeErr, io.ErrClosedPipe) {
+	switch writeErr := <-written; {
+	case writeErr == nil, errors.Is(writeErr, io.ErrClosedPipe):
+	case errkind.Of(writeErr) != errkind.Internal:
+		return head, audit.Report{}, writeErr
+	default:
 		return head, audit.Report{}, errkind.Wrap(errkind.Unavailable, writeErr, "the audit log cannot be read whole now")
 	}
 	return head, report, err

@@ -59,7 +59,11 @@ type Patient struct{ w *Recorder }
 func (p Patient) Write(b []byte) (int, error) { return p.w.patient(b) }
 
 func (w *Recorder) patient(b []byte) (int, error) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
+	ctl := http.NewResponseController(w)
+	_ = ctl.SetWriteDeadline(time.Now().Add(writeTime))
+	// The request has been read. Over HTTP/1 the server goes on reading, to notice
+	// when the reader goes, and a deadline there would end the request.
+	_ = ctl.SetReadDeadline(time.Time{})
 	return w.Write(b)
 }
 

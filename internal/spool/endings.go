@@ -1,4 +1,12 @@
-package reconcile
+// Package spool holds what is not in the book yet: outcomes that are saved behind
+// the backs of those who wait, so that neither an opening nor a close waits for
+// the disk, and ends of grants that the book could not take when somebody closed
+// them.
+//
+// Everything here lies in memory. An outcome that is lost is found again by the
+// next full pass, because the book still says that it has not happened. An ending
+// that is lost with the process is lost: its grant then lives to its deadline.
+package spool
 
 import (
 	"context"
@@ -12,6 +20,14 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/store"
 )
+
+// A Book is what the spool needs from the store.
+type Book interface {
+	// Save stores outcomes and their records in one transaction.
+	Save(ctx context.Context, c store.Change) error
+	// Epochs returns the epoch of every given grant that is not closed.
+	Epochs(ctx context.Context, ids []string) (map[string]int64, error)
+}
 
 // Endings are the grants that somebody closed while the book could not be
 // written. They close at once; the book is told as soon as it listens.
@@ -71,8 +87,8 @@ func save(ctx context.Context, book Book, c store.Change) error {
 	}
 }
 
-// has reports whether the end of a grant is not saved yet.
-func (e *Endings) has(grant string) bool {
+// Has reports whether the end of a grant is not saved yet.
+func (e *Endings) Has(grant string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	_, ok := e.of[grant]
@@ -85,8 +101,8 @@ func (e *Endings) all() map[string]ending {
 	return maps.Clone(e.of)
 }
 
-// apply returns grants with the endings written into them.
-func (e *Endings) apply(grants []access.Grant) []access.Grant {
+// Apply returns grants with the endings written into them.
+func (e *Endings) Apply(grants []access.Grant) []access.Grant {
 	of := e.all()
 	if len(of) == 0 {
 		return grants
@@ -100,10 +116,10 @@ func (e *Endings) apply(grants []access.Grant) []access.Grant {
 	return out
 }
 
-// strike returns want without the openings that only ended grants hold, as far
+// Strike returns want without the openings that only ended grants hold, as far
 // as the marks tell: a shared opening stays until the book says who else needs
 // it, or its deadline passes.
-func (e *Endings) strike(want firewall.Wants) firewall.Wants {
+func (e *Endings) Strike(want firewall.Wants) firewall.Wants {
 	of := e.all()
 	if len(of) == 0 {
 		return want

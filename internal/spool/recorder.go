@@ -1,9 +1,10 @@
-package reconcile
+package spool
 
 import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/store"
@@ -21,13 +22,16 @@ type Recorder struct {
 	queue []store.Change
 }
 
+// saveTime bounds one last attempt to save what is left.
+const saveTime = 30 * time.Second
+
 // NewRecorder returns a recorder; Run makes it work.
 func NewRecorder(book Book, log *slog.Logger) *Recorder {
 	return &Recorder{book: book, log: log, wake: make(chan struct{}, 1), mu: sync.Mutex{}, queue: nil}
 }
 
-// put queues c. It never blocks.
-func (r *Recorder) put(c store.Change) {
+// Put queues c. It never blocks.
+func (r *Recorder) Put(c store.Change) {
 	r.mu.Lock()
 	r.queue = append(r.queue, c)
 	r.mu.Unlock()
@@ -42,7 +46,7 @@ func (r *Recorder) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
 			r.flush(last)
 			cancel()
 			return
