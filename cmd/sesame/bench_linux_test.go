@@ -67,7 +67,7 @@ type bench struct {
 // people are the principals; all but the last have a host of that name.
 var people = []struct{ name, role string }{{"alice", "requester"}, {"bob", "requester"}, {"ada", "admin"}}
 
-func newBench(t *testing.T, vms ...string) *bench {
+func newBench(t testing.TB, vms ...string) *bench {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("network namespaces need root: run the tests with sudo")
@@ -108,7 +108,7 @@ func newBench(t *testing.T, vms ...string) *bench {
 // A server is `sesame serve` in a process of its own.
 type server struct {
 	*bench
-	t      *testing.T
+	t      testing.TB
 	config string // path
 	cfg    config.Config
 	tokens map[string]string // by the principal's name
@@ -119,7 +119,7 @@ type server struct {
 
 // serve starts a server for some of the VMs, protects them, and returns when
 // their doors are shut.
-func (b *bench) serve(t *testing.T, name string, port uint16, vms ...string) *server {
+func (b *bench) serve(t testing.TB, name string, port uint16, vms ...string) *server {
 	t.Helper()
 	v4, v6 := b.lab.Subnets()
 	dir := filepath.Join(b.dir, name)
@@ -136,6 +136,7 @@ func (b *bench) serve(t *testing.T, name string, port uint16, vms ...string) *se
 		t.Fatal(err)
 	}
 	s.start()
+	s.eventually("the VMs are known", func() bool { return len(s.vms()) == len(vms) })
 	for _, p := range people {
 		out := s.must(nil, "", "token", "create", p.name, "--role", p.role, "-o", "json")
 		s.tokens[p.name] = decode[api.CreatedToken](t, out).Secret
@@ -260,7 +261,7 @@ func (s *server) open(who, vm string, args ...string) []api.Grant {
 	return grants
 }
 
-func decode[T any](t *testing.T, text string) T {
+func decode[T any](t testing.TB, text string) T {
 	t.Helper()
 	var v T
 	if err := api.DecodeAnswer([]byte(text), &v); err != nil {
@@ -311,7 +312,7 @@ func (s *server) eventually(what string, is func() bool) {
 }
 
 // eventually waits for what happens by itself.
-func eventually(t *testing.T, what string, is func() bool) {
+func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	const most = 30 * time.Second
 	for begin := time.Now(); !is(); time.Sleep(20 * time.Millisecond) {
@@ -333,7 +334,7 @@ const (
 
 // knock reports whether a new connection from the host gets through, from a
 // port of choice if that is not 0. What is dropped is sent again after a second.
-func (b *bench) knock(t *testing.T, from string, to netip.AddrPort, port uint16, limit time.Duration) bool {
+func (b *bench) knock(t testing.TB, from string, to netip.AddrPort, port uint16, limit time.Duration) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -350,7 +351,7 @@ func (b *bench) knock(t *testing.T, from string, to netip.AddrPort, port uint16,
 }
 
 // wants fails unless new connections of the host get through, or do not.
-func (b *bench) wants(t *testing.T, open bool, vm string, port uint16, from ...string) {
+func (b *bench) wants(t testing.TB, open bool, vm string, port uint16, from ...string) {
 	t.Helper()
 	limit := map[bool]time.Duration{true: patience, false: refusal}[open]
 	for _, who := range from {
@@ -369,7 +370,7 @@ type watched struct {
 }
 
 // watch has alice knock at the cheap port over and over, from begin to end.
-func (b *bench) watch(t *testing.T, vm string, begin, end time.Time) (w watched) {
+func (b *bench) watch(t testing.TB, vm string, begin, end time.Time) (w watched) {
 	t.Helper()
 	to := netip.AddrPortFrom(b.lab.VM(vm).Addr4(), cheapPort).String()
 	refused := 0
@@ -393,7 +394,7 @@ func (b *bench) watch(t *testing.T, vm string, begin, end time.Time) (w watched)
 }
 
 // ssh logs alice in and returns a session that repeats every line.
-func (b *bench) ssh(t *testing.T, host string) *session {
+func (b *bench) ssh(t testing.TB, host string) *session {
 	t.Helper()
 	cmd := b.lab.Client("alice").Command(t.Context(), "ssh", "-F", b.lab.SSHConfig(), host, "cat")
 	in, err := cmd.StdinPipe()
@@ -421,7 +422,7 @@ type session struct {
 }
 
 // alive fails unless data goes both ways.
-func (s *session) alive(t *testing.T) {
+func (s *session) alive(t testing.TB) {
 	t.Helper()
 	word := fmt.Sprintf("%d\n", time.Now().UnixNano())
 	if _, err := io.WriteString(s.in, word); err != nil {
@@ -442,7 +443,7 @@ func (s *session) alive(t *testing.T) {
 
 // nft runs nft in the VM that is swept: it is the hand that tampers, and an eye
 // of its own.
-func (b *bench) nft(t *testing.T, args ...string) string {
+func (b *bench) nft(t testing.TB, args ...string) string {
 	t.Helper()
 	out, err := b.lab.VM("sweep").Command(t.Context(), "nft", args...).CombinedOutput()
 	if err != nil {

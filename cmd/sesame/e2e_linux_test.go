@@ -71,7 +71,7 @@ func TestEndToEnd(t *testing.T) {
 
 // closesOnTime has alice knock at the cheap port around the deadline and fails
 // unless it closes then.
-func (b *bench) closesOnTime(t *testing.T, vm string, deadline time.Time) {
+func (b *bench) closesOnTime(t testing.TB, vm string, deadline time.Time) {
 	t.Helper()
 	w := b.watch(t, vm, deadline.Add(-time.Second), deadline.Add(time.Second))
 	in, out := w.last.Sub(deadline), w.refused.Sub(deadline)
@@ -142,7 +142,7 @@ func (s *server) provokedReset() {
 }
 
 // echo fails unless the service repeats what it hears.
-func echo(t *testing.T, c net.Conn) {
+func echo(t testing.TB, c net.Conn) {
 	t.Helper()
 	c.SetDeadline(time.Now().Add(5 * time.Second))
 	heard := make([]byte, 4)
@@ -162,24 +162,17 @@ func (s *server) flushed() {
 	session := s.ssh(t, "flush")
 	var gaps []time.Duration
 	for range 10 {
-		begin := time.Now()
-		flush := make(chan string, 1)
-		go func() {
-			time.Sleep(50 * time.Millisecond)
-			out, err := s.lab.VM("flush").Command(t.Context(), "nft", "flush", "ruleset").CombinedOutput()
-			if err != nil {
-				flush <- fmt.Sprintf("%v: %s", err, out)
-			}
-			close(flush)
-		}()
-		first, last := strangersIn(t, s.bench, begin.Add(400*time.Millisecond))
-		if said := <-flush; said != "" {
-			t.Fatal(said)
+		ctx, stop := context.WithCancel(t.Context())
+		seen := make(chan [2]time.Time, 1)
+		go func() { seen <- s.strangersIn(ctx, "flush") }()
+		time.Sleep(20 * time.Millisecond)
+		if out, err := s.lab.VM("flush").Command(t.Context(), "nft", "flush", "ruleset").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
 		}
-		gap := time.Duration(0)
-		if !first.IsZero() {
-			gap = last.Sub(first)
-		}
+		time.Sleep(300 * time.Millisecond)
+		stop()
+		in := <-seen
+		gap := in[1].Sub(in[0]) // zero when nobody was quick enough
 		gaps = append(gaps, gap)
 		s.wants(t, false, "flush", sshPort, "stranger")
 		s.wants(t, true, "flush", sshPort, "alice")
@@ -202,44 +195,35 @@ func (s *server) flushed() {
 	s.wants(t, false, "flush", sshPort, "alice", "stranger")
 }
 
-// strangersIn returns when a stranger first and last got through to the VM that
-// is flushed. Eight of them knock: a packet that is dropped keeps one waiting.
-func strangersIn(t *testing.T, b *bench, end time.Time) (first, last time.Time) {
-	t.Helper()
-	to := netip.AddrPortFrom(b.lab.VM("flush").Addr4(), cheapPort).String()
-	const strangers = 8
-	times := make(chan [2]time.Time, strangers)
-	for i := range strangers {
-		go func() {
-			var in [2]time.Time
-			time.Sleep(time.Duration(i) * time.Millisecond)
-			for time.Now().Before(end) {
+// strangersIn has eight strangers knock at the cheap port until ctx is done (a
+// packet that is dropped keeps one waiting), and returns when one first and last
+// got through; zero if none did.
+func (b *bench) strangersIn(ctx context.Context, vm string) (in [2]time.Time) {
+	to := netip.AddrPortFrom(b.lab.VM(vm).Addr4(), cheapPort).String()
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	for i := range 8 {
+		all.Go(func() {
+			for time.Sleep(time.Duration(i) * time.Millisecond); ctx.Err() == nil; {
+				limit, cancel := context.WithTimeout(ctx, 8*time.Millisecond)
 				at := time.Now()
-				ctx, cancel := context.WithTimeout(t.Context(), 8*time.Millisecond)
-				c, err := b.lab.Client("stranger").Dial(ctx, "tcp", to)
+				c, err := b.lab.Client("stranger").Dial(limit, "tcp", to)
 				cancel()
 				if err != nil {
 					continue
 				}
 				netlab.Abort(c)
-				if in[0].IsZero() {
+				mu.Lock()
+				if in[0].IsZero() || at.Before(in[0]) {
 					in[0] = at
 				}
 				in[1] = time.Now()
+				mu.Unlock()
 			}
-			times <- in
-		}()
+		})
 	}
-	for range strangers {
-		in := <-times
-		if !in[0].IsZero() && (first.IsZero() || in[0].Before(first)) {
-			first = in[0]
-		}
-		if in[1].After(last) {
-			last = in[1]
-		}
-	}
-	return first, last
+	all.Wait()
+	return in
 }
 
 // twoGrants has two people open one door for one source.
@@ -490,7 +474,7 @@ func killedDemo(t *testing.T) {
 	t.Logf("nothing was left %v after kill -9", time.Since(begin))
 }
 
-func hasAddress(t *testing.T, address string) bool {
+func hasAddress(t testing.TB, address string) bool {
 	t.Helper()
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {

@@ -109,13 +109,13 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) (*parts, error) 
 	p.fleet = fleet.New(fleet.Config{
 		Book: st, Providers: p.firewalls.all, Clocks: d.clocks, Resync: d.cfg.Resync, Log: d.log,
 	})
-	b := broker.New(broker.Config{Ledger: st, Enforcer: p.fleet, Clocks: d.clocks, NewID: newID, Log: d.log})
+	b := broker.New(broker.Config{Ledger: st, Enforcer: p.fleet, Clocks: p.fleet.Clocks, NewID: newID, Log: d.log})
 	p.notary = &notary{
 		log: st, key: key, file: filepath.Join(d.cfg.StateDir, checkpointFile), logger: d.log,
 		tell: p.recordBreak, mu: sync.Mutex{}, problem: nil,
 	}
 	p.face = server.Config{
-		Broker: b, Fleet: p.fleet, Store: st, Clocks: d.clocks,
+		Broker: b, Fleet: p.fleet, Store: st, Clocks: p.fleet.Clocks,
 		LogKey:   server.LogKey{Origin: key.origin, Secret: key.secret, Public: key.public},
 		LogBreak: p.notary.Break,
 		Names:    d.certs.names,

@@ -10,6 +10,7 @@ import (
 	"github.com/sesame-access/sesame/internal/api/client"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/cli/output"
 	"github.com/sesame-access/sesame/internal/demo/ground"
 	"github.com/sesame-access/sesame/internal/firewall"
 )
@@ -182,7 +183,7 @@ func measures(r api.Record) string {
 	if len(r.Measures) == 0 {
 		return ""
 	}
-	return " (" + r.Measures[0].Name + " " + r.Measures[0].Took + ")"
+	return " (" + r.Measures[0].Name + " " + output.Rounded(r.Measures[0].Took) + ")"
 }
 
 // pause waits.

@@ -128,6 +128,9 @@ func (s *server) settle(ctx context.Context, at ground.Site, story bool) (env, e
 	if story {
 		policies = append(policies, s.policy("admin-page", at, otherPort, web))
 	}
+	if err := s.awaitVMs(ctx); err != nil {
+		return env{}, err
+	}
 	for _, p := range policies {
 		if _, err := s.admin.PutPolicy(ctx, p.Name, policy.Format(p), false); err != nil {
 			return env{}, fmt.Errorf("protect the VMs: %w", err)
@@ -151,6 +154,19 @@ func (s *server) policy(name string, at ground.Site, port uint16, vms ...string)
 	return p.WithDefaults()
 }
 
+// awaitVMs returns when the server has read its inventory.
+func (s *server) awaitVMs(ctx context.Context) error {
+	for {
+		known, err := s.admin.VMs(ctx)
+		if err != nil || len(known) == len(vms()) {
+			return err
+		}
+		if err := pause(ctx, pollEvery); err != nil {
+			return errkind.Wrap(errkind.Unavailable, err, "the server did not find the VMs in time")
+		}
+	}
+}
+
 // awaitLocks returns when every door of the policies was read back locked.
 func (s *server) awaitLocks(ctx context.Context, policies []policy.Policy) error {
 	doors := 0
@@ -158,12 +174,12 @@ func (s *server) awaitLocks(ctx context.Context, policies []policy.Policy) error
 		doors += len(p.Doors())
 	}
 	for {
-		vms, err := s.admin.VMs(ctx)
+		known, err := s.admin.VMs(ctx)
 		if err != nil {
 			return err
 		}
 		locked, why := 0, "nothing is said about it"
-		for _, v := range vms {
+		for _, v := range known {
 			for _, d := range v.Doors {
 				if d.Locked && d.Failing == "" {
 					locked++
@@ -175,7 +191,7 @@ func (s *server) awaitLocks(ctx context.Context, policies []policy.Policy) error
 		if locked == doors {
 			return nil
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := pause(ctx, pollEvery); err != nil {
 			return errkind.Wrap(errkind.Unavailable, err, "the firewalls did not close in time: %s", why)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
 )
 
 // Lapsed returns shown without the openings whose deadline has passed. It is
@@ -41,12 +42,33 @@ func NothingNew(want, shown firewall.Wants, vm firewall.VMID) firewall.Wants {
 	return out
 }
 
-// Relocked returns want with every lock of locks, and the exempt sources of those
+// Remembered returns what fw must show while the book cannot be read: what it
+// shows, less the openings whose mark has lapsed and those that only grants need
+// which are over, as far as they were known when the book was read last; and
+// every lock that was known then.
+func Remembered(shown firewall.Wants, fw firewall.ID, vms []inventory.VM, locks []access.Lock, grants []access.Grant, now access.Reading) firewall.Wants {
+	needed := map[firewall.Key]bool{} // by a grant that is known; false if all of them are over
+	for _, g := range grants {
+		for _, k := range Keys(fw, vms, g) {
+			needed[k] = needed[k] || !g.Over(now)
+		}
+	}
+	want := Lapsed(shown, now)
+	for i, w := range want {
+		want[i].Open = slices.DeleteFunc(w.Open, func(o firewall.Opening) bool {
+			live, known := needed[firewall.Key{Door: w.Door, From: o.From}]
+			return known && !live && !o.Exempt()
+		})
+	}
+	return relocked(want, Route(Desired(locks, nil, now), vms)[fw])
+}
+
+// relocked returns want with every lock of locks, and the exempt sources of those
 // that want does not lock.
-func Relocked(want, locks firewall.Wants) firewall.Wants {
+func relocked(want, locks firewall.Wants) firewall.Wants {
 	out := slices.Clone(want)
 	for _, l := range locks {
-		w, mentioned := want.Of(l.Door)
+		w, _ := want.Of(l.Door)
 		if w.Locked {
 			continue
 		}
@@ -57,9 +79,7 @@ func Relocked(want, locks firewall.Wants) firewall.Wants {
 				w.Open = append(w.Open, o)
 			}
 		}
-		if mentioned {
-			out = slices.DeleteFunc(out, func(x firewall.Want) bool { return x.Door == l.Door })
-		}
+		out = slices.DeleteFunc(out, func(x firewall.Want) bool { return x.Door == l.Door })
 		out = append(out, w)
 	}
 	out.Sort()

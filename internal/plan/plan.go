@@ -132,6 +132,13 @@ func (p Plan) Has(ops ...Op) bool {
 	return slices.ContainsFunc(p.Changes, func(c Change) bool { return slices.Contains(ops, c.Op) })
 }
 
+// Only returns the part of p that consists of the given operations. Its layer
+// stays the one that all of p would have led to.
+func (p Plan) Only(ops ...Op) Plan {
+	p.Changes = slices.DeleteFunc(slices.Clone(p.Changes), func(c Change) bool { return !slices.Contains(ops, c.Op) })
+	return p
+}
+
 // String renders the plan, one change a line.
 func (p Plan) String() string {
 	var b strings.Builder

@@ -44,7 +44,8 @@ func (p *pass) recordDoors(at access.Reading, c *store.Change) {
 	}
 	m := &p.loop.settled
 	for _, s := range p.back.Shown() {
-		if s.Locked && !m.locked[s.Door] && p.lockWritten(s.Door) {
+		written := func(c plan.Change) bool { return c.Op == plan.Lock && c.Door == s.Door }
+		if s.Locked && !m.locked[s.Door] && slices.ContainsFunc(p.plan.Changes, written) {
 			c.Records = append(c.Records, p.doorRecord(audit.LockShown, s.Door, at))
 		}
 		m.locked[s.Door] = s.Locked || m.locked[s.Door] && p.doubtful
@@ -56,10 +57,6 @@ func (p *pass) recordDoors(at access.Reading, c *store.Change) {
 		p.notice(m.exposed, audit.Exposed, w.Door, exposed(p, w), at, c)
 		p.notice(m.obstructed, audit.Obstructed, w.Door, p.obstructed(w.Door), at, c)
 	}
-}
-
-func (p *pass) lockWritten(d firewall.Door) bool {
-	return slices.ContainsFunc(p.plan.Changes, func(c plan.Change) bool { return c.Op == plan.Lock && c.Door == d })
 }
 
 // drift returns the changes of the plan that put right what somebody else did:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 )
 
@@ -27,27 +27,13 @@ type Loop struct {
 	asked work
 
 	// The rest belongs to the goroutine of Run.
-	hints    hints // when which keys next change by themselves
-	lastFull fullPass
+	agenda   plan.Agenda    // when which keys next change by themselves
+	lastFull access.Reading // when the last full pass began, by every clock
+	lastRun  time.Time      // the same by Go's own monotonic clock; zero if there was none
 	failures int
-	doubts   int           // passes in a row whose writes were not read back
-	locks    []access.Lock // as they were read last
+	doubts   int   // passes in a row whose writes were not read back
+	known    known // what the book said last
 	settled  memory
-}
-
-// fullPass is when the last full pass began, by every clock: whichever says
-// first that the next one is due is believed.
-type fullPass struct {
-	access.Reading
-	run time.Time // Go's own monotonic reading
-}
-
-// since is how long ago that was; for ever when there was none.
-func (f fullPass) since(now access.Reading) time.Duration {
-	if f.run.IsZero() {
-		return math.MaxInt64
-	}
-	return max(now.Boot-f.Boot, time.Since(f.run))
 }
 
 // NewLoop returns the loop of one firewall; Run makes it work.
@@ -61,7 +47,6 @@ type work struct {
 	keys    []firewall.Key
 	because string
 	waiting []chan<- Passed
-	seen    map[string]Seen // by earlier passes, for those who wait
 }
 
 // Passed tells a waiter how the pass went that its work was part of.
@@ -100,7 +85,6 @@ func (l *Loop) add(w work) {
 	l.asked.full = l.asked.full || w.full
 	l.asked.keys = append(l.asked.keys, w.keys...)
 	l.asked.waiting = append(l.asked.waiting, w.waiting...)
-	l.asked.seen = merge(l.asked.seen, w.seen)
 	if w.because != "" {
 		l.asked.because = w.because
 	}
@@ -142,9 +126,9 @@ func (l *Loop) Run(ctx context.Context) {
 func (l *Loop) turn(ctx context.Context) time.Duration {
 	w := l.take()
 	now := l.Clocks()
-	due := l.hints.due(now)
+	due := l.agenda.Due(now)
 	fw, _ := l.Lookup(l.id)
-	resync := l.lastFull.since(now) >= l.Resync || l.stepped(now)
+	resync := l.sinceFull(now) >= l.Resync || l.stepped(now)
 	full := w.full || resync || l.failures+l.doubts > 0 ||
 		(len(due)+len(w.keys) > 0 && !l.quickSuffices(fw))
 	keys := append(due, w.keys...)
@@ -160,7 +144,7 @@ func (l *Loop) turn(ctx context.Context) time.Duration {
 	p := &pass{loop: l, fw: fw, keys: keys, woken: w.because, began: time.Now()}
 	err := p.run(ctx)
 	l.finish(ctx, p, err)
-	w.full, w.keys, w.seen = full, keys, merge(w.seen, p.grants)
+	w.full, w.keys = full, keys
 	switch {
 	case again(err) && l.failures <= hurries:
 		// Somebody was faster: look again at once, with whoever waits.
@@ -172,19 +156,9 @@ func (l *Loop) turn(ctx context.Context) time.Duration {
 		return l.wait(l.Clocks())
 	}
 	for _, ch := range w.waiting {
-		ch <- Passed{Seen: w.seen, Err: err} // buffered by the asker
+		ch <- Passed{Seen: p.grants, Err: err} // buffered by the asker
 	}
 	return l.wait(l.Clocks())
-}
-
-// merge returns what was seen, the later sight first.
-func merge(earlier, later map[string]Seen) map[string]Seen {
-	if len(earlier) == 0 {
-		return later
-	}
-	out := maps.Clone(earlier)
-	maps.Copy(out, later)
-	return out
 }
 
 // hurries is how often in a row a pass that came too late is repeated at once.
@@ -206,9 +180,18 @@ func (l *Loop) quickSuffices(fw Firewall) bool {
 	return fw.Provider.Limits(fw.ID).Keyed
 }
 
+// sinceFull is how long ago the last full pass began, by the clock that says so
+// first; for ever when there was none.
+func (l *Loop) sinceFull(now access.Reading) time.Duration {
+	if l.lastRun.IsZero() {
+		return math.MaxInt64
+	}
+	return max(now.Boot-l.lastFull.Boot, time.Since(l.lastRun))
+}
+
 // stepped reports whether the wall clock was set since the last full pass.
 func (l *Loop) stepped(now access.Reading) bool {
-	return now.Stepped(l.lastFull.Reading).Abs() > time.Second
+	return now.Stepped(l.lastFull).Abs() > time.Second
 }
 
 // finish keeps what the next turn needs to know about this one.
@@ -233,20 +216,22 @@ func (l *Loop) finish(ctx context.Context, p *pass, err error) {
 	}
 	if p.keys == nil {
 		if err == nil {
-			l.lastFull = fullPass{Reading: p.now, run: p.began}
+			l.lastFull, l.lastRun = p.now, p.began
 		}
 		if p.bookErr == nil {
-			l.hints = hints{} // the book has just said what they are made from
+			l.agenda = plan.Agenda{} // the book has just said what it is made from
 		}
 	}
-	l.hints.add(p.book.Grants, p.fw, p.now)
+	if p.fw.Provider != nil {
+		l.agenda.Add(p.book.Grants, p.fw.Keys, p.fw.Provider.Limits(p.fw.ID).WriteTime, p.now)
+	}
 	l.Sight.note(l.id, p, err)
 }
 
 // wait returns how long the loop may sleep: until the next deadline, the next
 // retry or the resync bound, whichever is first.
 func (l *Loop) wait(now access.Reading) time.Duration {
-	wait := l.Resync - l.lastFull.since(now)
+	wait := l.Resync - l.sinceFull(now)
 	if l.failures > 0 {
 		// Not the sooner of the two: in a long outage the resync is always due.
 		wait = retryIn(l.failures)
@@ -254,7 +239,7 @@ func (l *Loop) wait(now access.Reading) time.Duration {
 	if l.doubts > 0 {
 		wait = min(wait, retryIn(l.doubts))
 	}
-	if in, ok := l.hints.next(now); ok {
+	if in, ok := l.agenda.Next(now); ok {
 		wait = min(wait, in)
 	}
 	return max(wait, 0)

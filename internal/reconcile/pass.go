@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
@@ -66,6 +68,7 @@ func (p *pass) readBook(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if p.book, p.bookErr = Read(ctx, p.loop.Book, p.keys); p.bookErr == nil {
+		p.loop.known.learn(p.book, p.keys == nil)
 		p.book.Grants = p.loop.Endings.Apply(p.book.Grants)
 	}
 }
@@ -82,18 +85,16 @@ func (p *pass) observe(ctx context.Context) error {
 	return err
 }
 
-// decide says what the firewall must show. Without the book, that is what it
-// shows less what has lapsed by its own marks or was closed by hand, and the
-// locks that the book had when it was read last; with holes in a VM's inventory,
+// decide says what the firewall must show. Without the book, what it said last
+// still closes and locks, and opens nothing; with holes in a VM's inventory,
 // nothing new is opened there.
 func (p *pass) decide() {
 	shown := p.seen.Shown()
 	if p.bookErr != nil {
-		locks := plan.Route(plan.Desired(p.loop.locks, nil, p.now), p.fw.VMs)[p.fw.ID]
-		p.want = plan.Relocked(p.loop.Endings.Strike(plan.Lapsed(shown, p.now)), locks)
+		grants := p.loop.Endings.Apply(slices.Collect(maps.Values(p.loop.known.grants)))
+		p.want = plan.Remembered(shown, p.fw.ID, p.fw.VMs, p.loop.known.locks, grants, p.now)
 		return
 	}
-	p.loop.locks = p.book.Locks
 	lead := p.fw.Provider.Limits(p.fw.ID).WriteTime
 	all := plan.Desired(p.book.Locks, plan.Lasting(p.book.Grants, p.now, lead), p.now)
 	p.want = plan.Sticky(plan.Route(all, p.fw.VMs)[p.fw.ID], shown, p.book.Unlocked)
@@ -116,6 +117,10 @@ func (p *pass) compile(ctx context.Context) error {
 	for range rounds {
 		if p.plan, err = p.fw.Provider.Compile(p.seen, p.want, displaced); err != nil {
 			return err
+		}
+		if p.bookErr != nil {
+			// What is displaced must be stored first, and cannot be now.
+			p.plan = p.plan.Only(plan.Close, plan.Lock, plan.Open)
 		}
 		verdicts := plan.Verify(p.situation(ctx))
 		if len(verdicts) == 0 {

@@ -70,6 +70,22 @@ type Entries struct {
 	Unlocked []firewall.Door
 }
 
+// known is what the book said last. It still closes and locks, and opens nothing.
+type known struct {
+	locks  []access.Lock
+	grants map[string]access.Grant
+}
+
+// learn takes in what the book says now: all of it, or about some keys.
+func (k *known) learn(e Entries, all bool) {
+	if k.locks = e.Locks; all || k.grants == nil {
+		k.grants = make(map[string]access.Grant, len(e.Grants))
+	}
+	for _, g := range e.Grants {
+		k.grants[g.ID] = g
+	}
+}
+
 // Read reads the book, for all grants or for those that need one of the keys.
 // Locks come first: a grant that is saved in between is seen, and the fence
 // notices a lock that is.

@@ -17,6 +17,8 @@ type Sight struct {
 	mu         sync.Mutex
 	seen       map[firewall.ID]view
 	ok, failed uint64 // passes
+	clock      time.Time
+	clockAt    access.Reading // when clock was read
 }
 
 type view struct {
@@ -38,6 +40,9 @@ func (s *Sight) read(id firewall.ID, back provider.Snapshot, at access.Reading) 
 	v := s.seen[id]
 	v.snapshot, v.shown, v.at = back, plan.Index(back.Shown()), at
 	s.seen[id] = v
+	if !back.Clock.IsZero() {
+		s.clock, s.clockAt = back.Clock, at
+	}
 }
 
 // note keeps what a full pass says about the doors, and whether any pass failed.
@@ -80,17 +85,12 @@ func (s *Sight) shown(id firewall.ID) (map[firewall.Key]firewall.Opening, access
 	return v.shown, v.at, ok && v.snapshot.Firewall != ""
 }
 
-// Clock returns the clock of the firewall that was read last and has one, and
-// what this machine's clocks showed then.
+// Clock returns a firewall's clock as it was read last, of any that has one, and
+// what this machine's clocks showed then; zero while none was read.
 func (s *Sight) Clock() (clock time.Time, at access.Reading) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, v := range s.seen {
-		if c := v.snapshot.Clock; !c.IsZero() && (clock.IsZero() || v.at.Boot > at.Boot || v.at.Boot == at.Boot && c.After(clock)) {
-			clock, at = c, v.at
-		}
-	}
-	return clock, at
+	return s.clock, s.clockAt
 }
 
 // layers returns what every firewall showed last.

@@ -22,11 +22,7 @@ func (p *pass) situation(ctx context.Context) plan.Case {
 	if len(others) == 0 {
 		return c
 	}
-	desired := plan.Desired(p.book.Locks, p.book.Grants, p.now)
-	if p.bookErr == nil {
-		c.Desired = desired // an address may be translated on the way
-	}
-	all := plan.Route(desired, p.fw.VMs)
+	all := plan.Route(plan.Desired(p.book.Locks, p.book.Grants, p.now), p.fw.VMs)
 	c.Joint = map[firewall.ID]firewall.Layer{p.fw.ID: p.plan.After}
 	for _, id := range others {
 		seen, ok := p.loop.Sight.last(id)
@@ -43,7 +39,7 @@ func (p *pass) situation(ctx context.Context) plan.Case {
 		// for; what else it shows stays.
 		want := slices.Clone(all[id])
 		for _, s := range seen.Shown() {
-			if _, mentioned := want.Of(s.Door); !mentioned {
+			if _, mentioned := all[id].Of(s.Door); !mentioned {
 				want = append(want, s)
 			}
 		}

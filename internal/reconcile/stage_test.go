@@ -96,7 +96,7 @@ func (s *stage) caller(a args) broker.Caller {
 // vm NAME FIREWALL,… [rooms=N] [write=D] [lag=D] [single] [outrank=NAME]
 func (s *stage) vm(_ string, a args) error {
 	v := inventory.VM{ID: firewall.HostVM(a.at(0)), Name: a.at(0), Paths: []inventory.Path{{Name: "in"}}}
-	for _, name := range strings.Split(a.at(1), ",") {
+	for name := range strings.SplitSeq(a.at(1), ",") {
 		id := firewall.ID(name)
 		v.Paths[0].Hops = append(v.Paths[0].Hops, inventory.Hop{Firewall: id})
 		if slices.Contains(s.walls, id) {
@@ -160,7 +160,7 @@ func (s *stage) enable(site string, a args) error {
 		return err
 	}
 	p := policy.Policy{Name: a.at(0), Cut: a.has("cut")}
-	for _, text := range strings.Split(a.at(1), ",") {
+	for text := range strings.SplitSeq(a.at(1), ",") {
 		d, err := door(text)
 		if err != nil {
 			return err
@@ -185,7 +185,7 @@ func sources(list string) (out []netip.Prefix, err error) {
 	if list == "" {
 		return nil, nil
 	}
-	for _, text := range strings.Split(list, ",") {
+	for text := range strings.SplitSeq(list, ",") {
 		p, err := firewall.ParseSource(text)
 		if err != nil {
 			return nil, err

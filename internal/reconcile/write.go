@@ -12,18 +12,21 @@ import (
 )
 
 // write makes the changes of the plan: everything that waits on this firewall at
-// once, and when that is refused, the closings alone and the rest in halves, so
-// that one bad opening never holds a close or another opening.
+// once. When that is refused, the closings go alone and the rest in halves, so
+// that one bad opening never holds a close or another opening; when the book
+// cannot vouch for the rest, the closings go alone.
 func (p *pass) write(ctx context.Context) error {
 	if p.plan.Empty() {
 		return nil
 	}
+	additions := plan.Additions(p.want, p.seen.Shown())
 	err := p.fencedApply(ctx, p.plan)
-	if !errors.Is(err, provider.ErrRefused) {
+	switch {
+	case errors.Is(err, errUnfenced):
+		return errors.Join(err, p.part(ctx, nil))
+	case !errors.Is(err, provider.ErrRefused):
 		return err
 	}
-	shown := p.seen.Shown()
-	additions := plan.Additions(p.want, shown)
 	if err := p.part(ctx, nil); err != nil {
 		return fmt.Errorf("close alone: %w", err)
 	}
@@ -49,8 +52,12 @@ func (p *pass) bisect(ctx context.Context, additions []firewall.Key) error {
 	return errors.Join(p.bisect(ctx, additions[:half]), p.bisect(ctx, additions[half:]))
 }
 
+// errUnfenced says that the book could not vouch for what a plan opens, locks,
+// displaces or restores.
+var errUnfenced = errors.New("the book does not vouch for the change")
+
 // part writes the closings and the given additions, from what the firewall
-// shows now.
+// shows now; without additions, nothing but closings.
 func (p *pass) part(ctx context.Context, additions []firewall.Key) error {
 	seen, err := p.fw.Provider.Observe(ctx, p.fw.ID, p.keys)
 	if err != nil {
@@ -66,6 +73,9 @@ func (p *pass) part(ctx context.Context, additions []firewall.Key) error {
 	part, err := p.fw.Provider.Compile(seen, plan.Only(p.want, shown, kept), displaced)
 	if err != nil {
 		return fmt.Errorf("compile: %w", err)
+	}
+	if len(additions) == 0 {
+		part = part.Only(plan.Close)
 	}
 	p.seen = seen
 	return p.fencedApply(ctx, part)
@@ -96,9 +106,7 @@ func (p *pass) fencedApply(ctx context.Context, pl plan.Plan) error {
 // stores the foreign rules that the plan is about to displace.
 func (p *pass) fence(ctx context.Context, pl plan.Plan) error {
 	if p.bookErr != nil {
-		// Without the book only repairs of what the marks prove can be in the
-		// plan; there is nothing to compare with.
-		return nil
+		return nil // then the plan only repairs what the marks prove; there is nothing to compare with
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -110,11 +118,11 @@ func (p *pass) fence(ctx context.Context, pl plan.Plan) error {
 	}
 	rules, err := p.loop.Book.Rules(ctx)
 	if err != nil {
-		return fmt.Errorf("check the rules before writing: %w", err)
+		return fmt.Errorf("check the rules: %w: %w", errUnfenced, err)
 	}
 	epochs, err := p.loop.Book.Epochs(ctx, ids)
 	if err != nil {
-		return fmt.Errorf("check the grants before writing: %w", err)
+		return fmt.Errorf("check the grants: %w: %w", errUnfenced, err)
 	}
 	if rules.Version != p.book.Version {
 		return errStale
@@ -150,5 +158,8 @@ func (p *pass) storeDisplaced(ctx context.Context, pl plan.Plan) error {
 	for _, x := range undo {
 		c.Displaced = append(c.Displaced, store.Displaced{Firewall: p.fw.ID, Change: x})
 	}
-	return p.loop.Book.Save(ctx, c)
+	if err := p.loop.Book.Save(ctx, c); err != nil {
+		return fmt.Errorf("store what is displaced: %w: %w", errUnfenced, err)
+	}
+	return nil
 }

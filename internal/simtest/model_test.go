@@ -378,7 +378,7 @@ func (s *sim) log() error {
 		if r.Grant != "" && slices.Contains(once, r.Kind) && slices.Contains(before, r.Kind) {
 			return fmt.Errorf("record %d: a second %s of %s", i, r.Kind, r.Grant)
 		}
-		if slices.Contains(before, audit.Closed) && r.Grant != "" && r.Kind != audit.Denied {
+		if slices.Contains(before, audit.Closed) && r.Grant != "" && r.Kind != audit.Denied && r.Kind != audit.OverdueClosing {
 			return fmt.Errorf("record %d: %s of %s, which is closed", i, r.Kind, r.Grant)
 		}
 		seen[r.Grant] = append(before, r.Kind)

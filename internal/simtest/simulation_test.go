@@ -33,7 +33,7 @@ func TestSimulation(t *testing.T) {
 		}
 		budget = d
 	}
-	rapidFlags(t, "rapid.nofailfile", "true", "rapid.checks", "50")
+	rapidFlags(t, "rapid.nofailfile", "true", "rapid.checks", "50", "rapid.shrinktime", "20s")
 	template := filepath.Join(t.TempDir(), "template.db")
 	if err := simtest.Template(t.Context(), template); err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func TestSimulation(t *testing.T) {
 // quickDir returns a directory that costs no flush of a disk, where there is one.
 func quickDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "simtest")
+	dir, err := os.MkdirTemp("/dev/shm", "simtest") //nolint:usetesting // which is on a disk
 	if err != nil {
 		return t.TempDir()
 	}

@@ -201,17 +201,16 @@ func (s *sim) fault(x step) error {
 		return nil
 	}
 	f := memory.Fault{Kind: memory.FaultKind(1 + x.A%8), Times: x.C % 4}
-	switch f.Kind {
-	case memory.Late:
+	if f.Kind == memory.Late {
 		s.late = true
 		f.Delay, f.Quiet, f.Times = time.Duration(1+x.C)*4*time.Second, x.B%2 == 0, 1
-	case memory.Refuse:
+	}
+	if f.Kind == memory.Refuse {
 		f.Door, s.refusing = doors()[x.C%3], true
-		wall.Fail(f)
-		return nil
+	} else {
+		s.faulty = true
 	}
 	wall.Fail(f)
-	s.faulty = true
 	return nil
 }
 

@@ -17,7 +17,6 @@ import (
 	"sync"
 
 	"github.com/sesame-access/sesame/internal/access"
-	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/store"
 )
 
@@ -112,24 +111,6 @@ func (e *Endings) Apply(grants []access.Grant) []access.Grant {
 		if by, ok := of[out[i].ID]; ok && out[i].Ended.At.IsZero() {
 			out[i].Ended = by.Ending
 		}
-	}
-	return out
-}
-
-// Strike returns want without the openings that only ended grants hold, as far
-// as the marks tell: a shared opening stays until the book says who else needs
-// it, or its deadline passes.
-func (e *Endings) Strike(want firewall.Wants) firewall.Wants {
-	of := e.all()
-	if len(of) == 0 {
-		return want
-	}
-	out := slices.Clone(want)
-	for i := range out {
-		out[i].Open = slices.DeleteFunc(slices.Clone(out[i].Open), func(o firewall.Opening) bool {
-			ids := o.Grants.IDs()
-			return len(ids) > 0 && !slices.ContainsFunc(ids, func(id string) bool { _, ended := of[id]; return !ended })
-		})
 	}
 	return out
 }

@@ -26,8 +26,10 @@ func RecordLine(r api.Record, now time.Time) string {
 	if !r.Deadline.IsZero() {
 		fmt.Fprintf(&b, " until %s", Clock(r.Deadline.Time, now))
 	}
-	for _, m := range r.Measures {
-		fmt.Fprintf(&b, ", %s %s", m.Name, rounded(m.Took))
+	for i, m := range r.Measures {
+		if i == 0 || m.Took != r.Measures[0].Took { // nothing is said twice
+			fmt.Fprintf(&b, ", %s %s", m.Name, Rounded(m.Took))
+		}
 	}
 	if r.Reason != "" {
 		fmt.Fprintf(&b, ", %q", r.Reason)
@@ -51,8 +53,8 @@ func firstLine(s string) string {
 	return line
 }
 
-// rounded writes a measured time as far as it means something to people.
-func rounded(took string) string {
+// Rounded writes a measured time of a record as far as it means something to people.
+func Rounded(took string) string {
 	d, err := time.ParseDuration(took)
 	switch {
 	case err != nil:

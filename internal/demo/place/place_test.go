@@ -111,7 +111,7 @@ func TestKillLeavesNothing(t *testing.T) {
 
 func TestSuccessorIsNotReaped(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "demo")
-	for range 20 {
+	for range 8 {
 		cmd := startHolder(t, dir)
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)

@@ -149,6 +149,8 @@ CREATE TABLE idempotency (
   PRIMARY KEY (issuer, subject, key)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX idempotency_age ON idempotency (issuer, subject, at);
+
 CREATE TABLE records (
   idx      INTEGER NOT NULL PRIMARY KEY,
   kind     TEXT    NOT NULL,
