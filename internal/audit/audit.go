@@ -132,6 +132,13 @@ type Measure struct {
 	Took time.Duration
 }
 
+// The measures of a closing. How late a door was shut is known only when it was
+// we who shut it, or when somebody looked right then.
+const (
+	EndToClosed     = "end to closed"
+	EndToSeenClosed = "end to seen closed"
+)
+
 // Level is how far a closing was proven. Only what was probed is claimed.
 type Level string
 

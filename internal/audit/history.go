@@ -2,6 +2,7 @@ package audit
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -18,6 +19,7 @@ type History struct {
 	Overdue int64
 	// MaxLate is the longest time between the end of a grant and the moment it
 	// was read back closed, by the wall clock, and Latest the id of that grant.
+	// Those that a firewall closed by itself while nobody looked do not count.
 	MaxLate time.Duration
 	Latest  string
 }
@@ -69,7 +71,8 @@ func (h *historian) add(l leaf) error {
 		if !g.over {
 			return errors.New("a grant was closed that had not ended")
 		}
-		if late := time.Duration(l.Time-g.end) * time.Millisecond; !g.closed && late > h.history.MaxLate {
+		seenLater := slices.ContainsFunc(l.Measures, func(m measure) bool { return m.Name == EndToSeenClosed })
+		if late := time.Duration(l.Time-g.end) * time.Millisecond; !g.closed && !seenLater && late > h.history.MaxLate {
 			h.history.MaxLate, h.history.Latest = late, l.Grant
 		}
 		count(&g.closed, &h.history.Closed)

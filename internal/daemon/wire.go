@@ -56,6 +56,11 @@ func (d *Daemon) serve(ctx context.Context, listeners []net.Listener, st *store.
 		endSigning()
 		signing.Wait()
 	}()
+	select {
+	case <-parts.fleet.Known():
+	case <-ctx.Done():
+		return closeAll(listeners)
+	}
 	ended := make(chan error, 1)
 	serving, endServing := context.WithCancel(ctx)
 	defer endServing()

@@ -38,6 +38,7 @@ type Config struct {
 type Fleet struct {
 	cfg   Config
 	loops reconcile.Config // what every loop shares
+	known chan struct{}    // closed once the inventories were asked
 
 	mu        sync.RWMutex
 	vms       []inventory.VM
@@ -49,7 +50,7 @@ type Fleet struct {
 func New(cfg Config) *Fleet {
 	cfg.Resync = cmp.Or(cfg.Resync, reconcile.DefaultResync)
 	f := &Fleet{
-		cfg: cfg, loops: reconcile.Config{}, mu: sync.RWMutex{}, vms: nil,
+		cfg: cfg, loops: reconcile.Config{}, known: make(chan struct{}), mu: sync.RWMutex{}, vms: nil,
 		firewalls: map[firewall.ID]reconcile.Firewall{}, running: map[firewall.ID]*reconcile.Loop{},
 	}
 	f.loops = reconcile.Config{
@@ -59,6 +60,10 @@ func New(cfg Config) *Fleet {
 	}
 	return f
 }
+
+// Known is closed when Run has asked every inventory once: before, there are no
+// VMs to name.
+func (f *Fleet) Known() <-chan struct{} { return f.known }
 
 // Run reconciles until ctx is done, and returns when every loop has ended. Open
 // doors are left to their deadlines: a stopped Sesame closes nothing early.
@@ -75,6 +80,7 @@ func (f *Fleet) Run(ctx context.Context) {
 	unsaved := time.NewTicker(spoolEvery)
 	defer unsaved.Stop()
 	look := time.NewTimer(f.refresh(ctx, &wg))
+	close(f.known)
 	defer look.Stop()
 	for {
 		select {

@@ -61,7 +61,7 @@ func (r reading) grant(g access.Grant, fws []firewall.ID, c *store.Change) {
 	case g.Over(r.at):
 		closed := r.closed(g, fws)
 		r.pass.grants[g.ID] = Seen{Open: !closed, At: r.at.Wall, Why: ""}
-		r.over(g, closed, c)
+		r.over(g, fws, closed, c)
 	}
 }
 
@@ -90,7 +90,7 @@ func (r reading) live(g access.Grant, seen Seen, c *store.Change) {
 }
 
 // over notes that a grant was read back closed, or that it is overdue.
-func (r reading) over(g access.Grant, closed bool, c *store.Change) {
+func (r reading) over(g access.Grant, fws []firewall.ID, closed bool, c *store.Change) {
 	late := max(r.at.Wall.Sub(g.End()), 0)
 	switch {
 	case closed && r.pass.loop.Endings.Has(g.ID):
@@ -104,7 +104,11 @@ func (r reading) over(g access.Grant, closed bool, c *store.Change) {
 			o.Records = append(o.Records, rec)
 		}
 		rec := r.record(g, audit.Closed)
-		rec.Measures = []audit.Measure{{Name: "end to closed", Took: late}}
+		rec.Measures = []audit.Measure{{Name: audit.EndToClosed, Took: late}}
+		if r.closedItself(g, fws) && late > grace {
+			rec.Measures[0].Name = audit.EndToSeenClosed
+			rec.Text = "the firewall ends openings by itself; it was gone when it was looked at again"
+		}
 		rec.Level = audit.RuleGone
 		o.Records = append(o.Records, rec)
 		c.Outcomes = append(c.Outcomes, o)
@@ -137,6 +141,22 @@ func (p *pass) recordOverdue() {
 	if len(c.Records) > 0 {
 		p.loop.Recorder.Put(c)
 	}
+}
+
+// closedItself reports whether g ended by its deadline, on firewalls that close by
+// themselves, without a write of this pass: then the time until somebody looked
+// again says nothing about when the door was shut.
+func (r reading) closedItself(g access.Grant, fws []firewall.ID) bool {
+	if !g.Ended.At.IsZero() || len(lines(r.pass.plan, g)) > 0 {
+		return false
+	}
+	for _, id := range fws {
+		fw, known := r.pass.loop.Lookup(id)
+		if !known || !fw.Provider.Limits(id).Closes {
+			return false
+		}
+	}
+	return true
 }
 
 // open reports whether every source of g is shown on every firewall on its way,

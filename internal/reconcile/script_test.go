@@ -91,7 +91,7 @@ func (s *stage) play(t *testing.T, file string) {
 			site, words = words[1], words[2:]
 		}
 		synctest.Wait()
-		err := s.do(t, site, words[0], parse(words[1:]))
+		err := errors.Join(s.do(t, site, words[0], parse(words[1:])), s.trouble)
 		switch {
 		case mood == "!" && err == nil:
 			t.Fatalf("%s:%d: %s: it should have failed", file, i+1, line)
@@ -148,7 +148,7 @@ func (s *stage) do(t *testing.T, site, verb string, a args) error {
 		"open": s.open, "close": s.closeGrant, "extend": s.extend,
 		"fault": s.fault, "tamper": s.tamper, "flush": s.flush, "obstruct": s.obstruct,
 		"store": s.disk, "row": s.row,
-		"restart": s.restart, "stop": s.stop, "start": s.start, "dies": s.dies,
+		"restart": s.restart, "stop": s.stop, "start": s.start, "dies": s.dies, "between": s.between,
 		"clock": s.clock, "sleep": s.sleep,
 		"in": s.in, "out": s.out, "empty": s.empty, "verify": s.verify, "error": s.message,
 		"firewall": s.firewall, "grants": s.grants, "activity": s.activity, "doors": s.doors, "reach": s.reach,

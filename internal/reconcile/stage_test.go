@@ -43,6 +43,7 @@ type stage struct {
 	ids      map[string]string // of grants, by name
 	last     error             // of the last verb that had to fail
 	written  map[string]bool   // by -update, in another dialect too
+	trouble  error             // of what happened in between
 }
 
 func newStage(t *testing.T, ar *txtar.Archive, d memory.Dialect, template, dir string) *stage {
@@ -364,6 +365,26 @@ func (s *stage) dies(site string, a args) error {
 	n, err := strconv.Atoi(a.at(0))
 	i.Dies(simtest.Death{At: n, After: a.has("after")})
 	return err
+}
+
+// between N end GRANT: right before the process's Nth call from now on, somebody
+// ends the grant behind its back.
+func (s *stage) between(site string, a args) error {
+	i, err := s.site(site)
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(a.at(0))
+	if err != nil || a.at(1) != "end" {
+		return errors.New("between N end GRANT")
+	}
+	i.Between(n, func() {
+		if err := i.End(s.ctx, s.ids[a.at(2)]); err != nil {
+			s.trouble = err
+		}
+		time.Sleep(time.Second)
+	})
+	return nil
 }
 
 // clock step|suspend|third D, clock reboot|mend

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/provider/memory"
@@ -260,6 +261,7 @@ func (s *stage) activity(site string, a args) error {
 		return err
 	}
 	var b strings.Builder
+	several := len(dialects(s.ar)) > 1
 	for _, e := range list {
 		wanted := func(pattern string) bool { ok, _ := path.Match(pattern, string(e.Kind)); return ok }
 		if len(a.plain) > 1 && !slices.ContainsFunc(a.plain[1:], wanted) {
@@ -272,8 +274,13 @@ func (s *stage) activity(site string, a args) error {
 		if e.Door != (firewall.Door{}) {
 			b.WriteString(" " + doorName(e.Door))
 		}
-		for _, m := range e.Measures {
-			fmt.Fprintf(&b, ", %s %s", m.Name, m.Took)
+		for n, m := range e.Measures {
+			if several && m.Name == audit.EndToSeenClosed {
+				// Only some dialects close by themselves; a script for all of them
+				// does not tell them apart.
+				e.Measures[n].Name, e.Text = audit.EndToClosed, ""
+			}
+			fmt.Fprintf(&b, ", %s %s", e.Measures[n].Name, m.Took)
 		}
 		for _, why := range slices.Concat([]string{e.Text}, e.Not) {
 			if first, _, _ := strings.Cut(why, "\n"); first != "" {

@@ -129,7 +129,7 @@ func (m *Metrics) WatchClosings(ctx context.Context) {
 		}
 		for _, e := range entries {
 			for _, x := range e.Measures {
-				if x.Name == "end to closed" {
+				if x.Name == audit.EndToClosed {
 					m.late.Observe(x.Took.Seconds())
 				}
 			}
