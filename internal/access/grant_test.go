@@ -129,7 +129,7 @@ func TestStatesNeverGoBack(t *testing.T) {
 	})
 }
 
-// A million lives of the tables' worth: every grant ends once, and stays ended.
+// T-04: a million lives of the tables' worth: every grant ends once, and stays ended.
 func TestEveryGrantEnds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := hour()
