@@ -29,10 +29,25 @@ func ParseSpan(field, s string, least, most time.Duration) (time.Duration, error
 	d, ok := readDuration(s)
 	if !ok || d < least || d > most {
 		want := "a duration from " + FormatDuration(least) + " to " + FormatDuration(most) +
-			" in hours, minutes and seconds, such as 30s or 1h30m"
+			" in hours, minutes and seconds, such as " + spanExamples(least, most)
 		return 0, errkind.Bad(field, s, want)
 	}
 	return d, nil
+}
+
+// spanExamples writes durations from least to most: the usual ones where they
+// are allowed.
+func spanExamples(least, most time.Duration) string {
+	var fit []string
+	for _, d := range []time.Duration{45 * time.Minute, 90 * time.Minute, 30 * time.Second, 5 * time.Minute} {
+		if least <= d && d <= most && len(fit) < 2 {
+			fit = append(fit, FormatDuration(d))
+		}
+	}
+	if len(fit) == 0 {
+		return FormatDuration(most)
+	}
+	return strings.Join(fit, " or ")
 }
 
 func readDuration(s string) (time.Duration, bool) {

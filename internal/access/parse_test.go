@@ -33,7 +33,7 @@ func TestParseDuration(t *testing.T) {
 	for _, in := range hostileDurations() {
 		got, err := access.ParseDuration("for", in)
 		f := errkind.FieldOf(err)
-		if err == nil || got != 0 || f.Name != "for" || f.Value != errkind.Quote(in) || !strings.Contains(f.Want, "1m to 168h") {
+		if err == nil || got != 0 || f.Name != "for" || f.Value != errkind.Shorten(in) || !strings.Contains(f.Want, "1m to 168h") {
 			t.Errorf("ParseDuration(%q) = %v, %v", in, got, err)
 		}
 	}
@@ -93,7 +93,7 @@ func TestParseTime(t *testing.T) {
 		"２030-01-31T14:00:00Z", "2030-W05-4T14:00:00Z", "20300131T140000Z", strings.Repeat("2", 10000),
 	} {
 		got, err := access.ParseTime("start", in, noon)
-		if f := errkind.FieldOf(err); err == nil || !got.IsZero() || f.Name != "start" || f.Value != errkind.Quote(in) {
+		if f := errkind.FieldOf(err); err == nil || !got.IsZero() || f.Name != "start" || f.Value != errkind.Shorten(in) {
 			t.Errorf("ParseTime(%q) = %v, %v", in, got, err)
 		}
 	}
@@ -141,7 +141,7 @@ func TestIDs(t *testing.T) {
 		"g-0123456789abcde\n", "g-0123456789abcd\r\n", "g-01234567\n89abcde", "g-0123456789abcde ", " g-0123456789abcdef", "g-0123456789abcde\x00", "g-0123456789abcde=", "g-../../../../etc/", "r-0123456789abcdef", "g-' or 1=1; -- x",
 	} {
 		got, err := access.ParseID("grant", access.GrantPrefix, in)
-		if f := errkind.FieldOf(err); err == nil || got != "" || f.Name != "grant" || f.Value != errkind.Quote(in) {
+		if f := errkind.FieldOf(err); err == nil || got != "" || f.Name != "grant" || f.Value != errkind.Shorten(in) {
 			t.Errorf("ParseID(%q) = %q, %v", in, got, err)
 		}
 	}

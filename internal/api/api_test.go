@@ -272,7 +272,7 @@ func TestProblems(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 	bad := ProblemOf(errkind.Bad("port", "x", "a port"))
-	if f := errkind.FieldOf(bad.Err()); f != (errkind.Field{Name: "port", Value: `"x"`, Want: "a port"}) {
+	if f := errkind.FieldOf(bad.Err()); f != (errkind.Field{Name: "port", Value: "x", Want: "a port"}) {
 		t.Errorf("%+v", f)
 	}
 	for status, want := range map[int]errkind.Kind{418: errkind.Invalid, 502: errkind.Unavailable, 302: errkind.Internal} {

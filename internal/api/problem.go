@@ -27,7 +27,7 @@ type Problem struct {
 // A FieldError names one bad input.
 type FieldError struct {
 	Field string `json:"field" doc:"Its path, such as ports[0].port."`
-	Value string `json:"value,omitzero" doc:"As given, shortened and quoted."`
+	Value string `json:"value,omitzero" doc:"As given, shortened; control characters are escaped."`
 	Want  string `json:"want,omitzero" doc:"What would be right."`
 }
 

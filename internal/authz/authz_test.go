@@ -182,8 +182,7 @@ func TestDecide(t *testing.T) {
 			[]string{""},
 			access.Decision{Not: []string{
 				"no role is assigned; an administrator assigns one",
-				"host://web-1:22/tcp is not locked, so there is nothing to open; an administrator runs `sesame enable web-1 --port 22`",
-				"no policy covers host://web-1:22/tcp; an administrator runs `sesame enable web-1 --port 22`",
+				"it is not a just-in-time port: it is not locked, and no policy covers it; an administrator runs `sesame enable web-1 --port 22`",
 			}},
 		},
 		"only seeing": {
@@ -198,14 +197,14 @@ func TestDecide(t *testing.T) {
 			[]policy.Policy{pol("dns", time.Hour, dns)},
 			locks(ssh), request(dns),
 			[]string{"dns"},
-			access.Decision{By: []string{role, "policy dns"}, Not: []string{"host://web-1:53/udp is not locked, so there is nothing to open; an administrator runs `sesame enable web-1 --port 53/udp`"}},
+			access.Decision{By: []string{role, "policy dns"}, Not: []string{"it is not locked, so there is nothing to open; an administrator runs `sesame enable web-1 --port 53/udp`"}},
 		},
 		"an orphan lock": {
 			requester,
 			[]policy.Policy{pol("dns", time.Hour, dns)},
 			locks(ssh), request(ssh),
 			[]string{""},
-			access.Decision{By: []string{role}, Not: []string{"no policy covers host://web-1:22/tcp; an administrator runs `sesame enable web-1 --port 22`"}},
+			access.Decision{By: []string{role}, Not: []string{"no policy covers it; an administrator runs `sesame enable web-1 --port 22`"}},
 		},
 		"too long": {
 			requester,
@@ -252,7 +251,7 @@ func TestDecide(t *testing.T) {
 			[]string{"ssh", ""},
 			access.Decision{
 				By:  []string{"host://web-1:22/tcp: " + role, "host://web-1:22/tcp: policy ssh", "host://web-1:53/udp: " + role},
-				Not: []string{"host://web-1:53/udp: no policy covers host://web-1:53/udp; an administrator runs `sesame enable web-1 --port 53/udp`"},
+				Not: []string{"host://web-1:53/udp: no policy covers it; an administrator runs `sesame enable web-1 --port 53/udp`"},
 			},
 		},
 		"no door": {

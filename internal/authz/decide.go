@@ -83,11 +83,17 @@ func decideDoor(assignments []Assignment, policies []policy.Policy, locks []acce
 	may := May(assignments, req.Principal, Request, d.VM)
 	out := DoorDecision{Door: d, Decision: may, Policy: ""}
 
-	if !slices.ContainsFunc(locks, func(l access.Lock) bool { return l.Door == d }) {
-		out.Allow = false
-		out.Not = append(out.Not, d.String()+" is not locked, so there is nothing to open; "+enableHint(d))
-	}
+	locked := slices.ContainsFunc(locks, func(l access.Lock) bool { return l.Door == d })
 	covers := covering(policies, d)
+	// The reasons do not name the door: whoever shows them has named it already.
+	switch {
+	case !locked && len(covers) == 0:
+		out.Not = append(out.Not, "it is not a just-in-time port: it is not locked, and no policy covers it; "+enableHint(d))
+	case !locked:
+		out.Not = append(out.Not, "it is not locked, so there is nothing to open; "+enableHint(d))
+	case len(covers) == 0:
+		out.Not = append(out.Not, "no policy covers it; "+enableHint(d))
+	}
 	for _, p := range covers {
 		not := policy.Check(p, req, d, now)
 		for _, why := range not {
@@ -98,10 +104,7 @@ func decideDoor(assignments []Assignment, policies []policy.Policy, locks []acce
 			out.Policy = cmp.Or(out.Policy, p.Name)
 		}
 	}
-	if len(covers) == 0 {
-		out.Not = append(out.Not, "no policy covers "+d.String()+"; "+enableHint(d))
-	}
-	out.Allow = out.Allow && out.Policy != ""
+	out.Allow = out.Allow && locked && out.Policy != ""
 	// Approvals come in here: a policy that asks for some sets NeedsApproval on a
 	// door that it otherwise allows. No policy asks for any today.
 	out.NeedsApproval = false

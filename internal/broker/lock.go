@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
@@ -30,7 +31,7 @@ func (b *Broker) Enable(ctx context.Context, caller Caller, p policy.Policy) (po
 		saved.Version = version(rules, p.Name) + 1
 		c := store.Change{Expect: rules.Version, Policies: []policy.Policy{p}, Locks: locks}
 		rec := b.record(audit.PolicySaved, caller)
-		rec.Text = string(policy.Format(p))
+		rec.Text = summary(p) + "\n" + string(policy.Format(p))
 		c.Records = append(c.Records, rec)
 		for _, l := range locks {
 			rec := b.record(audit.Locked, caller)
@@ -44,6 +45,18 @@ func (b *Broker) Enable(ctx context.Context, caller Caller, p policy.Policy) (po
 	}
 	b.Enforcer.Wake("policy " + p.Name)
 	return saved, nil
+}
+
+// summary says in one line what p is about: "policy ssh: 22/tcp of db-1, web-1".
+func summary(p policy.Policy) string {
+	ports, vms := make([]string, len(p.Ports)), make([]string, len(p.VMs))
+	for i, x := range p.Ports {
+		ports[i] = fmt.Sprintf("%d/%s", x.Port, x.Protocol)
+	}
+	for i, vm := range p.VMs {
+		vms[i] = vm.Name()
+	}
+	return "policy " + p.Name + ": " + strings.Join(ports, ", ") + " of " + strings.Join(vms, ", ")
 }
 
 // PreviewEnable shows what Enable would write and whom it would keep out, after

@@ -10,12 +10,14 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sesame-access/sesame/internal/cli/admin"
 	"github.com/sesame-access/sesame/internal/cli/connect"
@@ -38,6 +40,9 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
+	if !a.started && asksForJSON(args) {
+		a.Format = output.JSON
+	}
 	return a.finish(ctx, cmd, err)
 }
 
@@ -90,9 +95,7 @@ always closes it again.`,
 	f.StringVar(&a.Flags.TokenFile, "token-file", "", "file with your token (SESAME_TOKEN_FILE, or the token itself in SESAME_TOKEN)")
 	f.StringVar(&a.Flags.Socket, "socket", "", "the server's local socket, for root on its machine")
 	f.StringVar(&a.Flags.As, "as", "", `in a demo, who to be: "viewer", "requester" or "admin"`)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return errkind.Wrap(errkind.Invalid, err, "%v", err)
-	})
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	root.AddGroup(
 		&cobra.Group{ID: console.GettingIn, Title: "Getting in:"},
 		&cobra.Group{ID: console.Ruling, Title: "Ruling:"},
@@ -106,6 +109,14 @@ always closes it again.`,
 	root.SetHelpCommandGroupID(console.Looking)
 	root.SetCompletionCommandGroupID(console.Running)
 	return root
+}
+
+// flagError says what is wrong with a flag without the parser's own words.
+func flagError(err error) error {
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok && bad.GetFlag().Value.Type() == "int" {
+		return errkind.Bad("--"+bad.GetFlag().Name, bad.GetValue(), "a whole number")
+	}
+	return errkind.Wrap(errkind.Invalid, err, "%v", err)
 }
 
 // addCommands adds every command to its group.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,8 +31,9 @@ func (a *app) configCommand() *cobra.Command {
 		Use:   "check [FILE]",
 		Short: "Check a configuration, and print what it comes to",
 		Long: `Check reads a configuration as ` + "`sesame serve`" + ` would, says every mistake in it
-with its line, and prints the whole of it with the defaults filled in. Without
-FILE it reads ` + defaultConfig + `.`,
+with its line, and prints the whole of it with the defaults filled in. It also
+loads the certificate and the key that it names. Without FILE it reads
+` + defaultConfig + `.`,
 		Example: `  sesame config check
   sesame config check /dev/null > sesame.yaml    an example with every key`,
 		Args: console.Takes(0, 1, "nothing, or a file"),
@@ -44,8 +46,13 @@ FILE it reads ` + defaultConfig + `.`,
 			if err != nil {
 				return err
 			}
-			_, err = a.Out.Write(config.Format(cfg))
-			return err
+			if err := checkCertificate(cfg.TLS); err != nil {
+				return err
+			}
+			return a.Show(configDocumentOf(cfg), func() error {
+				_, err := a.Out.Write(config.Format(cfg))
+				return err
+			})
 		},
 	})
 	return cmd
@@ -66,6 +73,18 @@ func readConfig(file string) (config.Config, error) {
 		return config.Config{}, errkind.Wrap(errkind.Invalid, err, "%s: %s", cmpFile(file), errkind.Public(err))
 	}
 	return cfg, nil
+}
+
+// checkCertificate loads the key pair that t names, if it names one: serve would
+// refuse what cannot be loaded.
+func checkCertificate(t config.TLS) error {
+	if t.Own() {
+		return nil
+	}
+	if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
+		return errkind.Wrap(errkind.Invalid, err, "the certificate in tls.cert and tls.key cannot be used: %v", err)
+	}
+	return nil
 }
 
 func cmpFile(file string) string {

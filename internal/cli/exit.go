@@ -8,8 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/cli/connect"
 	"github.com/sesame-access/sesame/internal/cli/console"
+	"github.com/sesame-access/sesame/internal/cli/output"
 	"github.com/sesame-access/sesame/internal/errkind"
 )
 
@@ -68,12 +70,46 @@ func (a *app) finish(ctx context.Context, cmd *cobra.Command, err error) int {
 		err = errkind.Wrap(errkind.Invalid, err, "%v", err)
 	}
 	if !errors.Is(err, console.ErrSaid) {
-		fmt.Fprintf(a.Err, "sesame: %s\n", console.ErrorText(err))
-		if h := hintFor(cmd, err, a.started); h != "" {
-			fmt.Fprintf(a.Err, "hint: %s\n", h)
-		}
+		a.complain(err, hintFor(cmd, err, a.started))
 	}
 	return exitCodeOf(err)
+}
+
+// A complaint is an error as a program reads it: the API's own problem, and the
+// hint.
+type complaint struct {
+	api.Problem
+	Hint string `json:"hint,omitzero"`
+}
+
+// complain writes an error in the format that was asked for.
+func (a *app) complain(err error, hint string) {
+	if a.Format == output.JSON {
+		p := api.ProblemOf(err)
+		p.Detail = console.ErrorText(err)
+		_ = output.WriteJSON(a.Err, complaint{p, hint}) // who does not listen cannot be told
+		return
+	}
+	fmt.Fprintf(a.Err, "sesame: %s\n", console.ErrorText(err))
+	if hint != "" {
+		fmt.Fprintf(a.Err, "hint: %s\n", hint)
+	}
+}
+
+// asksForJSON reports whether args ask for JSON, for when they make no sense
+// otherwise and were not read to the end.
+func asksForJSON(args []string) bool {
+	for i, s := range args {
+		switch s {
+		case "--":
+			return false
+		case "-ojson", "-o=json", "--output=json":
+			return true
+		case "-o", "--output":
+			return i+1 < len(args) && args[i+1] == "json"
+		}
+	}
+	return false
 }
 
 // hintFor returns what to do about err.

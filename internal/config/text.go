@@ -21,7 +21,7 @@ func Validate(c Config) error {
 	back, err := Parse(Format(c))
 	if f := errkind.FieldOf(err); f.Name != "" {
 		return &errkind.Error{
-			Kind: errkind.Invalid, Msg: f.Name + ": " + f.Value + " is not " + f.Want, Field: f, Err: err,
+			Kind: errkind.Invalid, Msg: f.Name + ": " + errkind.Quote(f.Value) + " is not " + f.Want, Field: f, Err: err,
 		}
 	}
 	if err != nil {

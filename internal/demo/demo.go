@@ -9,7 +9,8 @@
 //
 // # Its directory
 //
-// It belongs to one demo at a time (package place). There are
+// The demo that stays has a well-known one, which belongs to one demo at a time;
+// a play has one of its own (package place). There are
 //
 //	env         where the server is, and a token for each role, for scripts
 //	            and for the command line, which looks here by itself
@@ -60,7 +61,8 @@ type Options struct {
 	// Memory plays over the simulated firewall even where the real one could be
 	// had.
 	Memory bool
-	// Dir is instead of place.Default(); for tests.
+	// Dir is instead of place.Default() or, for a play, place.Private(); for
+	// tests.
 	Dir string
 	// Out is for the story, Err for what goes wrong in the end.
 	Out, Err io.Writer
@@ -75,11 +77,17 @@ func Run(ctx context.Context, o Options) (err error) {
 			return errkind.Bad("--env-file", o.EnvFile, "a path")
 		}
 	}
-	if d.options.Dir == "" {
-		d.options.Dir = place.Default()
-	}
 	if d.program.path, err = os.Executable(); err != nil {
 		return fmt.Errorf("find this program: %w", err)
+	}
+	switch {
+	case d.options.Dir != "":
+	case o.Play: // nobody has to find it, and it must not be in anybody's way
+		if d.options.Dir, err = place.Private(); err != nil {
+			return err
+		}
+	default:
+		d.options.Dir = place.Default()
 	}
 	if err := netlab.Stale(""); err != nil {
 		fmt.Fprintf(o.Err, "sesame: %v\n", err)

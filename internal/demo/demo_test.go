@@ -18,6 +18,7 @@ import (
 	"github.com/sesame-access/sesame/internal/cli"
 	"github.com/sesame-access/sesame/internal/cli/connect"
 	"github.com/sesame-access/sesame/internal/demo"
+	"github.com/sesame-access/sesame/internal/demo/place"
 	"github.com/sesame-access/sesame/internal/errkind"
 )
 
@@ -107,6 +108,51 @@ func follow(t *testing.T, dir string) map[string]int {
 		t.Error(err)
 	}
 	return kinds
+}
+
+// Plays are in nobody's way: any number of them run at once, each in a directory
+// of its own, which goes with it.
+func TestPlaysSideBySide(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	const plays = 2
+	var screens [plays]screen
+	var files [plays]string
+	ended := make(chan error, plays)
+	for i := range plays {
+		files[i] = filepath.Join(t.TempDir(), "env")
+		go func() {
+			ended <- demo.Run(ctx, demo.Options{Play: true, Memory: true, EnvFile: files[i], Out: &screens[i], Err: &screens[i]})
+		}()
+	}
+	var dirs [plays]string
+	for i := range plays {
+		screens[i].shows(t, "$ sesame open web-1")
+		text, err := os.ReadFile(files[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(text), "SESAME_CA='")
+		ca, _, _ := strings.Cut(rest, "/state/")
+		if dirs[i] = ca; ca == "" || ca == place.Default() {
+			t.Errorf("a play is in %q", ca)
+		}
+	}
+	if dirs[0] == dirs[1] {
+		t.Errorf("both plays are in %s", dirs[0])
+	}
+	cancel()
+	for range plays {
+		if err := <-ended; err == nil {
+			t.Error("a play that was broken off ends as if it had been played")
+		}
+	}
+	for _, dir := range dirs {
+		if _, err := os.Lstat(dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there: %v", dir, err)
+		}
+	}
 }
 
 // A running demo is used by its files, told what happens, and removed.

@@ -167,7 +167,7 @@ line 5: oven.rack: "9" is not a whole number from 1 to 4`},
 
 func TestFieldOfTheFirstMistake(t *testing.T) {
 	_, err := readRecipe("oven: {rack: 9}\nname: x\neggs: 99\n")
-	want := errkind.Field{Name: "oven.rack", Value: `"9"`, Want: "a whole number from 1 to 4"}
+	want := errkind.Field{Name: "oven.rack", Value: "9", Want: "a whole number from 1 to 4"}
 	if got := errkind.FieldOf(err); got != want {
 		t.Errorf("field %+v, want %+v", got, want)
 	}

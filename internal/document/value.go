@@ -78,7 +78,7 @@ func (v Value) is(k kind) bool {
 	}
 	v.found.add(v.line, &errkind.Error{
 		Kind: errkind.Invalid, Msg: name + ": " + is + ", and must be " + want,
-		Field: errkind.Field{Name: v.path, Value: errkind.Quote(v.written()), Want: want}, Err: nil,
+		Field: errkind.Field{Name: v.path, Value: errkind.Shorten(v.written()), Want: want}, Err: nil,
 	})
 	return false
 }
@@ -142,7 +142,7 @@ func (v Value) Map(keys ...string) Map {
 		}
 		v.found.add(p.line, &errkind.Error{
 			Kind: errkind.Invalid, Msg: "there is no key " + errkind.Quote(v.below(p.key)) + "; " + hint,
-			Field: errkind.Field{Name: v.below(p.key), Value: errkind.Quote(p.key), Want: want}, Err: nil,
+			Field: errkind.Field{Name: v.below(p.key), Value: errkind.Shorten(p.key), Want: want}, Err: nil,
 		})
 	}
 	return Map{of: v}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Kind is what went wrong, seen from the caller's side.
@@ -40,7 +41,7 @@ type Error struct {
 // would be right.
 type Field struct {
 	Name  string // "sources[1]"
-	Value string // as given, shortened and quoted
+	Value string // as given, shortened, control characters escaped; not quoted
 	Want  string // "an IPv4 or IPv6 address or prefix, such as 203.0.113.7"
 }
 
@@ -57,10 +58,9 @@ func Wrap(k Kind, err error, format string, args ...any) error {
 
 // Bad reports that the input called name holds value although want is needed.
 func Bad(name, value, want string) error {
-	v := Quote(value)
 	return &Error{
-		Kind: Invalid, Msg: name + ": " + v + " is not " + want,
-		Field: Field{Name: name, Value: v, Want: want}, Err: nil,
+		Kind: Invalid, Msg: name + ": " + Quote(value) + " is not " + want,
+		Field: Field{Name: name, Value: Shorten(value), Want: want}, Err: nil,
 	}
 }
 
@@ -129,11 +129,39 @@ func FieldOf(err error) Field {
 	return Field{}
 }
 
+// mostShown is how many bytes of hostile input are shown.
+const mostShown = 80
+
 // Quote renders hostile input for a message: quoted, escaped, at most 80 bytes.
 func Quote(s string) string {
-	const most = 80
-	if len(s) > most {
-		return strconv.QuoteToASCII(s[:most]) + "…"
+	if len(s) > mostShown {
+		return strconv.QuoteToASCII(s[:mostShown]) + "…"
 	}
 	return strconv.QuoteToASCII(s)
+}
+
+// Shorten renders hostile input for programs: as it is, at most 80 bytes of it,
+// and whatever cannot be printed, or is not UTF-8, escaped as Quote does.
+func Shorten(s string) string {
+	end := ""
+	if len(s) > mostShown {
+		s, end = s[:mostShown], "…"
+		for cut := 1; cut < utf8.UTFMax; cut++ { // not in the middle of a character
+			if r, size := utf8.DecodeLastRuneInString(s); r != utf8.RuneError || size != 1 {
+				break
+			}
+			s = s[:len(s)-1]
+		}
+	}
+	var b strings.Builder
+	for i, r := range s {
+		_, size := utf8.DecodeRuneInString(s[i:])
+		if bad := r == utf8.RuneError && size == 1; bad || !strconv.IsPrint(r) {
+			escaped := strconv.QuoteToASCII(s[i : i+size])
+			b.WriteString(escaped[1 : len(escaped)-1])
+			continue
+		}
+		b.WriteString(s[i : i+size])
+	}
+	return b.String() + end
 }

@@ -79,7 +79,7 @@ func TestFieldsArePlaced(t *testing.T) {
 			if got := errkind.Public(c.err); got != c.msg {
 				t.Errorf("message %q, want %q", got, c.msg)
 			}
-			want := errkind.Field{Name: c.path, Value: `"0\x00"`, Want: "a port"}
+			want := errkind.Field{Name: c.path, Value: `0\x00`, Want: "a port"}
 			if diff := cmp.Diff(want, errkind.FieldOf(c.err)); diff != "" {
 				t.Errorf("field (-want +got):\n%s", diff)
 			}
@@ -97,6 +97,23 @@ func TestFieldsArePlaced(t *testing.T) {
 		}
 		if got := errkind.At("x", err); !errors.Is(got, err) || errkind.FieldOf(got) != (errkind.Field{}) {
 			t.Errorf("At gave %v, which names no field, one", err)
+		}
+	}
+}
+
+func TestShorten(t *testing.T) {
+	for s, want := range map[string]string{
+		"": "", "0s": "0s", `say "x"`: `say "x"`, "日本": "日本",
+		"line\nbreak\r":          `line\nbreak\r`,
+		"\x1b[31mred":            `\x1b[31mred`,
+		"\u202egnp.exe":          `\u202egnp.exe`,
+		"\xff\xfe":               `\xff\xfe`,
+		strings.Repeat("a", 80):  strings.Repeat("a", 80),
+		strings.Repeat("a", 81):  strings.Repeat("a", 80) + "…",
+		strings.Repeat("日", 100): strings.Repeat("日", 26) + "…",
+	} {
+		if got := errkind.Shorten(s); got != want {
+			t.Errorf("Shorten(%q) = %q, want %q", s, got, want)
 		}
 	}
 }

@@ -17,7 +17,8 @@ type Swept struct {
 	// Closed are the openings that were read back gone or, when nothing was to be
 	// written, would be closed.
 	Closed []plan.Change
-	// Stuck are doomed openings that were still there afterwards.
+	// Stuck are doomed openings that were still there afterwards or, when nothing
+	// was to be written, that no write of ours would close.
 	Stuck []firewall.Key
 	// Left says what looks wrong and is not a sweep's to touch, each as a sentence.
 	Left []string
@@ -63,6 +64,10 @@ func sweep(ctx context.Context, p provider.Provider, id firewall.ID, now access.
 	}
 	s := plan.SweepOf(seen.Shown(), broken(seen), now)
 	out.Left = leftAlone(seen)
+	if len(seen.Owned) == 0 && len(out.Left) == 0 {
+		// Success would be taken for a lock that holds.
+		out.Left = []string{"there is nothing of ours here: no port is locked by this firewall"}
+	}
 	if len(s.Doomed) == 0 {
 		return out
 	}
@@ -73,7 +78,10 @@ func sweep(ctx context.Context, p provider.Provider, id firewall.ID, now access.
 	}
 	part := s.Of(whole)
 	if dry {
-		out.Closed = part.Changes
+		// What would be there still is what no change is about.
+		out.settle(s, part, slices.DeleteFunc(slices.Clone(s.Doomed), func(k firewall.Key) bool {
+			return slices.ContainsFunc(part.Changes, func(c plan.Change) bool { return keyOf(c) == k })
+		}))
 		return out
 	}
 	writeErr := p.Apply(ctx, seen, part)
@@ -82,9 +90,17 @@ func sweep(ctx context.Context, p provider.Provider, id firewall.ID, now access.
 		out.Err = fmt.Errorf("read back %s: %w", id, err)
 		return out
 	}
-	still := plan.SweepOf(back.Shown(), broken(back), now).Doomed
+	out.settle(s, part, plan.SweepOf(back.Shown(), broken(back), now).Doomed)
+	if writeErr != nil && len(out.Stuck) > 0 {
+		out.Err = fmt.Errorf("write %s: %w", id, writeErr)
+	}
+	return out
+}
+
+// settle sorts what was doomed into closed and stuck, by what is still there.
+func (out *Swept) settle(s plan.Sweep, part plan.Plan, still []firewall.Key) {
 	for _, c := range part.Changes {
-		if !slices.Contains(still, firewall.Key{Door: c.Door, From: c.Opening.From}) {
+		if !slices.Contains(still, keyOf(c)) {
 			out.Closed = append(out.Closed, c)
 		}
 	}
@@ -93,11 +109,9 @@ func sweep(ctx context.Context, p provider.Provider, id firewall.ID, now access.
 			out.Stuck = append(out.Stuck, k)
 		}
 	}
-	if writeErr != nil && len(out.Stuck) > 0 {
-		out.Err = fmt.Errorf("write %s: %w", id, writeErr)
-	}
-	return out
 }
+
+func keyOf(c plan.Change) firewall.Key { return firewall.Key{Door: c.Door, From: c.Opening.From} }
 
 // broken returns the openings that claim to be ours and are not.
 func broken(s provider.Snapshot) []firewall.Key {

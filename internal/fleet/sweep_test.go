@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/fleet"
 	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/provider/memory"
 )
@@ -148,5 +150,62 @@ func TestSweepGoesOnWithTheOthers(t *testing.T) {
 	}
 	if failed == 0 || closed < 2 || admits(g, door) != "192.0.2.1" {
 		t.Errorf("%d failed, %d closed, the good one lets in %s", failed, closed, admits(g, door))
+	}
+}
+
+// A forgetful provider compiles no close of one source.
+type forgetful struct {
+	*memory.World
+	source string
+}
+
+func (p forgetful) Compile(s provider.Snapshot, want firewall.Wants, displaced []plan.Change) (plan.Plan, error) {
+	whole, err := p.World.Compile(s, want, displaced)
+	whole.Changes = slices.DeleteFunc(whole.Changes, func(c plan.Change) bool { return c.Opening.From.Addr().String() == p.source })
+	return whole, err
+}
+
+// What a dry run lists is what a real run then closes, and what neither closes is
+// said by both.
+func TestSweepListsWhatItCloses(t *testing.T) {
+	now := time.Now()
+	w, f, door := sweepWorld(t, now)
+	sweep := func(dry bool) string {
+		swept, err := fleet.Sweep(t.Context(), []provider.Provider{forgetful{World: w, source: "198.51.100.1"}}, func() access.Reading {
+			return access.Reading{Wall: now.Add(100 * time.Hour)}
+		}, dry)
+		if err != nil || len(swept) != 1 || swept[0].Err != nil {
+			t.Fatalf("swept %+v, %v", swept, err)
+		}
+		var lines []string
+		for _, c := range swept[0].Closed {
+			lines = append(lines, "closed "+c.Opening.From.String())
+		}
+		for _, k := range swept[0].Stuck {
+			lines = append(lines, "stuck "+k.From.String())
+		}
+		return strings.Join(lines, ", ")
+	}
+	const want = "closed 198.51.100.2/32, stuck 198.51.100.1/32"
+	if got := sweep(true); got != want {
+		t.Errorf("a dry run: %s", got)
+	}
+	if !f.Admits(door, netip.MustParseAddr("198.51.100.2")) {
+		t.Fatal("a dry run closes")
+	}
+	if got := sweep(false); got != want {
+		t.Errorf("a real run: %s", got)
+	}
+}
+
+func TestSweepSaysWhereThereIsNothingOfOurs(t *testing.T) {
+	now := time.Now()
+	w, f, _ := sweepWorld(t, now)
+	for _, bare := range []bool{false, true} {
+		swept, err := fleet.Sweep(t.Context(), []provider.Provider{w}, func() access.Reading { return access.Reading{Wall: now} }, true)
+		if err != nil || len(swept) != 1 || (len(swept[0].Left) == 1 && strings.Contains(swept[0].Left[0], "nothing of ours")) != bare {
+			t.Errorf("bare %v: swept %+v, %v", bare, swept, err)
+		}
+		f.FlushOwned()
 	}
 }

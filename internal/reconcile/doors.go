@@ -39,7 +39,11 @@ func (p *pass) recordDoors(at access.Reading, c *store.Change) {
 			rec.Plan = append(rec.Plan, x.String())
 		}
 		rec.Measures = []audit.Measure{{Name: "noticed to repaired", Took: at.Wall.Sub(p.now.Wall)}}
-		rec.Text = fmt.Sprintf("%d of our rules were not as we wrote them (noticed by: %s)", len(drift), p.woken)
+		were := "were not as we wrote them"
+		if len(drift) == 1 {
+			were = "was not as we wrote it"
+		}
+		rec.Text = fmt.Sprintf("%d of our rules %s (noticed by: %s)", len(drift), were, p.woken)
 		c.Records = append(c.Records, rec)
 	}
 	m := &p.loop.settled

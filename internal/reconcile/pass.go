@@ -30,6 +30,7 @@ type pass struct {
 	book    Entries
 	bookErr error // why the book could not be read; then the pass only closes
 	seen    provider.Snapshot
+	out     []plan.Change // the foreign rules that are displaced
 	want    firewall.Wants
 	plan    plan.Plan
 	refused []plan.Refusal
@@ -110,17 +111,13 @@ func (p *pass) decide() {
 func (p *pass) compile(ctx context.Context) error {
 	const rounds = 8
 	shown := p.seen.Shown()
-	displaced, err := p.displaced(ctx)
-	if err != nil {
+	var err error
+	if p.out, err = p.displaced(ctx); err != nil {
 		p.want = plan.Closings(p.want, shown)
 	}
 	for range rounds {
-		if p.plan, err = p.fw.Provider.Compile(p.seen, p.want, displaced); err != nil {
+		if p.plan, err = p.fw.Provider.Compile(p.seen, p.want, p.out); err != nil {
 			return err
-		}
-		if p.bookErr != nil {
-			// What is displaced must be stored first, and cannot be now.
-			p.plan = p.plan.Only(plan.Close, plan.Lock, plan.Open)
 		}
 		verdicts := plan.Verify(p.situation(ctx))
 		if len(verdicts) == 0 {
@@ -132,7 +129,7 @@ func (p *pass) compile(ctx context.Context) error {
 	}
 	// Whatever keeps being refused waits; what has ended does not.
 	p.want = plan.Closings(p.want, shown)
-	p.plan, err = p.fw.Provider.Compile(p.seen, p.want, displaced)
+	p.plan, err = p.fw.Provider.Compile(p.seen, p.want, p.out)
 	return err
 }
 
@@ -164,11 +161,12 @@ func (p *pass) doubt(ctx context.Context) {
 	if !p.wrote {
 		return
 	}
-	p.doubtful = true
-	if displaced, err := p.displaced(ctx); err == nil {
-		left, err := p.fw.Provider.Compile(p.back, p.want, displaced)
-		p.doubtful = err != nil || !left.Empty()
+	var err error
+	if p.plan.Has(plan.Displace, plan.Restore) {
+		p.out, err = p.displaced(ctx)
 	}
+	left, compileErr := p.fw.Provider.Compile(p.back, p.want, p.out)
+	p.doubtful = errors.Join(err, compileErr) != nil || !left.Empty()
 }
 
 // clocks reads the clocks again. The firewall's own is the third one, as it was

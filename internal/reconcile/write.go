@@ -85,6 +85,10 @@ func (p *pass) part(ctx context.Context, additions []firewall.Key) error {
 // restores is checked again: the epochs it was planned from, and the deadlines.
 // Closings need no check.
 func (p *pass) fencedApply(ctx context.Context, pl plan.Plan) error {
+	if p.bookErr != nil {
+		// What is displaced must be stored first, and cannot be now.
+		pl = pl.Only(plan.Close, plan.Lock, plan.Open)
+	}
 	if pl.Empty() {
 		return nil
 	}

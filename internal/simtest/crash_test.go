@@ -33,7 +33,7 @@ func story() []step {
 
 // TestCrashAtEveryCall lets the process die at every single call that it makes to
 // a firewall or to the database, before the call and after it, and start again.
-// Without SESAME_SIM_TIME it is every third call.
+// Without SESAME_SIM_TIME it is every seventh call.
 func TestCrashAtEveryCall(t *testing.T) {
 	template := filepath.Join(t.TempDir(), "template.db")
 	if err := simtest.Template(t.Context(), template); err != nil {
@@ -42,7 +42,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 	dir := quickDir(t)
 	for _, d := range []memory.Dialect{memory.Numbered, memory.Union, memory.Keyed} {
 		t.Run(d.String(), func(t *testing.T) {
-			stride := 3
+			stride := 7
 			if os.Getenv("SESAME_SIM_TIME") != "" {
 				stride = 1
 			}

@@ -38,7 +38,7 @@ func kinds() []string {
 		{5, "wait"},
 		{3, "fault crash"},
 		{2, "close extend enable linger mend tamper disk restart"},
-		{1, "together disable drop foreign disk-good backup restore"},
+		{1, "between together disable drop foreign disk-good backup restore"},
 		{1, "step suspend third reboot clocks-good dark light missing found"},
 	}
 	var out []string
@@ -66,7 +66,7 @@ func draw(rt *rapid.T) history {
 	calm := rapid.SampledFrom([]string{"", "", "fault", "tamper foreign", "disk", "crash", "step suspend third reboot", "restore dark missing"}).Draw(rt, "calm of")
 	if calm != "" {
 		all = slices.DeleteFunc(all, func(k string) bool {
-			return !strings.Contains("nothing request close extend together enable disable drop wait linger mend disk-good clocks-good light found backup", k) &&
+			return !strings.Contains("nothing request close extend together between enable disable drop wait linger mend disk-good clocks-good light found backup", k) &&
 				!slices.Contains(strings.Fields(calm), k)
 		})
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/broker"
+	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/fleet"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/store"
@@ -117,6 +118,31 @@ func (i *Installation) Dies(d Death) {
 	i.process.mu.Lock()
 	defer i.process.mu.Unlock()
 	i.process.death = d
+}
+
+// Between does f right before the process's nth call to the world outside from
+// now on: what somebody else does in the middle of what Sesame does. F may use
+// the store and the world, and may sleep.
+func (i *Installation) Between(n int, f func()) {
+	i.process.mu.Lock()
+	defer i.process.mu.Unlock()
+	i.process.until, i.process.between = n, f
+}
+
+// End ends a grant in the database behind the process's back.
+func (i *Installation) End(ctx context.Context, id string) error {
+	g, err := i.store.Grant(ctx, id)
+	if err != nil {
+		return err
+	}
+	at := firewall.Instant(i.Clocks.Read().Wall)
+	ended := access.Ending{At: at, By: Root(), Why: access.ClosedByUser}
+	return i.store.Save(ctx, store.Change{
+		GrantUpdates: []store.GrantUpdate{{ID: id, Epoch: g.Epoch, Ended: ended}},
+		Records: []audit.Record{{
+			Kind: audit.Ended, Time: at, Actor: Root(), Request: g.Request, Grant: id, Door: g.Door, Deadline: g.Deadline.Wall,
+		}},
+	})
 }
 
 // Running reports whether a process lives.

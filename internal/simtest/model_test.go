@@ -24,6 +24,7 @@ type model struct {
 	grants  map[string]*life
 	rules   store.Rules
 	foreign []map[string]bool // by firewall: the texts of the rules by other hands
+	shown   []map[string]bool // by firewall: the openings that it showed last, as they were read
 	// secured are the doors that were seen locked, and that no hand, and nobody
 	// with the right to, has undone since.
 	secured map[firewall.Door]bool
@@ -145,11 +146,12 @@ func (s *sim) check() error {
 	}
 	for i, w := range s.walls {
 		for _, st := range w.History() {
-			if err := errors.Join(s.past(st, len(s.walls) == 1), s.strangers(i, st)); err != nil {
+			if err := errors.Join(s.past(st, len(s.walls) == 1), s.written(i, st), s.strangers(i, st)); err != nil {
 				return fmt.Errorf("at %s: %w\n%s", st.At.Format(time.TimeOnly), err, st)
 			}
 		}
 	}
+	s.handled = false
 	for _, d := range doors() {
 		if err := s.door(d, now); err != nil {
 			return fmt.Errorf("at %s: %w\n%s", now.Format(time.TimeOnly), err, s.world)
@@ -183,6 +185,32 @@ func (s *sim) past(st memory.State, alone bool) error {
 			return fmt.Errorf("%s from %s is for %s, which is for %s from %s", o.Door, o.Opening.From, id, g.Door, g.Sources)
 		case o.Opening.Until.After(s.longest(o.Door, o.Opening.From)):
 			return fmt.Errorf("%s from %s lasts until %s, and no grant does", o.Door, o.Opening.From, o.Opening.Until)
+		}
+	}
+	return nil
+}
+
+// written checks that no opening of a state was written after everybody who needs
+// it had ended: what was decided before is checked again right before the write.
+func (s *sim) written(wall int, st memory.State) error {
+	before := s.shown[wall]
+	s.shown[wall] = map[string]bool{}
+	sent := st.At.Add(s.clocks.Now().Sub(time.Now()) - s.h.Write).Round(0)
+	for _, o := range st.Owned(nil) {
+		if o.Kind != provider.OwnedOpening || o.Mark != firewall.MarkGood || o.Opening.Exempt() {
+			continue
+		}
+		s.shown[wall][o.Native] = true
+		if before[o.Native] || s.handled || s.unordered || s.offWall != 0 || s.h.Write > 0 && s.h.Single {
+			continue
+		}
+		live := false
+		for _, g := range s.grants {
+			ended := !g.Ended.At.IsZero() && g.Ended.At.Before(sent)
+			live = live || g.Door == o.Door && slices.Contains(g.Sources, o.Opening.From) && !ended
+		}
+		if !live {
+			return fmt.Errorf("%s from %s was opened after all its grants had ended\n%s", o.Door, o.Opening.From, s.story(o.Door))
 		}
 	}
 	return nil

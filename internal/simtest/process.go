@@ -27,10 +27,12 @@ type process struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
 
-	mu    sync.Mutex
-	dead  bool
-	calls int // so far
-	death Death
+	mu      sync.Mutex
+	dead    bool
+	calls   int // so far
+	death   Death
+	until   int // calls until between is done
+	between func()
 }
 
 // call makes a call to the world outside, unless the process is dead, and dies
@@ -38,6 +40,11 @@ type process struct {
 func (p *process) call(effect func() error) error {
 	p.mu.Lock()
 	p.calls++
+	if p.until--; p.until == 0 {
+		p.mu.Unlock()
+		p.between()
+		p.mu.Lock()
+	}
 	fated := false
 	if p.death.At > 0 {
 		p.death.At--

@@ -29,6 +29,8 @@ type sim struct {
 	// What the history has done to the world.
 	faulty    bool // some call to a firewall goes wrong
 	late      bool // some write lands later
+	unordered bool // some write may have landed later, ever
+	handled   bool // a hand has changed the firewalls since the last check
 	refusing  bool // some rules are refused
 	dark      bool // the inventory cannot be read
 	blind     bool // and a process has started since
@@ -74,6 +76,7 @@ func newSim(ctx context.Context, h history, template, path string) (*sim, error)
 	}
 	for range s.walls {
 		s.foreign = append(s.foreign, map[string]bool{})
+		s.shown = append(s.shown, map[string]bool{})
 	}
 	var err error
 	s.inst, err = simtest.Install(ctx, template, path, s.clocks, s.world)
@@ -150,6 +153,7 @@ func (s *sim) reap() {
 	if s.mortal.At == 0 {
 		s.inst.Dies(simtest.Death{At: 0, After: false})
 	}
+	s.inst.Between(0, nil)
 }
 
 // rise starts a process.
@@ -212,8 +216,20 @@ func (s *sim) end() error {
 	return nil
 }
 
-// empty fails unless a fresh plan has nothing to do.
+// empty fails unless a fresh plan has nothing to do. A grant may end just now, and
+// a read may lag behind; so it looks more than once.
 func (s *sim) empty() error {
+	var err error
+	for range 3 {
+		if err = s.todo(); err == nil {
+			return nil
+		}
+		time.Sleep(7*time.Second + 3*s.h.Write)
+	}
+	return err
+}
+
+func (s *sim) todo() error {
 	p, err := s.inst.Fleet().Preview(s.ctx, nil)
 	if err != nil {
 		return err

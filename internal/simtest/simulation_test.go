@@ -15,7 +15,7 @@ import (
 	"github.com/sesame-access/sesame/internal/simtest"
 )
 
-// TestSimulation plays drawn histories until SESAME_SIM_TIME has passed, from
+// TestSimulation (S-12 among others) plays drawn histories until SESAME_SIM_TIME has passed, from
 // SESAME_SIM_SEED on. The same seed plays the same histories.
 func TestSimulation(t *testing.T) {
 	seed, budget := uint64(1), 12*time.Second

@@ -36,6 +36,8 @@ func (s *sim) do(x step) error {
 		return s.extend(x)
 	case "together":
 		return s.together(x)
+	case "between":
+		return s.between(x)
 	case "enable", "disable", "drop":
 		return s.lock(x)
 	case "wait":
@@ -162,6 +164,20 @@ func (s *sim) together(x step) error {
 	return errors.Join(errs...)
 }
 
+// between lets somebody else end a grant in the middle of what is done to extend
+// it, without telling anybody.
+func (s *sim) between(x step) error {
+	id, ok := s.grant(x.A)
+	if !ok {
+		return nil
+	}
+	s.inst.Between(1+x.B%12, func() {
+		_ = s.inst.End(s.ctx, id) // it may have ended
+		time.Sleep(time.Second)
+	})
+	return s.extend(x)
+}
+
 func (s *sim) lock(x step) error {
 	name := []string{"ssh", "rdp"}[x.A%policies]
 	switch x.Kind {
@@ -202,7 +218,7 @@ func (s *sim) fault(x step) error {
 	}
 	f := memory.Fault{Kind: memory.FaultKind(1 + x.A%8), Times: x.C % 4}
 	if f.Kind == memory.Late {
-		s.late = true
+		s.late, s.unordered = true, true
 		f.Delay, f.Quiet, f.Times = time.Duration(1+x.C)*4*time.Second, x.B%2 == 0, 1
 	}
 	if f.Kind == memory.Refuse {
@@ -271,6 +287,7 @@ func (s *sim) meddle(x step) error {
 // undone notes that hands were on the firewalls.
 func (s *sim) undone() {
 	clear(s.secured)
+	s.handled = true
 	s.disturb()
 }
 
@@ -323,6 +340,7 @@ func (s *sim) clock(x step) error {
 		s.offThird += by
 	case "suspend":
 		s.clocks.Suspend(time.Duration(1+x.A) * 2 * time.Minute)
+		s.handled = true // the bubble's clock is behind from here on
 		s.disturb()
 	case "reboot":
 		s.inst.Kill()

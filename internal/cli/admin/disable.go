@@ -72,13 +72,8 @@ func (a commands) disable(ctx context.Context, d api.Disable, how console.Consen
 	if how.DryRun {
 		return a.Show(trial, func() error { return console.PrintPreview(a.Out, trial.Preview) })
 	}
-	if !how.Yes {
-		if err := console.PrintPreview(a.Err, trial.Preview); err != nil {
-			return err
-		}
-		if err := a.Ask("Give these ports back?"); err != nil {
-			return err
-		}
+	if err := a.consent(trial.Preview, how, "Give these ports back?"); err != nil {
+		return err
 	}
 	d.DryRun = false
 	done, err := c.Disable(ctx, d)

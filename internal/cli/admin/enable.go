@@ -3,8 +3,9 @@ package admin
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +37,10 @@ first what would be written and who loses access, and asks for your consent.
 
 What it makes is a policy, called like the VM unless --name says otherwise. A
 policy of that name that exists already is added to, and a port that it has is
-set anew. ` + "`sesame policy apply`" + ` takes a whole policy from a file.`,
+set anew. --exempt and --cut hold for all of a policy, so they are refused where
+they would change ports of it that are not named.
+
+` + "`sesame policy apply`" + ` takes a whole policy from a file.`,
 		Example: `  sesame enable web-1
   sesame enable web-1 --port 22 --port 3389 --max 1h --source 198.51.100.0/24
   sesame enable web-1 web-2 --name web-ssh --exempt 198.51.100.4 --dry-run`,
@@ -142,6 +146,9 @@ func merged(ctx context.Context, c *client.Client, added policy.Policy, cutGiven
 	if err != nil {
 		return policy.Policy{}, err
 	}
+	if err := spills(p, added, cutGiven); err != nil {
+		return policy.Policy{}, err
+	}
 	p.VMs = union(p.VMs, added.VMs)
 	p.Exempt = union(p.Exempt, added.Exempt)
 	for _, x := range added.Ports {
@@ -156,6 +163,42 @@ func merged(ctx context.Context, c *client.Client, added policy.Policy, cutGiven
 	return p, policy.Validate(p)
 }
 
+// spills refuses what would change more than was named: the exempt sources and
+// the cut of a policy hold for all of its doors.
+func spills(saved, added policy.Policy, cutGiven bool) error {
+	var flag string
+	switch {
+	case cutGiven && added.Cut != saved.Cut:
+		flag = "--cut"
+	case slices.ContainsFunc(added.Exempt, func(x netip.Prefix) bool { return !slices.Contains(saved.Exempt, x) }):
+		flag = "--exempt"
+	default:
+		return nil
+	}
+	named := added.Doors()
+	others := slices.DeleteFunc(saved.Doors(), func(d firewall.Door) bool { return slices.Contains(named, d) })
+	if len(others) == 0 {
+		return nil
+	}
+	return console.Hint(errkind.New(errkind.Conflict, "%s holds for all that policy %s covers, so it would also change %s, which %s not named; nothing was changed",
+		flag, saved.Name, doorNames(others), map[bool]string{true: "is", false: "are"}[len(others) == 1]),
+		"for a policy of its own say --name OTHER; to change them all, name every VM and every --port of policy %s", saved.Name)
+}
+
+// doorNames writes doors as people read them, the first few by name.
+func doorNames(doors []firewall.Door) string {
+	const most = 4
+	var names []string
+	for _, d := range doors[:min(len(doors), most)] {
+		names = append(names, api.DoorOf(d).String())
+	}
+	text := strings.Join(names, ", ")
+	if n := len(doors) - most; n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return text
+}
+
 func union[T comparable](a, b []T) []T {
 	for _, x := range b {
 		if !slices.Contains(a, x) {
@@ -163,80 +206,4 @@ func union[T comparable](a, b []T) []T {
 		}
 	}
 	return a
-}
-
-// putPolicy shows what saving p would do and, with consent, saves it.
-func (a commands) putPolicy(ctx context.Context, c *client.Client, p policy.Policy, how console.Consent) error {
-	if err := a.Possible(how); err != nil {
-		return err
-	}
-	text := policy.Format(p)
-	live := a.Live()
-	defer live.Clear()
-	live.Show("looking at what would change …")
-	trial, err := c.PutPolicy(ctx, p.Name, text, true)
-	if err != nil {
-		return err
-	}
-	live.Clear()
-	if how.DryRun {
-		return a.Show(trial, func() error { return console.PrintPreview(a.Out, *trial.Preview) })
-	}
-	if !how.Yes {
-		if err := console.PrintPreview(a.Err, *trial.Preview); err != nil {
-			return err
-		}
-		if err := a.Ask("Lock these ports?"); err != nil {
-			return err
-		}
-	}
-	live.Show("locking …")
-	saved, err := c.PutPolicy(ctx, p.Name, text, false)
-	if err != nil {
-		return err
-	}
-	unlocked, err := awaitLocked(ctx, c, p.Doors())
-	if err != nil {
-		return err
-	}
-	live.Clear()
-	err = a.Show(saved, func() error {
-		for _, d := range p.Doors() {
-			fmt.Fprintf(a.Out, "%s is just-in-time now, by policy %s (version %d)\n", api.DoorOf(d), p.Name, saved.Version)
-		}
-		return nil
-	})
-	if err == nil && len(unlocked) > 0 {
-		err = console.Hint(errkind.New(errkind.Unavailable, "the policy is saved, and %d of its %d ports were not read back locked yet, such as %s",
-			len(unlocked), len(p.Doors()), api.DoorOf(unlocked[0])), "Sesame goes on trying; `sesame vms` shows how they stand")
-	}
-	return err
-}
-
-// awaitLocked returns when every door was read back locked, or patience ends,
-// and then those that were not.
-func awaitLocked(ctx context.Context, c *client.Client, doors []firewall.Door) ([]firewall.Door, error) {
-	const patience, again = 20 * time.Second, 100 * time.Millisecond
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		vms, err := c.VMs(ctx)
-		if err != nil && ctx.Err() == nil {
-			return nil, err
-		}
-		if err == nil {
-			locked := map[firewall.Door]bool{}
-			for _, vm := range vms {
-				for _, d := range vm.Doors {
-					if door, err := (api.Door{VM: vm.ID, Port: d.Port, Protocol: d.Protocol}).Domain(); err == nil {
-						locked[door] = d.Locked
-					}
-				}
-			}
-			doors = slices.DeleteFunc(slices.Clone(doors), func(d firewall.Door) bool { return locked[d] })
-		}
-		if len(doors) == 0 || !console.Pause(ctx, again) {
-			return doors, nil
-		}
-	}
 }

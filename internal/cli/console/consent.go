@@ -58,18 +58,7 @@ func PrintPreview(w io.Writer, p api.Preview) error {
 	for _, c := range p.Changes {
 		fmt.Fprintf(&b, "  %s  %s\n", c.Firewall, output.Plain(c.Text))
 	}
-	for _, r := range p.Reach {
-		if r.Admits == nil && r.Shuts == nil {
-			continue
-		}
-		fmt.Fprintf(&b, "%s: reached by %s now, by %s then\n", r.Door, r.Before.Open, r.After.Open)
-		if s := r.Shuts; s != nil {
-			fmt.Fprintf(&b, "  loses access: %s (by %s)\n", s.Sources, output.Plain(s.By))
-		}
-		if s := r.Admits; s != nil {
-			fmt.Fprintf(&b, "  gets in: %s (by %s)\n", s.Sources, output.Plain(s.By))
-		}
-	}
+	writeReach(&b, p)
 	for _, r := range p.Refused {
 		from := ""
 		if r.From != "" {
@@ -81,4 +70,30 @@ func PrintPreview(w io.Writer, p api.Preview) error {
 		return fmt.Errorf("write: %w", err)
 	}
 	return nil
+}
+
+// PrintReach shows who gets in by it and who does not any more, and nothing
+// where that stays as it is.
+func PrintReach(w io.Writer, p api.Preview) error {
+	var b strings.Builder
+	writeReach(&b, p)
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+func writeReach(b *strings.Builder, p api.Preview) {
+	for _, r := range p.Reach {
+		if r.Admits == nil && r.Shuts == nil {
+			continue
+		}
+		fmt.Fprintf(b, "%s: reached by %s now, by %s then\n", r.Door, r.Before.Open, r.After.Open)
+		if s := r.Shuts; s != nil {
+			fmt.Fprintf(b, "  loses access: %s (by %s)\n", s.Sources, output.Plain(s.By))
+		}
+		if s := r.Admits; s != nil {
+			fmt.Fprintf(b, "  gets in: %s (by %s)\n", s.Sources, output.Plain(s.By))
+		}
+	}
 }

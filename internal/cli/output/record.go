@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/audit"
 )
 
 // RecordLine writes one record of the activity on one line, for people.
@@ -34,7 +35,7 @@ func RecordLine(r api.Record, now time.Time) string {
 	if r.Reason != "" {
 		fmt.Fprintf(&b, ", %q", r.Reason)
 	}
-	for _, s := range []string{r.Level, firstLine(r.Text), strings.Join(r.Not, "; ")} {
+	for _, s := range []string{r.Level, firstLine(r.Text), repaired(r), strings.Join(r.Not, "; ")} {
 		if s != "" {
 			fmt.Fprintf(&b, ": %s", s)
 		}
@@ -43,6 +44,20 @@ func RecordLine(r api.Record, now time.Time) string {
 		b.WriteString(" (personal part erased)")
 	}
 	return Plain(b.String())
+}
+
+// repaired says what was put right first, and why: the count alone says nothing
+// about what somebody did.
+func repaired(r api.Record) string {
+	if r.Kind != string(audit.Repaired) || len(r.Plan) == 0 {
+		return ""
+	}
+	change, why, explained := strings.Cut(r.Plan[0], "  # ")
+	op, _, _ := strings.Cut(change, " ")
+	if !explained {
+		return op
+	}
+	return op + ", because " + why
 }
 
 func firstLine(s string) string {

@@ -46,6 +46,9 @@ anew: in all, the grant lasts no longer than the policy lets one last.`,
   sesame extend g-0123456789abcdef --for 30m`,
 		Args: console.Takes(1, 1, "the id of a grant, or a VM"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if duration == "" {
+				return errkind.New(errkind.Invalid, "--for is missing; say how long from now, such as --for 1h")
+			}
 			if _, err := access.ParseDuration("--for", duration); err != nil {
 				return err
 			}

@@ -25,7 +25,7 @@ func (a commands) printOpened(req api.Request, vm api.VM, target connect.Target)
 			fmt.Fprintf(a.Out, "  from     %s\n", console.Exact(g.Start.Time))
 		}
 		fmt.Fprintf(a.Out, "  until    %s\n", console.Exact(g.Deadline.Time))
-		fmt.Fprintf(a.Out, "  connect  %s\n", output.Plain(connectCommand(g.Door, vm, sshConfig(a.Machine, target))))
+		fmt.Fprintf(a.Out, "  connect  %s\n", output.Plain(connectCommand(g.Door, vm, g.Sources, sshConfig(a.Machine, target))))
 	}
 	return nil
 }
@@ -43,11 +43,8 @@ func sshConfig(m connect.Machine, target connect.Target) string {
 }
 
 // connectCommand returns what to type to get through the door.
-func connectCommand(d api.Door, vm api.VM, sshConfig string) string {
-	host := vm.Name
-	if len(vm.Addresses) > 0 {
-		host = vm.Addresses[0]
-	}
+func connectCommand(d api.Door, vm api.VM, sources []string, sshConfig string) string {
+	host := hostFor(vm, sources)
 	const ssh = 22
 	if d.Port != ssh || d.Protocol != "tcp" {
 		return fmt.Sprintf("%s, port %d/%s", host, d.Port, d.Protocol)
@@ -56,6 +53,19 @@ func connectCommand(d api.Door, vm api.VM, sshConfig string) string {
 		return "ssh -F " + sshConfig + " " + vm.Name
 	}
 	return "ssh " + host
+}
+
+// hostFor returns the address of the VM that sources reach, which is one of
+// their own family; its name where there is none.
+func hostFor(vm api.VM, sources []string) string {
+	for _, s := range sources {
+		for _, a := range vm.Addresses {
+			if strings.Contains(a, ":") == strings.Contains(s, ":") {
+				return a
+			}
+		}
+	}
+	return vm.Name
 }
 
 func exists(path string) bool {

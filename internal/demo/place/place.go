@@ -1,5 +1,6 @@
-// Package place is the directory of a running demo: one demo at a time has it,
-// and it goes with the demo, however that ends.
+// Package place is the directory of a running demo: the well-known one, which
+// one demo at a time has, or a private one. It goes with the demo, however that
+// ends.
 //
 // A lock on the directory says whose it is, and the kernel drops the lock with
 // the process. A small second process, the reaper, then removes the directory;
@@ -28,6 +29,17 @@ func Default() string {
 		return "/run/sesame-demo"
 	}
 	return filepath.Join(os.TempDir(), "sesame-demo-"+strconv.Itoa(os.Geteuid()))
+}
+
+// Private makes a directory of its own for a demo that nobody has to find, next
+// to where the others are: any number of them can run at once. Whoever claims it
+// has it removed in the end.
+func Private() (string, error) {
+	dir, err := os.MkdirTemp(filepath.Dir(Default()), "sesame-play-") // 0700
+	if err != nil {
+		return "", fmt.Errorf("make the demo's directory: %w", err)
+	}
+	return dir, nil
 }
 
 // EnvFile is the file that says where the demo's server is.

@@ -277,3 +277,19 @@ func TestNumberedConflictHalfWay(t *testing.T) {
 		}
 	})
 }
+
+func TestDisablingClosesFirst(t *testing.T) {
+	w, f := newFirewall(memory.Config{Dialect: memory.Numbered})
+	want := lock(ssh, grant("g-1", tomorrow))
+	shown(t, w, nil, want)
+	// Nobody gets in once the lock is gone: the opening is closed, not cleaned up.
+	if p := shown(t, w, nil); len(p.Changes) != 2 || p.Changes[0].Op != plan.Close || p.Changes[1].Op != plan.Drop {
+		t.Errorf("the opening does not go first:\n%v", p)
+	}
+	put(t, f, rule("admin", 300, firewall.Allow, firewall.TCP, 22, 22))
+	shown(t, w, nil, want)
+	// Everybody gets in once the lock is gone: who has an opening keeps it until then.
+	if p := shown(t, w, nil); len(p.Changes) != 2 || p.Changes[0].Opening.From.IsValid() || p.Changes[1].Op != plan.Drop {
+		t.Errorf("the opening does not go last:\n%v", p)
+	}
+}

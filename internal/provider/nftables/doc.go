@@ -13,9 +13,11 @@
 // A lock on a host judges what comes in by the network. Loopback is let through,
 // and so are packets for other machines, containers among them, unless they were
 // sent to an address of the host: a published port is judged under the number
-// that it was published as, which is the number to lock. Ports are those of the
-// packets' destination, so that a connection the host itself makes from a locked
-// port gets no answers if its lock cuts; use ports below the ephemeral range.
+// that it was published as, which is the number to lock. What a socket of the host
+// gets is judged by the socket's port as well, whatever port it was sent to. Ports
+// are those of the packets' destination, so that a connection the host itself
+// makes from a locked port gets no answers if its lock cuts; use ports below the
+// ephemeral range.
 //
 // Where a lock cuts, the kernel stops every packet of a connection whose opening
 // has ended, at once and by itself. The socket at the host's end is not told: it
@@ -28,7 +30,14 @@
 // nothing is opened beside an element that another one left in ours. Anything
 // else that is found in the table is repaired in place. Tables of others are
 // read, never written: where one would keep out people with a grant, it is named
-// as an obstacle. None of them can open what is locked.
+// as an obstacle. None of them can open a socket's locked port by redirecting
+// another port to it.
+//
+// What the gate cannot see is a way to the service that bypasses its port on this
+// host: a container's port that is published under another number is locked only
+// by that number, and a program that takes connections at one port and makes
+// them again from here to another, as proxies and tunnels do, comes by loopback.
+// Lock the port that such a way begins at, too.
 //
 // # Reading
 //

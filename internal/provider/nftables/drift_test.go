@@ -14,8 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sesame-access/sesame/internal/firewall"
-	"github.com/sesame-access/sesame/internal/plan"
-	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/reach"
 )
 
@@ -119,6 +117,19 @@ const golden = `table inet sesame {
 		counter drop
 	}
 
+	chain judge_local {
+		iif "lo" accept
+		fib daddr type unicast accept
+		ip saddr & 255.255.255.0 . meta l4proto . th dport != @exempt4_24 ip saddr . meta l4proto . th dport != @host4 ip saddr & 255.255.255.0 . meta l4proto . th dport != @net4_24 counter drop
+		ip6 saddr . meta l4proto . th dport != @exempt6 ip6 saddr . meta l4proto . th dport != @host6 ip6 saddr & ffff:ffff:ffff:ffff:: . meta l4proto . th dport != @net6_64 counter drop
+	}
+
+	chain local {
+		type filter hook input priority mangle; policy accept;
+		tcp dport @tcp_ports goto tcp_local
+		udp dport @udp_ports goto judge_local
+	}
+
 	chain openings {
 		ip saddr & 255.255.255.0 . meta l4proto . th dport @exempt4_24 accept
 		ip6 saddr . meta l4proto . th dport @exempt6 accept
@@ -132,6 +143,12 @@ const golden = `table inet sesame {
 		tcp dport @tcp_cut goto judge
 		tcp flags != syn / syn,ack accept
 		goto judge
+	}
+
+	chain tcp_local {
+		tcp dport @tcp_cut goto judge_local
+		tcp flags != syn / syn,ack accept
+		goto judge_local
 	}
 }
 `
@@ -196,12 +213,17 @@ func TestDrift(t *testing.T) {
 		"the policy changed":            "add chain inet sesame gate { policy drop; }",
 		"another priority":              "flush chain inet sesame gate; delete chain inet sesame gate; add chain inet sesame gate { type filter hook prerouting priority 0; }; add rule inet sesame gate tcp dport @tcp_ports goto tcp_gate; add rule inet sesame gate udp dport @udp_ports goto judge",
 		"another hook":                  "flush chain inet sesame gate; delete chain inet sesame gate; add chain inet sesame gate { type filter hook input priority -150; }; add rule inet sesame gate tcp dport @tcp_ports goto tcp_gate; add rule inet sesame gate udp dport @udp_ports goto judge",
+		"the local chain deleted":       "flush chain inet sesame local; delete chain inet sesame local",
+		"the local chain flushed":       "flush chain inet sesame local",
+		"the local chain elsewhere":     "flush chain inet sesame local; delete chain inet sesame local; add chain inet sesame local { type filter hook forward priority -150; }; add rule inet sesame local tcp dport @tcp_ports goto tcp_local; add rule inet sesame local udp dport @udp_ports goto judge_local",
+		"its last rules gone":           "flush chain inet sesame judge_local",
+		"an accept among local SYNs":    "insert rule inet sesame tcp_local accept",
 		"a chain added":                 "add chain inet sesame mine { type filter hook input priority 0; policy drop; }",
 		"chains added that jump around": "add chain inet sesame one; add chain inet sesame two; add rule inet sesame one jump two; insert rule inet sesame gate jump one",
 		"a verdict map added":           "add chain inet sesame one; add map inet sesame m { type inet_service : verdict; elements = { 22 : goto one }; }; insert rule inet sesame gate tcp dport vmap @m",
 		"a set added":                   "add set inet sesame mine { type ipv4_addr; }",
 		"a set without its rule":        "add set inet sesame net4_8 { type ipv4_addr . inet_proto . inet_service; size 65536; flags timeout; counter; timeout 8h; }",
-		"a set of another shape":        "flush chain inet sesame openings; delete set inet sesame host4; add set inet sesame host4 { type ipv4_addr . inet_proto . inet_service; }",
+		"a set of another shape":        "flush chain inet sesame openings; flush chain inet sesame judge_local; delete set inet sesame host4; add set inet sesame host4 { type ipv4_addr . inet_proto . inet_service; }",
 		"a port removed":                "delete element inet sesame tcp_ports { 22 }",
 		"a port that cuts no more":      "delete element inet sesame tcp_cut { 3389 }",
 		"a port added":                  "add element inet sesame tcp_ports { 80 }",
@@ -257,7 +279,8 @@ func (s *stage) withoutUnused() string {
 		_, after, _ := strings.Cut(rest, "\n\n")
 		text = before + after
 	}
-	return strings.Replace(text, "\t\tip saddr & 255.0.0.0 . meta l4proto . th dport @net4_8 accept\n", "", 1)
+	text = strings.Replace(text, "\t\tip saddr & 255.0.0.0 . meta l4proto . th dport @net4_8 accept\n", "", 1)
+	return strings.Replace(text, " ip saddr & 255.0.0.0 . meta l4proto . th dport != @net4_8", "", 1)
 }
 
 // watch returns where wakes come from now on.
@@ -312,52 +335,5 @@ func TestBrokenGateIsUnknown(t *testing.T) {
 		if got := reach.Layer(s.observe().Layer, ssh()).At(netip.MustParseAddr("198.51.100.99")); got.Verdict != want {
 			t.Errorf("%s: a stranger is %v by %s, want %v", script, got.Verdict, got.By, want)
 		}
-	}
-}
-
-// With nothing but the keys, what has lapsed goes and everything else stays.
-func TestSweep(t *testing.T) {
-	s := newStage(t)
-	want := everything()
-	s.show(want...)
-	// The kernel's timer would end it much later than its mark says.
-	late := s.observe().Owned
-	var o provider.Owned
-	for _, x := range late {
-		if x.Opening.From == netip.MustParsePrefix("203.0.113.7/32") && x.Door == ssh() {
-			o = x
-		}
-	}
-	s.prolong(o, 5*time.Hour)
-	s.load("add element inet sesame host4 { 198.51.100.99 . tcp . 22 }")
-	now := clocks()
-	now.Wall = now.Wall.Add(2 * time.Hour)
-	before := s.observe()
-	p, err := s.Compile(before, plan.Lapsed(before.Shown(), now), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p.Has(plan.Open, plan.Lock, plan.Drop) {
-		t.Errorf("a sweep does more than close:\n%v", p)
-	}
-	if err := s.Apply(t.Context(), before, p); err != nil {
-		t.Fatal(err)
-	}
-	var left []string
-	for _, x := range s.observe().Owned {
-		left = append(left, x.Native)
-	}
-	if diff := cmp.Diff([]string{
-		"tcp_ports { 22 }", "exempt4_24 { 192.0.2.0 . tcp . 22 }", "udp_ports { 53 }",
-		"exempt6 { 2001:db8::53 . udp . 53 }", "tcp_ports { 3389 }",
-	}, left); diff != "" {
-		t.Errorf("what is left (-want +got):\n%s", diff)
-	}
-	// While everything is live, a sweep has nothing to do: not even marks that
-	// count more holders than a mark can name.
-	s.show(want...)
-	before = s.observe()
-	if p, err := s.Compile(before, plan.Lapsed(before.Shown(), clocks()), nil); err != nil || !p.Empty() {
-		t.Errorf("a sweep of what is live: %v\n%v", err, p)
 	}
 }

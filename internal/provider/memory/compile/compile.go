@@ -59,8 +59,9 @@ type target struct {
 // A draft is a plan in the making.
 type draft struct {
 	Reading
-	want    firewall.Wants // the locked doors, sorted
-	have    map[string]dialect.Rule
+	want    firewall.Wants          // the locked doors, sorted
+	have    map[string]dialect.Rule // ours
+	foreign []dialect.Rule          // everybody else's, in order
 	targets map[string]target
 	// locks are the doors of a union that are locked, and that will be.
 	locks []firewall.Door
@@ -101,6 +102,8 @@ func (d *draft) write(want firewall.Wants, displaced []plan.Change) error {
 	for _, rule := range d.Rules {
 		if d.Ours(rule) {
 			d.have[rule.Name] = rule
+		} else {
+			d.foreign = append(d.foreign, rule)
 		}
 	}
 	for _, w := range d.want {

@@ -51,7 +51,7 @@ func (d *draft) numberOpening(used numbers, door firewall.Door, o firewall.Openi
 		return
 	}
 	ceiling, by := lock, "the lock"
-	for _, r := range d.foreign() {
+	for _, r := range d.foreign {
 		if r.Action == firewall.Deny && r.Line(false).Matches(door) && overlaps(r.From, o.From) && r.Priority < ceiling && d.mayOutrank(r) {
 			ceiling, by = r.Priority, "the foreign rule "+r.Name
 		}
@@ -82,11 +82,6 @@ func (d *draft) has(t target) bool {
 	return ok
 }
 
-// foreign returns the rules that are not ours, in order.
-func (d *draft) foreign() []dialect.Rule {
-	return slices.DeleteFunc(slices.Clone(d.Rules), d.Ours)
-}
-
 func (d *draft) mayOutrank(r dialect.Rule) bool {
 	return slices.Contains(d.Config.MayOutrank, r.Name) && !r.Opaque
 }
@@ -106,7 +101,7 @@ func (d *draft) ruleOf(x reach.Span) string {
 // bound returns the lowest number of a foreign rule that lets somebody in to
 // door, or may; one more than the highest number when there is none.
 func (d *draft) bound(door firewall.Door) (number int, name string) {
-	rules := d.foreign()
+	rules := d.foreign
 	number = dialect.MaxPriority + 1
 	for _, x := range d.decided(rules, door) {
 		if x.Verdict == reach.Closed {
@@ -123,7 +118,7 @@ func (d *draft) bound(door firewall.Door) (number int, name string) {
 // blocker returns the name of a foreign Deny that keeps a part of from out and
 // may not be outranked; empty when there is none.
 func (d *draft) blocker(door firewall.Door, from netip.Prefix) string {
-	rules := slices.DeleteFunc(d.foreign(), func(r dialect.Rule) bool { return r.Action == firewall.Deny && d.mayOutrank(r) })
+	rules := slices.DeleteFunc(slices.Clone(d.foreign), func(r dialect.Rule) bool { return r.Action == firewall.Deny && d.mayOutrank(r) })
 	for _, x := range d.decided(rules, door) {
 		hit := !(reach.Ranges{x.Range}).Intersect(reach.Of(from)).Empty()
 		by := d.ruleOf(x)

@@ -60,7 +60,7 @@ func (d *draft) displace(displaced []plan.Change) error {
 			d.foreignChange(stepRestore, plan.Restore, x.door, x.rule, "no lock needs "+x.rule.Name+" out any more", dialect.Edit{Put: &x.rule})
 		}
 	}
-	for _, r := range d.foreign() {
+	for _, r := range d.foreign {
 		if doors := d.reaches(r); len(doors) > 0 && !slices.ContainsFunc(in, r.Is) {
 			d.keep(r, doors[0])
 			d.takeOut(r, doors)
@@ -80,7 +80,7 @@ func (d *draft) reopened(gone []original, room int) (stays []dialect.Rule) {
 			d.locks = append(d.locks, w.Door)
 		}
 	}
-	for _, r := range d.foreign() {
+	for _, r := range d.foreign {
 		if _, state, _ := d.Mark(r); state == firewall.MarkForeign {
 			stays = append(stays, r)
 			for _, door := range d.reaches(r) {
@@ -88,7 +88,7 @@ func (d *draft) reopened(gone []original, room int) (stays []dialect.Rule) {
 			}
 		}
 	}
-	for _, r := range d.foreign() {
+	for _, r := range d.foreign {
 		doors := d.reaches(r)
 		if len(doors) == 0 || slices.ContainsFunc(stays, r.Is) || d.lacking(gone, stays) <= room {
 			continue
@@ -108,7 +108,7 @@ func (d *draft) split(gone []original, stays []dialect.Rule) (out, in []dialect.
 			out = append(out, x.rule)
 		}
 	}
-	for _, r := range d.foreign() {
+	for _, r := range d.foreign {
 		if len(d.reaches(r)) > 0 && !slices.ContainsFunc(stays, r.Is) {
 			out = append(out, r)
 		} else {
@@ -127,7 +127,7 @@ type original struct {
 // gone returns the displaced rules that are not there, one for each content.
 func (d *draft) gone(displaced []plan.Change) ([]original, error) {
 	var out []original
-	present := d.foreign()
+	present := d.foreign
 	for _, c := range slices.SortedFunc(slices.Values(displaced), plan.Compare) {
 		if c.Op != plan.Displace {
 			continue

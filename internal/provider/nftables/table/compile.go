@@ -160,7 +160,7 @@ func (d *draft) locksGone() {
 			d.add(plan.Drop, door, noOpening(), "its lock has ended", write{Edit: Edit{Unlock: portOf(door, d.Frame.cuts(door))}})
 		}
 	}
-	if d.empties() && len(d.writes) == 0 && len(d.items) == 0 {
+	if d.empties() && len(d.writes) == 0 {
 		d.add(plan.Drop, firewall.Door{VM: d.VM, Protocol: 0, Port: 0}, noOpening(), "no door is locked here", write{})
 	}
 }
@@ -187,7 +187,9 @@ func (d *draft) openingsGone(targets []target) {
 			continue
 		}
 		op, why := plan.Close, cmp.Or(o.Wrong, "nothing needs it any more")
-		if _, stays := d.want.Of(o.Door); !stays && d.Only == nil {
+		// What is left at a door without a lock is no part of giving a lock back:
+		// who may only close must be able to take it away.
+		if _, stays := d.want.Of(o.Door); !stays && d.Only == nil && d.Frame.locks(o.Door) {
 			op, why = plan.Drop, "its lock has ended"
 		}
 		d.gone[x.itemID] = true
@@ -309,7 +311,7 @@ func (d *draft) plan() plan.Plan {
 	rewrite := d.Frame.wrong != "" || !slices.Equal(d.sets, d.Frame.good)
 	for _, w := range d.writes {
 		switch {
-		case d.empties():
+		case d.empties() && w.Op == plan.Drop:
 			w.Remove = true
 		case rewrite && (w.Lock != nil || w.Put != nil):
 			w.Frame = d.sets

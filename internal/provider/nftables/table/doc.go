@@ -27,6 +27,11 @@
 //			jump openings
 //			counter drop
 //		}
+//		chain local { type filter hook input priority mangle; … }  # as gate, but to tcp_local and judge_local
+//		chain tcp_local { … }                              # as tcp_gate, but to judge_local
+//		chain judge_local {                                # begins as judge; then, for each family:
+//			ip saddr . … != @host4 ip saddr & 255.255.255.0 . … != @net4_24 counter drop
+//		}
 //		chain openings {
 //			ip saddr . meta l4proto . th dport @host4 accept
 //			ip saddr & 255.255.255.0 . meta l4proto . th dport @net4_24 accept
@@ -42,6 +47,19 @@
 // A packet for another machine ("unicast" to the routing table) is none of the
 // gate's business. One to a broadcast or multicast address is judged: a socket
 // of this host may be listening.
+//
+// # Twice
+//
+// A packet is judged by the port that it was sent to, which guards what is
+// published to other machines, and again on its way into a socket of this host,
+// by the port that the socket has: a rule of others that redirects 2222 to 22
+// would lead past a lock of 22. Neither asks connection tracking.
+//
+// The first alone counts uses, of what is forwarded as of what is delivered; the
+// second asks for the absence of the source, which counts nothing. A connection
+// redirected to a locked port from an unlocked one counts nowhere. One rule has
+// room for sixteen sets; sets of a family beyond that are asked before it, and
+// count what is delivered twice.
 //
 // # Sets
 //

@@ -69,16 +69,16 @@ func parseSlot(name string) (slot, bool) {
 	return s, s.name() == name
 }
 
-// field is the part of a packet that the slot's set is looked up with.
-func (s slot) field() ruleset.Field {
-	f := ruleset.SourceIPv4()
+// fields are the parts of a packet that the slot's set is looked up with.
+func (s slot) fields() []ruleset.Field {
+	from := ruleset.SourceIPv4()
 	if s.six {
-		f = ruleset.SourceIPv6()
+		from = ruleset.SourceIPv6()
 	}
-	if s.bits == s.longest() {
-		return f
+	if s.bits != s.longest() {
+		from = from.Prefix(s.bits)
 	}
-	return f.Prefix(s.bits)
+	return []ruleset.Field{from, ruleset.L4Proto(), ruleset.DestPort()}
 }
 
 // A key is what one element of a set matches: source . protocol . port.

@@ -1,0 +1,162 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/api/client"
+	"github.com/sesame-access/sesame/internal/cli/console"
+	"github.com/sesame-access/sesame/internal/cli/output"
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/policy"
+)
+
+// putPolicy shows what saving p would do, with consent saves it, and waits until
+// its doors were read back locked. Nothing is called locked before that.
+func (a commands) putPolicy(ctx context.Context, c *client.Client, p policy.Policy, how console.Consent) error {
+	if err := a.Possible(how); err != nil {
+		return err
+	}
+	text := policy.Format(p)
+	live := a.Live()
+	defer live.Clear()
+	live.Show("looking at what would change …")
+	trial, err := c.PutPolicy(ctx, p.Name, text, true)
+	if err != nil {
+		return err
+	}
+	live.Clear()
+	if how.DryRun {
+		return a.Show(trial, func() error { return console.PrintPreview(a.Out, *trial.Preview) })
+	}
+	if err := a.consent(*trial.Preview, how, "Lock these ports?"); err != nil {
+		return err
+	}
+	live.Show("locking …")
+	saved, err := c.PutPolicy(ctx, p.Name, text, false)
+	if err != nil {
+		return err
+	}
+	unlocked, err := awaitLocked(ctx, c, p.Doors())
+	if err != nil {
+		return err
+	}
+	live.Clear()
+	if len(unlocked) > 0 {
+		return notLocked(p.Name, saved.Version, unlocked)
+	}
+	return a.Show(saved, func() error {
+		for _, d := range p.Doors() {
+			fmt.Fprintf(a.Out, "%s is just-in-time now, by policy %s (version %d)\n", api.DoorOf(d), p.Name, saved.Version)
+		}
+		return nil
+	})
+}
+
+// consent shows what would be done and asks for it. Who has agreed beforehand
+// is still told who gets in by it and who does not any more.
+func (a commands) consent(p api.Preview, how console.Consent, question string) error {
+	if !how.Yes {
+		if err := console.PrintPreview(a.Err, p); err != nil {
+			return err
+		}
+		return a.Ask(question)
+	}
+	if a.Format == output.JSON {
+		return nil
+	}
+	return console.PrintReach(a.Err, p)
+}
+
+// An unlocked is a door that was not read back locked, and why as far as it is
+// known.
+type unlocked struct {
+	door firewall.Door
+	why  string
+}
+
+// notLocked is the error that a policy is saved and not all of its doors are
+// locked.
+func notLocked(name string, version int64, doors []unlocked) error {
+	said := make([]string, len(doors))
+	for i, u := range doors {
+		said[i] = fmt.Sprintf("%s is not locked yet: %s", api.DoorOf(u.door), output.Plain(u.why))
+	}
+	return console.Hint(errkind.New(errkind.Unavailable, "policy %s is saved (version %d), but %s", name, version, strings.Join(said, "; ")),
+		"Sesame goes on trying; `sesame vms` shows how they stand")
+}
+
+// awaitLocked returns when every door was read back locked, or patience ends,
+// and then those that were not.
+func awaitLocked(ctx context.Context, c *client.Client, doors []firewall.Door) ([]unlocked, error) {
+	const patience, again = 20 * time.Second, 100 * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var left []unlocked
+	for _, d := range doors {
+		left = append(left, unlocked{d, "the server did not say how it stands"})
+	}
+	for {
+		vms, err := c.VMs(ctx)
+		if err != nil && ctx.Err() == nil {
+			return nil, err
+		}
+		if err == nil {
+			left = stillUnlocked(vms, doors)
+		}
+		if len(left) == 0 || !console.Pause(ctx, again) {
+			return left, nil
+		}
+	}
+}
+
+// stillUnlocked returns the doors that were not read back locked.
+func stillUnlocked(vms []api.VM, doors []firewall.Door) []unlocked {
+	var left []unlocked
+	for _, d := range doors {
+		u := unlocked{d, "the server does not show the VM"}
+		for _, vm := range vms {
+			if vm.ID != string(d.VM) {
+				continue
+			}
+			u.why = "the server does not show the lock"
+			i := slices.IndexFunc(vm.Doors, func(x api.DoorState) bool {
+				return uint16(x.Port) == d.Port && x.Protocol == d.Protocol.String()
+			})
+			if i >= 0 {
+				u.why = whyUnlocked(vm, vm.Doors[i])
+			}
+		}
+		if u.why != "" {
+			left = append(left, u)
+		}
+	}
+	return left
+}
+
+// whyUnlocked says why a door was not read back locked; empty when it was.
+func whyUnlocked(vm api.VM, d api.DoorState) string {
+	var why []string
+	switch {
+	case d.Locked:
+		return ""
+	case d.Failing != "":
+		why = append(why, d.Failing)
+	}
+	why = append(why, d.Obstacles...)
+	if d.Exposed != "" {
+		why = append(why, "exposed: "+d.Exposed)
+	}
+	for _, m := range vm.Missing {
+		why = append(why, "cannot be read: "+m)
+	}
+	if len(why) == 0 {
+		return "the firewall has not shown it"
+	}
+	return strings.Join(why, ", ")
+}

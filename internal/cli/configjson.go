@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/config"
+)
+
+// A configDocument is a configuration as JSON: the keys and the texts are those
+// of the file.
+type configDocument struct {
+	Listen         []string       `json:"listen"`
+	Socket         string         `json:"socket"`
+	StateDir       string         `json:"state_dir"`
+	Hosts          []hostDocument `json:"hosts"`
+	Resync         string         `json:"resync"`
+	TrustedProxies []string       `json:"trusted_proxies"`
+	TLS            tlsDocument    `json:"tls"`
+	Log            logDocument    `json:"log"`
+	Limits         limitsDocument `json:"limits"`
+}
+
+type hostDocument struct {
+	Name      string   `json:"name"`
+	Addresses []string `json:"addresses"`
+	NetNS     string   `json:"netns,omitzero"`
+}
+
+type tlsDocument struct {
+	Cert  string   `json:"cert,omitzero"`
+	Key   string   `json:"key,omitzero"`
+	Names []string `json:"names"`
+}
+
+type logDocument struct {
+	Level  string `json:"level"`
+	Format string `json:"format"`
+}
+
+type limitsDocument struct {
+	Body        int `json:"body"`
+	Header      int `json:"header"`
+	Connections int `json:"connections"`
+	Streams     int `json:"streams"`
+	Rate        int `json:"rate"`
+}
+
+// configDocumentOf returns c as it is written.
+func configDocumentOf(c config.Config) configDocument {
+	out := configDocument{
+		Listen: texts(c.Listen), Socket: c.Socket, StateDir: c.StateDir, Hosts: nil,
+		Resync: access.FormatDuration(c.Resync), TrustedProxies: texts(c.TrustedProxies),
+		TLS: tlsDocument(c.TLS), Log: logDocument(c.Log), Limits: limitsDocument(c.Limits),
+	}
+	for _, h := range c.Hosts {
+		out.Hosts = append(out.Hosts, hostDocument{Name: h.Name, Addresses: texts(h.Addresses), NetNS: h.NetNS})
+	}
+	return out
+}
+
+func texts[T interface{ String() string }](list []T) []string {
+	var out []string
+	for _, x := range list {
+		out = append(out, x.String())
+	}
+	return out
+}
