@@ -31,7 +31,7 @@ func TestParsePort(t *testing.T) {
 	for _, s := range hostilePorts() {
 		got, err := firewall.ParsePort(s)
 		f := errkind.FieldOf(err)
-		if err == nil || got != 0 || f.Name != "port" || f.Value != errkind.Quote(s) {
+		if err == nil || got != 0 || f.Name != "port" || f.Value != errkind.Shorten(s) {
 			t.Errorf("ParsePort(%q) = %d, %v", s, got, err)
 		}
 	}
