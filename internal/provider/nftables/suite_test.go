@@ -61,6 +61,10 @@ func fixture(s *stage, w *wire) providertest.Fixture {
 	rdp := ssh()
 	rdp.Port = 3389
 	return providertest.Fixture{
+		Never: map[string]string{
+			"Sibling": "a host's table stands in front of that host alone",
+			"Crowd":   "foreign rules take no room in our sets; TestRoom fills those",
+		},
 		Provider: s.Provider, Firewall: fw, Doors: [2]firewall.Door{ssh(), rdp}, Keys: keys("here"),
 		Admits: w.admits, Now: time.Now, Wait: time.Sleep,
 		Settle: 0, Foreign: s.others, Connect: s.connect,

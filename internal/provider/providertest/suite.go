@@ -25,7 +25,7 @@ import (
 
 // A Fixture is one firewall, fresh for each case, with nothing of ours on it.
 // The fields up to Wait are needed; a case that needs a missing one of the
-// others is skipped.
+// others is skipped, unless Never says why there can be none.
 type Fixture struct {
 	Provider provider.Provider
 	Firewall firewall.ID
@@ -56,6 +56,9 @@ type Fixture struct {
 	// Faults are the ways in which calls can fail.
 	Faults []Fault
 	Tamper Tamper
+	// Never says, by the name of a missing field, why this kind of firewall can
+	// have none: the cases that need it do not apply.
+	Never map[string]string
 }
 
 // A Fault is a way in which the firewall's calls go wrong, from Set to Mend.
@@ -105,6 +108,9 @@ func Run(t *testing.T, open func(t *testing.T) Fixture, around ...func(*testing.
 				f := open(t)
 				if c.lacks != nil {
 					missing, ruledOut := c.lacks(f, f.Provider.Limits(f.Firewall))
+					if why, never := f.Never[missing]; never {
+						ruledOut = why
+					}
 					if ruledOut != "" {
 						t.Logf("does not apply: %s", ruledOut)
 						return
