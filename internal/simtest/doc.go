@@ -26,7 +26,8 @@
 //     in whose grant has ended, by true time, and everybody does whose grant
 //     lives.
 //   - Every opening of ours has a grant in the database that it is exactly for,
-//     and lasts no longer.
+//     and lasts no longer. None is written for a grant that has ended.
+//   - What the database says was read back closed is closed.
 //   - Foreign rules are byte for byte what their owners wrote; what a lock had
 //     to displace is stored whole.
 //   - The audit log is contiguous, verifies, and makes sense.

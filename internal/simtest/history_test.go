@@ -69,6 +69,9 @@ func draw(rt *rapid.T) history {
 			return !strings.Contains("nothing request close extend together between enable disable drop wait linger mend disk-good clocks-good light found backup", k) &&
 				!slices.Contains(strings.Fields(calm), k)
 		})
+		for range 2 {
+			all = append(all, strings.Fields(calm)...)
+		}
 	}
 	one := rapid.Custom(func(rt *rapid.T) step {
 		return step{

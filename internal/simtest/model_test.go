@@ -24,6 +24,7 @@ type model struct {
 	grants  map[string]*life
 	rules   store.Rules
 	foreign []map[string]bool // by firewall: the texts of the rules by other hands
+	claims  []string          // the grants that the database says are closed, since the last check
 	shown   []map[string]bool // by firewall: the openings that it showed last, as they were read
 	// secured are the doors that were seen locked, and that no hand, and nobody
 	// with the right to, has undone since.
@@ -115,6 +116,9 @@ func (s *sim) note(g access.Grant, anew bool) {
 	if g.Started(reading) && now.Before(l.start) {
 		l.start = now // the wall clock alone says when a grant starts
 	}
+	if known && !anew && l.Closed.IsZero() && !g.Closed.IsZero() {
+		s.claims = append(s.claims, g.ID)
+	}
 	l.Grant, l.lost = g, false
 	if !g.Ended.At.IsZero() {
 		delete(s.unsaved, g.ID)
@@ -150,6 +154,9 @@ func (s *sim) check() error {
 				return fmt.Errorf("at %s: %w\n%s", st.At.Format(time.TimeOnly), err, st)
 			}
 		}
+	}
+	if err := s.closed(); err != nil {
+		return fmt.Errorf("at %s: %w\n%s", now.Format(time.TimeOnly), err, s.world)
 	}
 	s.handled = false
 	for _, d := range doors() {
@@ -195,7 +202,7 @@ func (s *sim) past(st memory.State, alone bool) error {
 func (s *sim) written(wall int, st memory.State) error {
 	before := s.shown[wall]
 	s.shown[wall] = map[string]bool{}
-	sent := st.At.Add(s.clocks.Now().Sub(time.Now()) - s.h.Write).Round(0)
+	sent := s.clocks.Now().Add(-time.Since(st.At) - s.h.Write)
 	for _, o := range st.Owned(nil) {
 		if o.Kind != provider.OwnedOpening || o.Mark != firewall.MarkGood || o.Opening.Exempt() {
 			continue
@@ -211,6 +218,33 @@ func (s *sim) written(wall int, st memory.State) error {
 		}
 		if !live {
 			return fmt.Errorf("%s from %s was opened after all its grants had ended\n%s", o.Door, o.Opening.From, s.story(o.Door))
+		}
+	}
+	return nil
+}
+
+// closed checks what the database has begun to claim since the last check: that
+// these grants were read back closed. Only reads that lie or lag can be wrong
+// about that.
+func (s *sim) closed() error {
+	claims := s.claims
+	s.claims = nil
+	if s.handled || s.unordered || s.stale || s.h.Lag > 0 {
+		return nil
+	}
+	for _, w := range s.walls {
+		for _, o := range w.State().Owned(nil) {
+			if o.Kind != provider.OwnedOpening || o.Mark != firewall.MarkGood || o.Opening.Exempt() {
+				continue
+			}
+			needs := func(g *life) bool { return g.Door == o.Door && slices.Contains(g.Sources, o.Opening.From) }
+			claimed := slices.ContainsFunc(claims, func(id string) bool { return needs(s.grants[id]) })
+			for _, g := range s.grants {
+				claimed = claimed && !(needs(g) && g.Closed.IsZero())
+			}
+			if claimed {
+				return fmt.Errorf("%s from %s is said to be closed, and is not\n%s", o.Door, o.Opening.From, s.story(o.Door))
+			}
 		}
 	}
 	return nil

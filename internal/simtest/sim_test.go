@@ -30,6 +30,7 @@ type sim struct {
 	faulty    bool // some call to a firewall goes wrong
 	late      bool // some write lands later
 	unordered bool // some write may have landed later, ever
+	stale     bool // some read may have shown what was before, ever
 	handled   bool // a hand has changed the firewalls since the last check
 	refusing  bool // some rules are refused
 	dark      bool // the inventory cannot be read

@@ -221,6 +221,7 @@ func (s *sim) fault(x step) error {
 		s.late, s.unordered = true, true
 		f.Delay, f.Quiet, f.Times = time.Duration(1+x.C)*4*time.Second, x.B%2 == 0, 1
 	}
+	s.stale = s.stale || f.Kind == memory.Stale
 	if f.Kind == memory.Refuse {
 		f.Door, s.refusing = doors()[x.C%3], true
 	} else {
