@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -155,6 +156,13 @@ func (h *house) furnish() {
 	for _, vm := range []firewall.VMID{web, db} {
 		h.ok("admin", "PUT", "/v1/policies/"+vm.Name()+"-ssh", policyText(vm))
 	}
+	// The locks are written behind the answers.
+	h.eventually(func() bool {
+		anybody := netip.MustParseAddr("198.51.100.7")
+		return !slices.ContainsFunc([]firewall.VMID{web, db}, func(vm firewall.VMID) bool {
+			return h.world.Admits(firewall.Door{VM: vm, Protocol: firewall.TCP, Port: 22}, anybody)
+		})
+	})
 }
 
 func policyText(vm firewall.VMID) string {
