@@ -27,17 +27,17 @@ type sim struct {
 	path   string
 
 	// What the history has done to the world.
-	faulty    bool // some call to a firewall goes wrong
-	late      bool // some write lands later
-	unordered bool // some write may have landed later, ever
-	stale     bool // some read may have shown what was before, ever
-	handled   bool // a hand has changed the firewalls since the last check
-	refusing  bool // some rules are refused
-	dark      bool // the inventory cannot be read
-	blind     bool // and a process has started since
-	missing   bool // of some machine something is not known
-	backup    bool // there is one
-	displaced bool // the database may have lost displaced rules
+	faulty    bool      // some call to a firewall goes wrong
+	late      bool      // some write lands later
+	lateUntil time.Time // no write lands later than that
+	stale     bool      // some read may show what was before
+	handled   bool      // a hand has changed the firewalls since the last check
+	refusing  bool      // some rules are refused
+	dark      bool      // the inventory cannot be read
+	blind     bool      // and a process has started since
+	missing   bool      // of some machine something is not known
+	backup    bool      // there is one
+	displaced bool      // the database may have lost displaced rules
 	offWall   time.Duration
 	offThird  time.Duration
 	boots     int

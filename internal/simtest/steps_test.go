@@ -218,7 +218,7 @@ func (s *sim) fault(x step) error {
 	}
 	f := memory.Fault{Kind: memory.FaultKind(1 + x.A%8), Times: x.C % 4}
 	if f.Kind == memory.Late {
-		s.late, s.unordered = true, true
+		s.late = true
 		f.Delay, f.Quiet, f.Times = time.Duration(1+x.C)*4*time.Second, x.B%2 == 0, 1
 	}
 	s.stale = s.stale || f.Kind == memory.Stale
@@ -238,8 +238,10 @@ func (s *sim) mended() {
 	s.disturb()
 	if s.late {
 		s.disturb(latest)
+		s.lateUntil = s.noise
 	}
-	s.faulty, s.refusing, s.late = false, false, false
+	s.handled = s.handled || s.stale
+	s.faulty, s.refusing, s.late, s.stale = false, false, false, false
 }
 
 // meddle is what hands do to a firewall.
