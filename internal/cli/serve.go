@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -60,8 +61,16 @@ func (a *app) serve(ctx context.Context, cfg config.Config) error {
 	if err != nil {
 		return err
 	}
+	if a.Machine.Getenv("GOGC") == "" {
+		// What is alive is small: collecting garbage often would cost more time
+		// than the memory is worth.
+		debug.SetGCPercent(roomForGarbage)
+	}
 	return d.Run(ctx)
 }
+
+// roomForGarbage is in percent of what is alive.
+const roomForGarbage = 400
 
 // newLog returns the log that the configuration asks for.
 func newLog(w io.Writer, cfg config.Log) *slog.Logger {

@@ -83,7 +83,7 @@ func New(cfg Config) (*Client, error) {
 		TLSHandshakeTimeout: dialTimeout,
 		MaxIdleConnsPerHost: 64,
 		IdleConnTimeout:     time.Minute,
-		ForceAttemptHTTP2:   true,
+		ForceAttemptHTTP2:   false, // one call at a time is quicker over HTTP/1.1
 	}
 	base := &url.URL{Scheme: "http", Host: "localhost"}
 	if cfg.Socket != "" {
