@@ -107,8 +107,20 @@ func (rep *report) endTest(n name, action string, w io.Writer) {
 	case "fail":
 		rep.failed++
 		rep.failures[n.Package]++
-		fmt.Fprintf(w, "FAIL  %s\n%s", n, indent(rep.output[n]))
+		fmt.Fprintf(w, "FAIL  %s\n%s", n, indent(ending(rep.output[n])))
 	}
+}
+
+// ending leaves out all of a long output but its last lines, which say what was
+// wrong.
+func ending(output []string) []string {
+	const most = 30
+	lines := slices.Collect(strings.Lines(strings.Join(output, "")))
+	if len(lines) <= most {
+		return lines
+	}
+	left := fmt.Sprintf("(%d lines before)\n", len(lines)-most)
+	return append([]string{left}, lines[len(lines)-most:]...)
 }
 
 func (rep *report) endPackage(n name, e event, w io.Writer) {

@@ -45,6 +45,15 @@ func TestReport(t *testing.T) {
 			strict:  "a test failed",
 		},
 		{
+			name: "of a long output only the end is shown",
+			events: start + `{"Action":"output","Package":"p","Test":"TestA","Output":"` + strings.Repeat(`it goes on\n`, 40) + `    a_test.go:7: 1 is not 2\n"}
+{"Action":"fail","Package":"p","Test":"TestA"}
+{"Action":"fail","Package":"p","Elapsed":0.1}`,
+			says:    []string{"FAIL  p.TestA\n      (11 lines before)\n" + strings.Repeat("      it goes on\n", 29) + "          a_test.go:7: 1 is not 2\nFAIL  p"},
+			verdict: "a test failed",
+			strict:  "a test failed",
+		},
+		{
 			name: "a package that does not build",
 			events: `{"ImportPath":"p [p.test]","Action":"build-output","Output":"./a.go:1:1: expected 'package'\n"}
 {"ImportPath":"p [p.test]","Action":"build-fail"}
