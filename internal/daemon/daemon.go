@@ -103,6 +103,9 @@ const reopenEvery = 5 * time.Second
 // Run runs the daemon until ctx is done, and returns when everything has ended.
 func (d *Daemon) Run(ctx context.Context) error {
 	st, err := d.openStore(ctx)
+	if errkind.Of(err) == errkind.Conflict {
+		return err // another daemon is at work
+	}
 	if err != nil {
 		if st, err = d.closeUntilOpen(ctx, err); err != nil || st == nil {
 			return err

@@ -525,27 +525,6 @@ func TestClosedGrantsLeaveTheIndex(t *testing.T) {
 	}
 }
 
-// Two processes on one file see each other's records.
-func TestTwoStoresOnOneFile(t *testing.T) {
-	dir := t.TempDir()
-	a, b := openIn(t, dir), openIn(t, dir)
-	defer a.Close()
-	defer b.Close()
-	var wg sync.WaitGroup
-	for i, s := range []*store.Store{a, b} {
-		wg.Go(func() {
-			for n := range 50 {
-				if err := s.Save(t.Context(), asked(1000*i+n)); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	checkWhole(t, a)
-	checkWhole(t, b)
-}
-
 // In a bubble an idle store lets time pass, and a busy one does not.
 func TestInABubble(t *testing.T) {
 	dir := t.TempDir()

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"strconv"
 	"time"
 
@@ -110,7 +109,7 @@ func (s *Store) page(ctx context.Context, from, by string, w *list.Where, p Page
 		w.And("("+by+", id) < (?, ?)", c.At, c.ID)
 	}
 	return s.view(ctx, "list "+from, func(q *table.Queries, tx *sql.Tx) error {
-		ids, err := column(ctx, tx, "SELECT id FROM "+from+w.String()+" ORDER BY "+by+" DESC, id DESC LIMIT "+strconv.Itoa(limit+1), w.Args())
+		ids, err := table.Column(ctx, tx, "SELECT id FROM "+from+w.String()+" ORDER BY "+by+" DESC, id DESC LIMIT "+strconv.Itoa(limit+1), w.Args())
 		if err != nil {
 			return err
 		}
@@ -125,23 +124,6 @@ func (s *Store) page(ctx context.Context, from, by string, w *list.Where, p Page
 		}
 		return nil
 	})
-}
-
-// column returns the one column of text that a query gives.
-func column(ctx context.Context, tx *sql.Tx, query string, args []any) (out []string, err error) {
-	rows, err := tx.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var s string
-		if err := rows.Scan(&s); err != nil {
-			return nil, err
-		}
-		out = append(out, s)
-	}
-	return out, rows.Err()
 }
 
 func principal(w *list.Where, condition string, p access.Principal) {

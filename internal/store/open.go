@@ -20,37 +20,44 @@ import (
 // Open opens the database in the file called path, and makes it if it does not
 // exist; its owner alone may read it. Nothing that it starts ends with ctx; see
 // Close. An error of kind Unavailable says that the file is damaged or was
-// written by a newer version, and what to do.
+// written by a newer version, one of kind Conflict that another process has it,
+// and what to do.
 func Open(ctx context.Context, path string) (*Store, error) {
-	db, pool, err := sqlite.Open(ctx, path)
+	db, err := sqlite.Open(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	s, err := start(ctx, db, pool)
+	s, err := start(ctx, db)
 	if err != nil {
-		return nil, errors.Join(sqlite.Damaged(path, err), pool.Close(), db.Close())
+		return nil, errors.Join(sqlite.Damaged(path, err), db.Close())
 	}
 	return s, nil
 }
 
 // start puts the store together and starts its goroutine.
-func start(ctx context.Context, db, pool *sql.DB) (*Store, error) {
-	first, err := establish(ctx, db)
+func start(ctx context.Context, db *sqlite.DB) (*Store, error) {
+	first, err := establish(ctx, db.Write)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
 		name: first.Name, created: table.Instant(first.Created),
-		rules: atomic.Pointer[Rules]{}, news: commit.News{}, closing: sync.Once{}, tidier: nil,
-		pool: pool, reads: nil, db: db, conn: nil, writes: nil, writer: nil, edge: audit.Edge{},
+		version: atomic.Int64{}, displaced: atomic.Bool{}, rules: atomic.Pointer[Rules]{}, news: commit.News{}, closing: sync.Once{}, tidier: nil,
+		db: db, reads: nil, conn: nil, writes: nil, writer: nil, edge: audit.Edge{},
 	}
-	if s.reads, err = table.Prepare(ctx, pool); err != nil {
+	s.version.Store(first.Rules)
+	if s.reads, err = table.Prepare(ctx, db.Read); err != nil {
 		return nil, err
 	}
+	some, err := s.reads.SomeDisplaced(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look for displaced rules: %w", err)
+	}
+	s.displaced.Store(some > 0)
 	if err := s.checkLog(ctx, first.Size); err != nil {
 		return nil, err
 	}
-	if s.conn, err = db.Conn(ctx); err != nil {
+	if s.conn, err = db.Write.Conn(ctx); err != nil {
 		return nil, err
 	}
 	if s.writes, err = table.Prepare(ctx, s.conn); err != nil {
@@ -60,7 +67,7 @@ func start(ctx context.Context, db, pool *sql.DB) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.tidier = sqlite.NewTidier(ctx, pool)
+	s.tidier = sqlite.NewTidier(ctx, db.Read)
 	return s, nil
 }
 

@@ -33,7 +33,7 @@ type Rules struct {
 
 // view runs read with queries that all see the same state.
 func (s *Store) view(ctx context.Context, what string, read func(q *table.Queries, tx *sql.Tx) error) error {
-	tx, err := s.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelDefault, ReadOnly: true})
+	tx, err := s.db.Read.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelDefault, ReadOnly: true})
 	if err != nil {
 		return failed(err, "%s", what)
 	}
@@ -43,15 +43,11 @@ func (s *Store) view(ctx context.Context, what string, read func(q *table.Querie
 
 // Rules returns the rules of now.
 func (s *Store) Rules(ctx context.Context) (Rules, error) {
-	version, err := s.reads.Rules(brief(ctx))
-	if err != nil {
-		return Rules{}, failed(err, "read rules")
-	}
-	if known := s.rules.Load(); known != nil && known.Version == version {
-		return *known, nil
+	if known := s.rules.Load(); known != nil && known.Version == s.version.Load() {
+		return *known, nil // nobody else writes the database
 	}
 	var r Rules
-	err = s.view(ctx, "read rules", func(q *table.Queries, _ *sql.Tx) error {
+	err := s.view(ctx, "read rules", func(q *table.Queries, _ *sql.Tx) error {
 		version, errVersion := q.Rules(ctx)
 		policies, errPolicies := q.Policies(ctx)
 		locks, errLocks := q.Locks(ctx)
@@ -116,22 +112,11 @@ func grantsOf(rows []table.Grant) []access.Grant {
 // its door, sorted by id, each once.
 func (s *Store) GrantsAt(ctx context.Context, keys []firewall.Key) ([]access.Grant, error) {
 	var found []table.Grant
-	at := func(q *table.Queries) error {
-		for _, k := range keys {
-			rows, err := q.GrantsAt(brief(ctx), table.KeyRow(k))
-			if err != nil {
-				return err
-			}
-			found = append(found, rows...)
-		}
-		return nil
-	}
-	var err error
-	if len(keys) == 1 { // one query is one view
-		err = failed(at(s.reads), "read grants")
-	} else {
-		err = s.view(ctx, "read grants", func(q *table.Queries, _ *sql.Tx) error { return at(q) })
-	}
+	err := s.glance(ctx, "read grants", len(keys), func(q *table.Queries, i int) error {
+		rows, err := q.GrantsAt(brief(ctx), table.KeyRow(keys[i]))
+		found = append(found, rows...)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -142,15 +127,35 @@ func (s *Store) GrantsAt(ctx context.Context, keys []firewall.Key) ([]access.Gra
 // Epochs returns the epoch of every given grant that exists and is not closed.
 func (s *Store) Epochs(ctx context.Context, ids []string) (map[string]int64, error) {
 	epochs := make(map[string]int64, len(ids))
-	for _, id := range ids {
-		epoch, err := s.reads.Epoch(brief(ctx), id)
+	err := s.glance(ctx, "read epochs", len(ids), func(q *table.Queries, i int) error {
+		epoch, err := q.Epoch(brief(ctx), ids[i])
 		if err == nil {
-			epochs[id] = epoch
-		} else if !errors.Is(err, sql.ErrNoRows) {
-			return nil, failed(err, "read epochs")
+			epochs[ids[i]] = epoch
 		}
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return epochs, nil
+}
+
+// glance makes n reads of a few rows in one view; one alone is a view by itself.
+func (s *Store) glance(ctx context.Context, what string, n int, read func(q *table.Queries, i int) error) error {
+	if n == 1 {
+		return failed(read(s.reads, 0), "%s", what)
+	}
+	return s.view(ctx, what, func(q *table.Queries, _ *sql.Tx) error {
+		for i := range n {
+			if err := read(q, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // Grant returns one grant; an error of kind NotFound if there is none.
@@ -191,6 +196,9 @@ func (s *Store) Idempotency(ctx context.Context, p access.Principal, key string)
 // Displaced returns the foreign rules that are displaced on a firewall, sorted.
 // When some cannot be read, it returns the others together with an error.
 func (s *Store) Displaced(ctx context.Context, fw firewall.ID) ([]plan.Change, error) {
+	if !s.displaced.Load() {
+		return nil, nil
+	}
 	rows, err := s.reads.Displaced(ctx, string(fw))
 	if err != nil {
 		return nil, failed(err, "read displaced rules")

@@ -24,6 +24,9 @@ func (s *Store) Save(ctx context.Context, c Change) error {
 	for i, o := range c.Outcomes {
 		outcomes[i] = seal(o.Records)
 	}
+	if len(c.Displaced) > 0 {
+		s.displaced.Store(true)
+	}
 	return failed(s.writer.Write(ctx, func(ctx context.Context, tx *tx) error {
 		return tx.apply(ctx, &c, records, outcomes)
 	}), "save")
@@ -43,7 +46,7 @@ func (s *Store) begin(ctx context.Context) (tx, error) {
 		return tx{}, fmt.Errorf("read instance: %w", err)
 	}
 	if s.edge.Size() != row.Size {
-		// The first transaction, or another process has written.
+		// The first transaction since the start.
 		if s.edge, err = audit.EdgeOf(row.Size, s.writes.HashReader(ctx)); err != nil {
 			return tx{}, err
 		}
@@ -66,6 +69,7 @@ func (s *Store) end(ctx context.Context, before, after tx) error {
 // done remembers where the next transaction starts from.
 func (s *Store) done(before, after tx) {
 	s.edge = after.edge
+	s.version.Store(after.rules)
 	if n := after.edge.Size() - before.edge.Size(); n > 0 {
 		s.news.Tell()
 		s.tidier.Wrote(n)

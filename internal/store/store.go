@@ -64,17 +64,18 @@ import (
 type Store struct {
 	name    string
 	created time.Time
+	version atomic.Int64          // of the rules, as of the last commit
 	rules   atomic.Pointer[Rules] // as they were last read
-	news    commit.News
-	closing sync.Once
-	tidier  *sqlite.Tidier
+	// displaced says that a rule is displaced somewhere, or was since the start.
+	displaced atomic.Bool
+	news      commit.News
+	closing   sync.Once
+	tidier    *sqlite.Tidier
 
-	// For reading, side by side.
-	pool  *sql.DB
-	reads *table.Queries
+	db    *sqlite.DB
+	reads *table.Queries // for reading, side by side
 
 	// For writing, one transaction at a time.
-	db     *sql.DB
 	conn   *sql.Conn
 	writes *table.Queries
 	writer *commit.Writer[tx]
@@ -99,7 +100,7 @@ func (s *Store) Close() (err error) {
 		err = s.writer.Close()
 		s.tidier.Close()
 		s.news.End()
-		err = errors.Join(err, s.writes.Close(), s.conn.Close(), s.reads.Close(), s.pool.Close(), s.db.Close())
+		err = errors.Join(err, s.writes.Close(), s.conn.Close(), s.reads.Close(), s.db.Close())
 	})
 	return err
 }

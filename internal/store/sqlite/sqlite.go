@@ -1,5 +1,6 @@
 // Package sqlite opens a file of ours with the settings that durability needs,
-// after it was found whole, and brings its schema up to date.
+// after it was found whole, and brings its schema up to date. An open file is
+// one process's alone, so that what this process wrote last is what it says.
 package sqlite
 
 import (
@@ -22,15 +23,56 @@ import (
 // readers is how many reads run at the same time.
 const readers = 8
 
+// A DB is an open file.
+type DB struct {
+	// Write is the pool of the one connection that writes, Read that of those
+	// that read.
+	Write, Read *sql.DB
+
+	lock *os.File
+}
+
 // Open opens the file called path, and makes it if it does not exist, for its
-// owner alone. It returns the pool of the one connection that writes and the
-// pool of those that read. An error of kind Unavailable says that the file is
-// damaged or was written by a newer version, and what to do.
-func Open(ctx context.Context, path string) (write, read *sql.DB, err error) {
-	path, err = filepath.Abs(path)
+// owner alone. An error of kind Unavailable says that the file is damaged or was
+// written by a newer version, one of kind Conflict that another process has it,
+// and what to do.
+func Open(ctx context.Context, path string) (*DB, error) {
+	path, err := filepath.Abs(path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("open database: %w", err)
+		return nil, fmt.Errorf("open database: %w", err)
 	}
+	lock, err := claim(path)
+	if err != nil {
+		return nil, err
+	}
+	write, read, err := open(ctx, path)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return &DB{Write: write, Read: read, lock: lock}, nil
+}
+
+// Close closes the file and gives it free.
+func (db *DB) Close() error {
+	return errors.Join(db.Read.Close(), db.Write.Close(), db.lock.Close())
+}
+
+// claim takes the lock that says whose the file is; it ends with the process. It
+// lies beside the file, because closing any descriptor of the file itself would
+// end the locks that SQLite holds on it.
+func claim(path string) (*os.File, error) {
+	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if !tryLock(lock) {
+		return nil, errors.Join(lock.Close(), errkind.New(errkind.Conflict,
+			"the database %s is in use by another process. One server keeps one database: stop the other one, or give this one another --state-dir", path))
+	}
+	return lock, nil
+}
+
+func open(ctx context.Context, path string) (write, read *sql.DB, err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open database: %w", err)

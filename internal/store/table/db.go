@@ -186,6 +186,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.setOpenedStmt, err = db.PrepareContext(ctx, setOpened); err != nil {
 		return nil, fmt.Errorf("error preparing query SetOpened: %w", err)
 	}
+	if q.someDisplacedStmt, err = db.PrepareContext(ctx, someDisplaced); err != nil {
+		return nil, fmt.Errorf("error preparing query SomeDisplaced: %w", err)
+	}
 	if q.tokenByHashStmt, err = db.PrepareContext(ctx, tokenByHash); err != nil {
 		return nil, fmt.Errorf("error preparing query TokenByHash: %w", err)
 	}
@@ -470,6 +473,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing setOpenedStmt: %w", cerr)
 		}
 	}
+	if q.someDisplacedStmt != nil {
+		if cerr := q.someDisplacedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing someDisplacedStmt: %w", cerr)
+		}
+	}
 	if q.tokenByHashStmt != nil {
 		if cerr := q.tokenByHashStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing tokenByHashStmt: %w", cerr)
@@ -578,6 +586,7 @@ type Queries struct {
 	setImpededStmt          *sql.Stmt
 	setInstanceStmt         *sql.Stmt
 	setOpenedStmt           *sql.Stmt
+	someDisplacedStmt       *sql.Stmt
 	tokenByHashStmt         *sql.Stmt
 	tokensStmt              *sql.Stmt
 	unlocksStmt             *sql.Stmt
@@ -641,6 +650,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		setImpededStmt:          q.setImpededStmt,
 		setInstanceStmt:         q.setInstanceStmt,
 		setOpenedStmt:           q.setOpenedStmt,
+		someDisplacedStmt:       q.someDisplacedStmt,
 		tokenByHashStmt:         q.tokenByHashStmt,
 		tokensStmt:              q.tokensStmt,
 		unlocksStmt:             q.unlocksStmt,

@@ -164,6 +164,9 @@ DELETE FROM displaced WHERE firewall = sqlc.arg(firewall) AND change = sqlc.arg(
 -- name: Displaced :many
 SELECT * FROM displaced WHERE firewall = sqlc.arg(firewall);
 
+-- name: SomeDisplaced :one
+SELECT CAST(count(*) AS INTEGER) FROM (SELECT 1 FROM displaced LIMIT 1);
+
 -- name: AddIdempotency :execrows
 INSERT INTO idempotency (issuer, subject, key, body, request, at)
 VALUES (sqlc.arg(issuer), sqlc.arg(subject), sqlc.arg(key), sqlc.arg(body), sqlc.arg(request), sqlc.arg(at))

@@ -1331,6 +1331,17 @@ func (q *Queries) SetOpened(ctx context.Context, arg SetOpenedParams) (int64, er
 	return result.RowsAffected()
 }
 
+const someDisplaced = `-- name: SomeDisplaced :one
+SELECT CAST(count(*) AS INTEGER) FROM (SELECT 1 FROM displaced LIMIT 1)
+`
+
+func (q *Queries) SomeDisplaced(ctx context.Context) (int64, error) {
+	row := q.queryRow(ctx, q.someDisplacedStmt, someDisplaced)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const tokenByHash = `-- name: TokenByHash :one
 SELECT id, hash, issuer, subject, display, created, endless, expires, revoked FROM tokens WHERE hash = ?1
 `
