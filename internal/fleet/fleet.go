@@ -231,6 +231,10 @@ func (f *Fleet) End(grant string, by access.Ending, unsaved store.Change) {
 	f.loops.Endings.Add(grant, by, unsaved)
 }
 
+// Current returns g, as it was read from the book, with what was read back from
+// the firewalls since.
+func (f *Fleet) Current(g access.Grant) access.Grant { return f.loops.Recorder.Apply(g) }
+
 // Settle asks for a pass over everything that the given grants need, and says
 // how each stands when all of it was read back. It returns when ctx is done at
 // the latest; what is not settled then goes on behind.

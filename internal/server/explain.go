@@ -42,7 +42,7 @@ func (s *Server) explain(ctx context.Context, c *call) (api.Explanation, error) 
 	now := s.Clocks()
 	for _, g := range pending {
 		if g.Door == d {
-			out.Grants = append(out.Grants, api.GrantOf(g, now))
+			out.Grants = append(out.Grants, api.GrantOf(s.Fleet.Current(g), now))
 		}
 	}
 	for _, l := range v.rules.Locks {

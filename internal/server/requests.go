@@ -116,7 +116,7 @@ func (s *Server) getRequest(ctx context.Context, c *call) (api.Request, error) {
 	out := api.RequestOf(r.Request, r.Decision)
 	now := s.Clocks()
 	for _, g := range grants {
-		out.Grants = append(out.Grants, api.GrantOf(g, now))
+		out.Grants = append(out.Grants, api.GrantOf(s.Fleet.Current(g), now))
 	}
 	return out, nil
 }
@@ -146,7 +146,7 @@ func (s *Server) listGrants(ctx context.Context, c *call) (api.Page[api.Grant], 
 		return api.Page[api.Grant]{}, err
 	}
 	now := s.Clocks()
-	return api.PageFrom(list, next, func(g access.Grant) api.Grant { return api.GrantOf(g, now) }), nil
+	return api.PageFrom(list, next, func(g access.Grant) api.Grant { return api.GrantOf(s.Fleet.Current(g), now) }), nil
 }
 
 func (s *Server) getGrant(ctx context.Context, c *call) (api.Grant, error) {
@@ -165,7 +165,7 @@ func (s *Server) getGrant(ctx context.Context, c *call) (api.Grant, error) {
 	if err != nil || !g.Principal.Is(c.Principal) && !v.sees(g.Door.VM) {
 		return api.Grant{}, errkind.New(errkind.NotFound, "there is no grant %s that you may see; `sesame requests` lists those", errkind.Quote(id))
 	}
-	return api.GrantOf(g, s.Clocks()), nil
+	return api.GrantOf(s.Fleet.Current(g), s.Clocks()), nil
 }
 
 func (s *Server) closeGrant(ctx context.Context, c *call) (api.Grant, error) {

@@ -3,9 +3,11 @@ package spool
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/store"
 )
@@ -18,8 +20,9 @@ type Recorder struct {
 	log  *slog.Logger
 	wake chan struct{}
 
-	mu    sync.Mutex
-	queue []store.Change
+	mu     sync.Mutex
+	queue  []store.Change
+	saving []store.Change // what was taken from the queue last, saved or not yet
 }
 
 // saveTime bounds one last attempt to save what is left.
@@ -27,7 +30,7 @@ const saveTime = 30 * time.Second
 
 // NewRecorder returns a recorder; Run makes it work.
 func NewRecorder(book Book, log *slog.Logger) *Recorder {
-	return &Recorder{book: book, log: log, wake: make(chan struct{}, 1), mu: sync.Mutex{}, queue: nil}
+	return &Recorder{book: book, log: log, wake: make(chan struct{}, 1), mu: sync.Mutex{}, queue: nil, saving: nil}
 }
 
 // Put queues c. It never blocks.
@@ -39,6 +42,25 @@ func (r *Recorder) Put(c store.Change) {
 	case r.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Apply returns g, as it was read from the book, with the outcomes that the book
+// may not have had yet.
+func (r *Recorder) Apply(g access.Grant) access.Grant {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range slices.Concat(r.saving, r.queue) {
+		for _, o := range c.Outcomes {
+			if o.Grant != g.ID || o.Epoch != 0 && o.Epoch != g.Epoch || !g.Closed.IsZero() {
+				continue
+			}
+			if g.Impeded = o.Impeded; !o.Opened.IsZero() && g.Opened.IsZero() {
+				g.Opened = o.Opened
+			}
+			g.Closed = o.Closed
+		}
+	}
+	return g
 }
 
 // Run saves until ctx is done, and then what is left.
@@ -61,7 +83,7 @@ func (r *Recorder) Run(ctx context.Context) {
 func (r *Recorder) flush(ctx context.Context) {
 	r.mu.Lock()
 	batch := r.queue
-	r.queue = nil
+	r.queue, r.saving = nil, batch
 	r.mu.Unlock()
 	const atOnce = 64
 	for len(batch) > 0 {

@@ -158,3 +158,47 @@ func TestRecorderSavesEverythingBeforeItEnds(t *testing.T) {
 		}
 	})
 }
+
+// What was read back is told before it is saved, and for as long as somebody may
+// have read the book before.
+func TestOutcomesAreAppliedBeforeTheyAreSaved(t *testing.T) {
+	at, later := time.Unix(5, 0).UTC(), time.Unix(9, 0).UTC()
+	g := access.Grant{ID: "g", Epoch: 2}
+	outcome := func(o store.Outcome) store.Change { return store.Change{Outcomes: []store.Outcome{o}} }
+	synctest.Test(t, func(t *testing.T) {
+		r := spool.NewRecorder(newBook(), slog.New(slog.DiscardHandler))
+		if got := r.Apply(g); !cmp.Equal(got, g) {
+			t.Errorf("nothing was read back: %+v", got)
+		}
+		r.Put(outcome(store.Outcome{Grant: "other", Closed: at}))
+		r.Put(outcome(store.Outcome{Grant: "g", Epoch: 1, Closed: at})) // of before it was extended
+		r.Put(outcome(store.Outcome{Grant: "g", Epoch: 2, Impeded: "a wall"}))
+		if got := r.Apply(g); got.Impeded != "a wall" || !got.Opened.IsZero() || !got.Closed.IsZero() {
+			t.Errorf("impeded: %+v", got)
+		}
+		r.Put(outcome(store.Outcome{Grant: "g", Epoch: 2, Opened: at}))
+		r.Put(outcome(store.Outcome{Grant: "g", Epoch: 2, Opened: later}))
+		opened := access.Grant{ID: "g", Epoch: 2, Opened: at}
+		if got := r.Apply(g); !cmp.Equal(got, opened) {
+			t.Errorf("opened: %+v", got)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go r.Run(ctx)
+		synctest.Wait()
+		if got := r.Apply(g); !cmp.Equal(got, opened) {
+			t.Errorf("just saved: %+v", got)
+		}
+		r.Put(outcome(store.Outcome{Grant: "g", Epoch: 2, Closed: later}))
+		synctest.Wait()
+		closed := opened
+		closed.Closed = later
+		if got := r.Apply(opened); !cmp.Equal(got, closed) {
+			t.Errorf("closed: %+v", got)
+		}
+		if got := r.Apply(closed); !cmp.Equal(got, closed) {
+			t.Errorf("closed already: %+v", got)
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
