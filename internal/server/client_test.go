@@ -7,17 +7,23 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/api/client"
 	"github.com/sesame-access/sesame/internal/audit"
+	"github.com/sesame-access/sesame/internal/authn"
+	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/server/front"
 	"github.com/sesame-access/sesame/internal/server/tlsfiles"
@@ -335,4 +341,32 @@ func dialTLS(t *testing.T, host string, cfg *tls.Config) (*tls.Conn, error) {
 		return nil, err
 	}
 	return c.(*tls.Conn), nil
+}
+
+// W-08: a stream shows that it is alive while nothing happens, and ends with the
+// token of its reader, which runs out without a change of any rule.
+func TestStreamsOutliveSilenceButNotTheirToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t)
+		h.http.Close() // the reader calls the handler itself: a bubble's time stands still while a network is waited for
+		secret, _, err := h.broker.CreateToken(t.Context(), broker.Caller{Principal: authn.LocalAdmin()},
+			broker.NewToken{Name: "brief", Role: authz.Viewer, Lifetime: time.Minute})
+		must(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		req := httptest.NewRequestWithContext(ctx, http.MethodGet, "https://localhost/v1/activity/stream", nil)
+		req.RemoteAddr = "192.0.2.77:1234"
+		req.Header.Set("Authorization", "Bearer "+secret)
+		out := httptest.NewRecorder()
+		begin := time.Now()
+		h.server.Handler().ServeHTTP(out, req)
+		took, text := time.Since(begin), out.Body.String()
+		if took < time.Minute || took > time.Minute+heartbeat {
+			t.Errorf("the stream ended after %v, of a token that was good for a minute", took)
+		}
+		if beats := strings.Count(text, ": alive\n\n"); beats < 2 || !strings.Contains(text, "event: end\n") || !strings.Contains(text, `"status":401`) {
+			t.Errorf("%d beats in\n%s", beats, text)
+		}
+		h.stop()
+	})
 }
