@@ -138,7 +138,7 @@ func mask(ts *testscript.TestScript, neg bool, args []string) {
 		{`\(in [0-9hms]+\)`, "(in TIME)"},
 		{`\b[0-9.]+(µs|ms|s)\b`, "TOOK"},
 		{`, start to open TOOK`, ""}, // said only where it took a while
-		{`(\S) {3,}`, "$1  "}, // columns are as wide as what was masked
+		{`(\S) {3,}`, "$1  "},        // columns are as wide as what was masked
 	} {
 		text = regexp.MustCompile(m.what).ReplaceAllString(text, m.with)
 	}
