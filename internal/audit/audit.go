@@ -77,7 +77,7 @@ const (
 	TokenRevoked   Kind = "token.revoked"    // a token ended
 	Started        Kind = "server.started"   // the server started
 	ClockJumped    Kind = "clock.jumped"     // the clocks disagree
-	Swept          Kind = "sweep.closed"     // a sweep closed what was past its deadline
+	Swept          Kind = "sweep.closed"     // closed by its mark; the book knows of no grant
 	LogBroken      Kind = "log.broken"       // the log is not the one that was signed: put back, or rewritten
 	Erased         Kind = "personal.erased"  // personal parts of records were erased
 )

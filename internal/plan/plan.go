@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/firewall"
 )
 
@@ -130,6 +131,17 @@ func (p Plan) Empty() bool { return len(p.Changes) == 0 }
 // Has reports whether p holds a change with one of the given operations.
 func (p Plan) Has(ops ...Op) bool {
 	return slices.ContainsFunc(p.Changes, func(c Change) bool { return slices.Contains(ops, c.Op) })
+}
+
+// About returns the changes that concern g, each as a line.
+func (p Plan) About(g access.Grant) []string {
+	var out []string
+	for _, c := range p.Changes {
+		if c.Door == g.Door && slices.Contains(g.Sources, c.Opening.From) {
+			out = append(out, c.String())
+		}
+	}
+	return out
 }
 
 // Only returns the part of p that consists of the given operations. Its layer

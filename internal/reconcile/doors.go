@@ -2,6 +2,8 @@ package reconcile
 
 import (
 	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/access"
@@ -9,23 +11,27 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
-	"github.com/sesame-access/sesame/internal/reach"
 	"github.com/sesame-access/sesame/internal/store"
 )
 
 // memory is what a loop remembers between passes so that each thing is recorded
 // once. Nothing is decided by it; losing it costs a repeated record.
 type memory struct {
-	locked     map[firewall.Door]bool
+	locked     map[firewall.Door]lock
 	exposed    map[firewall.Door]string
 	obstructed map[firewall.Door]string
 	overdue    map[string]bool // grants recorded as overdue
+	// strangers are openings with good marks of which the book knows no grant.
+	strangers map[firewall.Key]firewall.Opening
 }
+
+// lock is how a lock was wanted when it was last read back.
+type lock struct{ cut bool }
 
 func newMemory() memory {
 	return memory{
-		locked: map[firewall.Door]bool{}, exposed: map[firewall.Door]string{},
-		obstructed: map[firewall.Door]string{}, overdue: map[string]bool{},
+		locked: map[firewall.Door]lock{}, exposed: map[firewall.Door]string{},
+		obstructed: map[firewall.Door]string{}, overdue: map[string]bool{}, strangers: nil,
 	}
 }
 
@@ -46,25 +52,76 @@ func (p *pass) recordDoors(at access.Reading, c *store.Change) {
 		rec.Text = fmt.Sprintf("%d of our rules %s (noticed by: %s)", len(drift), were, p.woken)
 		c.Records = append(c.Records, rec)
 	}
-	m := &p.loop.settled
-	for _, s := range p.back.Shown() {
-		written := func(c plan.Change) bool { return c.Op == plan.Lock && c.Door == s.Door }
-		if s.Locked && !m.locked[s.Door] && slices.ContainsFunc(p.plan.Changes, written) {
-			c.Records = append(c.Records, p.doorRecord(audit.LockShown, s.Door, at))
-		}
-		m.locked[s.Door] = s.Locked || m.locked[s.Door] && p.doubtful
-	}
+	p.recordLocks(at, c)
 	if p.keys != nil {
 		return // a partial snapshot cannot tell who else gets in
 	}
 	for _, w := range p.want {
-		p.notice(m.exposed, audit.Exposed, w.Door, exposed(p, w), at, c)
-		p.notice(m.obstructed, audit.Obstructed, w.Door, p.obstructed(w.Door), at, c)
+		p.notice(p.loop.settled.exposed, audit.Exposed, w.Door, exposed(p, w), at, c)
+		p.notice(p.loop.settled.obstructed, audit.Obstructed, w.Door, p.obstructed(w.Door), at, c)
 	}
+	p.recordStrangers(at, c)
+}
+
+// recordLocks adds a record for every lock that is shown now and was not before.
+func (p *pass) recordLocks(at access.Reading, c *store.Change) {
+	known := p.loop.settled.locked
+	shown := map[firewall.Door]lock{}
+	for _, s := range p.back.Shown() {
+		if !s.Locked {
+			continue
+		}
+		want, _ := p.want.Of(s.Door)
+		shown[s.Door] = lock{cut: want.Cut}
+		_, before := known[s.Door]
+		written := func(c plan.Change) bool { return c.Op == plan.Lock && c.Door == s.Door }
+		if !before && slices.ContainsFunc(p.plan.Changes, written) {
+			c.Records = append(c.Records, p.doorRecord(audit.LockShown, s.Door, at))
+		}
+	}
+	if p.doubtful {
+		maps.Copy(known, shown) // what is not shown may be there all the same
+		return
+	}
+	p.loop.settled.locked = shown
+}
+
+// recordStrangers adds a record for every opening that is gone and that the book
+// knows no grant of: one of before the book was lost, or put back.
+func (p *pass) recordStrangers(at access.Reading, c *store.Change) {
+	seen, left := p.strangers(p.seen), p.strangers(p.back)
+	maps.Copy(seen, p.loop.settled.strangers)
+	for _, key := range slices.SortedFunc(maps.Keys(seen), firewall.CompareKeys) {
+		if _, there := left[key]; there {
+			continue
+		}
+		o := seen[key]
+		rec := p.doorRecord(audit.Swept, key.Door, at)
+		rec.Sources, rec.Deadline = []netip.Prefix{o.From}, o.Until
+		rec.Text = "the book does not know of " + string(o.Grants) + "; it was closed by its mark"
+		c.Records = append(c.Records, rec)
+	}
+	p.loop.settled.strangers = left
+}
+
+// strangers returns the openings in s, by their keys, of which the book knows no
+// grant.
+func (p *pass) strangers(s provider.Snapshot) map[firewall.Key]firewall.Opening {
+	known := make(map[string]bool, len(p.book.Grants))
+	for _, g := range p.book.Grants {
+		known[g.ID] = true
+	}
+	out := map[firewall.Key]firewall.Opening{}
+	for key, o := range plan.Index(s.Shown()) {
+		if !o.Exempt() && !slices.ContainsFunc(o.Grants.IDs(), func(id string) bool { return known[id] }) {
+			out[key] = o
+		}
+	}
+	return out
 }
 
 // drift returns the changes of the plan that put right what somebody else did:
-// a lock that had been read back and is not there, an opening that had been read
+// a lock that had been read back as it is wanted and is not there, an opening that had been read
 // back and is gone, and anything of ours that is not as we wrote it.
 func (p *pass) drift() []plan.Change {
 	opened := map[string]bool{}
@@ -82,8 +139,10 @@ func (p *pass) drift() []plan.Change {
 	for _, c := range p.plan.Changes {
 		key := firewall.Key{Door: c.Door, From: c.Opening.From}
 		_, there := shown[key]
+		was, before := p.loop.settled.locked[c.Door]
+		want, _ := p.want.Of(c.Door)
 		switch {
-		case wrong[key], c.Op == plan.Lock && p.loop.settled.locked[c.Door]:
+		case wrong[key], c.Op == plan.Lock && before && was.cut == want.Cut:
 			out = append(out, c)
 		case c.Op == plan.Open && !there && slices.ContainsFunc(c.Opening.Grants.IDs(), func(id string) bool { return opened[id] }):
 			out = append(out, c)
@@ -124,16 +183,8 @@ func exposed(p *pass, w firewall.Want) string {
 	layers := p.loop.Sight.layers()
 	layers[p.fw.ID] = p.back.Layer
 	for _, v := range p.fw.VMs {
-		if v.ID != w.Door.VM {
-			continue
-		}
-		set := reach.VM(v, layers, w.Door)
-		extra := set.Sources(reach.Open)
-		for _, o := range w.Open {
-			extra = extra.Minus(reach.Of(o.From))
-		}
-		if !extra.Empty() {
-			return fmt.Sprintf("%s can reach it (by %s)", extra, set.At(extra.Witness()).By)
+		if v.ID == w.Door.VM {
+			return plan.Exposed(w, v, layers)
 		}
 	}
 	return ""

@@ -72,9 +72,11 @@ func (r reading) live(g access.Grant, seen Seen, c *store.Change) {
 	switch {
 	case seen.Open && (g.Opened.IsZero() || g.Impeded != ""):
 		o.Opened = seen.At
-		rec.Measures = []audit.Measure{
-			{Name: "asked to open", Took: r.at.Wall.Sub(g.Created)},
-			{Name: "start to open", Took: r.at.Wall.Sub(g.Start)},
+		if g.Opened.IsZero() {
+			rec.Measures = []audit.Measure{
+				{Name: "asked to open", Took: r.at.Wall.Sub(g.Created)},
+				{Name: "start to open", Took: r.at.Wall.Sub(g.Start)},
+			}
 		}
 		if g.Impeded != "" {
 			rec.Text = "it was kept closed: " + g.Impeded
@@ -147,7 +149,7 @@ func (p *pass) recordOverdue() {
 // themselves, without a write of this pass: then the time until somebody looked
 // again says nothing about when the door was shut.
 func (r reading) closedItself(g access.Grant, fws []firewall.ID) bool {
-	if !g.Ended.At.IsZero() || len(lines(r.pass.plan, g)) > 0 {
+	if !g.Ended.At.IsZero() || len(r.pass.plan.About(g)) > 0 {
 		return false
 	}
 	for _, id := range fws {
@@ -240,19 +242,8 @@ func (r reading) record(g access.Grant, kind audit.Kind) audit.Record {
 		Kind: kind, Time: firewall.Instant(r.at.Wall), Actor: access.System(),
 		Request: g.Request, Grant: g.ID, Door: g.Door, Firewall: r.pass.fw.ID,
 		Sources: g.Sources, Deadline: g.Deadline.Wall, Clocks: r.at,
-		Plan: lines(r.pass.plan, g),
+		Plan: r.pass.plan.About(g),
 	}
-}
-
-// lines are the changes of the plan that concern g.
-func lines(pl plan.Plan, g access.Grant) []string {
-	var out []string
-	for _, c := range pl.Changes {
-		if c.Door == g.Door && slices.Contains(g.Sources, c.Opening.From) {
-			out = append(out, c.String())
-		}
-	}
-	return out
 }
 
 // firewallsOf returns the firewalls in front of vm.
