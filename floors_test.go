@@ -52,6 +52,7 @@ var floors = []floor{
 		{"internal/provider"},
 	}},
 	{name: "4", steps: [][]string{
+		{"internal/cloudsim/ec2/packet"},
 		{"internal/provider/nftables/nfnetlink/ruleset"},
 		{"internal/provider/memory/dialect", "internal/provider/nftables/nfnetlink"},
 		{"internal/provider/memory/compile", "internal/provider/nftables/foreign", "internal/provider/nftables/table"},
