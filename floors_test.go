@@ -52,7 +52,12 @@ var floors = []floor{
 		{"internal/provider"},
 	}},
 	{name: "4", steps: [][]string{
-		{"internal/cloudsim/ec2/packet"},
+		{"internal/cloudsim/ec2/packet", "internal/cloudsim/ec2/past"},
+		{"internal/cloudsim/ec2/world"},
+		{"internal/cloudsim/ec2/fleet", "internal/cloudsim/ec2/gate"},
+		{"internal/cloudsim/ec2/query"},
+		{"internal/cloudsim/ec2/wire"},
+		{"internal/cloudsim/ec2/action"},
 		{"internal/provider/nftables/nfnetlink/ruleset"},
 		{"internal/provider/memory/dialect", "internal/provider/nftables/nfnetlink"},
 		{"internal/provider/memory/compile", "internal/provider/nftables/foreign", "internal/provider/nftables/table"},

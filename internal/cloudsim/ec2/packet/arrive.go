@@ -26,7 +26,7 @@ func (w *World) Arrive(p Packet) Verdict {
 	in.To = private
 	outside := true // of the subnet
 	for _, c := range s.CIDRs {
-		if c.Contains(p.From) && !public {
+		if c.Contains(p.From) {
 			outside = false
 		}
 	}
