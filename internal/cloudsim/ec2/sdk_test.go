@@ -270,13 +270,13 @@ func TestPageTokensAreForOneQuestion(t *testing.T) {
 	wantCode(t, err, "InvalidPaginationToken")
 	_, err = client.DescribeInstances(ctx, &sdk.DescribeInstancesInput{MaxResults: aws.Int32(4)})
 	wantCode(t, err, "InvalidParameterValue")
-	_, err = client.DescribeInstances(ctx, &sdk.DescribeInstancesInput{MaxResults: aws.Int32(5), InstanceIds: []string{"i-x"}})
+	_, err = client.DescribeInstances(ctx, &sdk.DescribeInstancesInput{MaxResults: aws.Int32(5), InstanceIds: []string{"i-00000001"}})
 	wantCode(t, err, "InvalidParameterCombination")
 	_, err = client.DescribeInstances(ctx, &sdk.DescribeInstancesInput{Filters: []types.Filter{{Name: aws.String("color"), Values: []string{"red"}}}})
 	wantCode(t, err, "InvalidParameterValue")
-	_, err = client.DescribeInstances(ctx, &sdk.DescribeInstancesInput{InstanceIds: []string{"i-0123"}})
+	_, err = client.DescribeInstances(ctx, &sdk.DescribeInstancesInput{InstanceIds: []string{"i-00000123"}})
 	wantCode(t, err, "InvalidInstanceID.NotFound")
-	_, err = client.DescribeInstances(ctx, &sdk.DescribeInstancesInput{InstanceIds: []string{"sg-0123"}})
+	_, err = client.DescribeInstances(ctx, &sdk.DescribeInstancesInput{InstanceIds: []string{"sg-00000123"}})
 	wantCode(t, err, "InvalidInstanceID.Malformed")
 }
 
@@ -389,7 +389,7 @@ func TestAssumeRole(t *testing.T) {
 	}
 	_, err = inside.ec2().DescribeInstances(t.Context(), &sdk.DescribeInstancesInput{})
 	ok(t, err)
-	_, err = inside.ec2().DeleteSecurityGroup(t.Context(), &sdk.DeleteSecurityGroupInput{GroupId: aws.String("sg-1")})
+	_, err = inside.ec2().DeleteSecurityGroup(t.Context(), &sdk.DeleteSecurityGroupInput{GroupId: aws.String("sg-00000001")})
 	wantCode(t, err, "UnauthorizedOperation")
 	for _, external := range []string{"", "between them"} {
 		_, err = assume(role.ARN, external).Retrieve(t.Context())

@@ -20,7 +20,7 @@ const (
 	DefaultRegion  = "eu-central-1"
 	DefaultAccount = "111122223333"
 	DefaultKey     = "AKIASESAMESIMULATOR0" //nolint:gosec // it opens nothing real
-	DefaultSecret  = "a secret that everybody may know, for it opens nothing real"
+	DefaultSecret  = "everybody-may-know-this-it-opens-nothing"
 )
 
 // Config describes a simulator. The zero value is usable.
@@ -228,6 +228,9 @@ func (s *Simulator) tell(done []Write) {
 		s.cfg.Written(w)
 	}
 }
+
+// Regions returns the regions that are enabled, sorted.
+func (s *Simulator) Regions() []string { return slices.Clone(s.setting.Regions) }
 
 // Fleet puts n instances of the first key's account into a region, with groups
 // as they are found in real life. The same number and seed make the same fleet.

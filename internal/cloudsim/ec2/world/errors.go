@@ -29,7 +29,7 @@ func (w *World) Absent(prefix, id string) *Error {
 	case "region":
 		return Refuse("InvalidParameterValue", "Invalid region names: [%s]", id)
 	}
-	if own, _, _ := strings.Cut(id, "-"); own != prefix {
+	if !wellFormed(prefix, id) {
 		code := k.absent
 		if prefix == "sg" {
 			code = "InvalidGroupId"
@@ -37,4 +37,11 @@ func (w *World) Absent(prefix, id string) *Error {
 		return Refuse(code+".Malformed", "Invalid id: %q (expecting %q)", id, prefix+"-...")
 	}
 	return Refuse(k.absent+".NotFound", "The %s '%s' does not exist", k.noun, id)
+}
+
+// wellFormed reports whether id is a prefix with 8 or 17 hexadecimal digits.
+func wellFormed(prefix, id string) bool {
+	digits, ok := strings.CutPrefix(id, prefix+"-")
+	strange := strings.Trim(digits, "0123456789abcdef") != ""
+	return ok && !strange && (len(digits) == 8 || len(digits) == 17)
 }

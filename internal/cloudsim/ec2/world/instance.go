@@ -100,7 +100,7 @@ func (w *World) SetGroups(m Moment, account, id string, groups []string) error {
 			return err
 		}
 		if group.VPC != n.VPC {
-			return Refuse("InvalidParameterValue", "You have specified two resources that belong to different networks.")
+			return Refuse("InvalidParameter", "Security group %s and subnet %s belong to different networks.", g, n.Subnet)
 		}
 		if slices.Contains(groups[:i], g) {
 			return Refuse("InvalidParameterValue", "Duplicate value '%s' in groups", g)
