@@ -124,6 +124,6 @@ func (a *app) addCommands(root *cobra.Command) {
 	root.AddCommand(requester.Commands(&a.Console)...)
 	root.AddCommand(admin.Commands(&a.Console)...)
 	root.AddCommand(console.Group(console.Looking, a.doctorCommand())...)
-	root.AddCommand(console.Group(console.Running, a.demoCommand(), a.serveCommand(), a.sweepCommand(), a.configCommand(), a.versionCommand())...)
+	root.AddCommand(console.Group(console.Running, a.demoCommand(), a.simulateCommand(), a.serveCommand(), a.sweepCommand(), a.configCommand(), a.versionCommand())...)
 	root.AddCommand(exitCodesTopic())
 }
