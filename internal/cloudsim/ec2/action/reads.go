@@ -101,7 +101,8 @@ func describeGroups(c *Call) (query.Reply, error) {
 
 // A groupRule is a rule with the group that it is in.
 type groupRule struct {
-	group world.Group
+	group world.Resource
+	vpc   string
 	rule  world.Rule
 }
 
@@ -110,16 +111,34 @@ func (r groupRule) Head() world.Resource {
 	return world.Resource{ID: r.rule.ID, Owner: r.group.Owner, Tags: r.rule.Tags}
 }
 
-// allRules returns the rules of all groups, by id.
+// allRules returns the rules of all groups, by id; of a few, when the call names
+// them.
 func allRules(c *Call) iter.Seq[groupRule] {
 	var all []groupRule
-	for g := range c.World.Groups.All(c.Seen) {
+	for g := range groupsNamed(c) {
 		for _, r := range g.Rules {
-			all = append(all, groupRule{g, r})
+			all = append(all, groupRule{g.Resource, g.VPC, r})
 		}
 	}
 	slices.SortFunc(all, func(a, b groupRule) int { return strings.Compare(a.rule.ID, b.rule.ID) })
 	return slices.Values(all)
+}
+
+// groupsNamed returns the groups that a filter of the call names, or all of them.
+func groupsNamed(c *Call) iter.Seq[world.Group] {
+	for _, f := range c.Filters() {
+		if f.Name != "group-id" || slices.ContainsFunc(f.Values, func(v string) bool { return strings.ContainsAny(v, "*?") }) {
+			continue
+		}
+		return func(yield func(world.Group) bool) {
+			for _, id := range slices.Compact(slices.Sorted(slices.Values(f.Values))) {
+				if g, found := c.World.Groups.Get(c.Seen, id); found && !yield(g) {
+					return
+				}
+			}
+		}
+	}
+	return c.World.Groups.All(c.Seen)
 }
 
 // taggedBy is one tag of a resource.
@@ -157,7 +176,7 @@ func describeReferences(c *Call) (query.Reply, error) {
 			return nil, err
 		}
 		for r := range allRules(c) {
-			x := wire.Reference{Group: id, VPC: r.group.VPC, Peering: r.rule.Peering}
+			x := wire.Reference{Group: id, VPC: r.vpc, Peering: r.rule.Peering}
 			if r.rule.Group == id && r.rule.Peering != "" && !slices.Contains(list.Items, x) {
 				list.Items = append(list.Items, x)
 			}

@@ -141,8 +141,8 @@ type SecurityGroupRule struct {
 	Tags        *List[Tag] `xml:"tagSet"`
 }
 
-// Rule returns a rule as a document.
-func (v View) Rule(g world.Group, r world.Rule) SecurityGroupRule {
+// Rule returns a rule of the group g as a document.
+func (v View) Rule(g world.Resource, r world.Rule) SecurityGroupRule {
 	tags := Tags(r.Tags)
 	d := v.Revoked(g, r)
 	d.ARN, d.Owner, d.Tags = v.World.ARN(world.Resource{ID: r.ID, Owner: g.Owner, Tags: nil}), g.Owner, &tags
@@ -153,8 +153,8 @@ func (v View) Rule(g world.Group, r world.Rule) SecurityGroupRule {
 	return d
 }
 
-// Revoked returns a rule that was revoked.
-func (v View) Revoked(g world.Group, r world.Rule) SecurityGroupRule {
+// Revoked returns a rule of the group g that was revoked.
+func (v View) Revoked(g world.Resource, r world.Rule) SecurityGroupRule {
 	d := SecurityGroupRule{
 		ID: r.ID, Group: g.ID, Egress: r.Egress, Protocol: r.Protocol, First: r.First, Last: r.Last,
 		List: r.List, Reference: r.Group, Description: r.Description,
@@ -226,7 +226,7 @@ func ruleAttribute(r world.Rule, name string) (string, bool) {
 }
 
 // RuleAttribute answers for the filters of DescribeSecurityGroupRules.
-func RuleAttribute(g world.Group, r world.Rule, name string) ([]string, bool) {
+func RuleAttribute(g world.Resource, r world.Rule, name string) ([]string, bool) {
 	switch name {
 	case "group-id":
 		return is(g.ID)
