@@ -30,25 +30,65 @@ type VM struct {
 }
 
 // A Path is one way to a VM. It lets a source in if every hop does.
+//
+// Every network interface is a path, and so is every translation to one: a
+// public address, an inbound NAT rule of a load balancer, a DNAT rule of a
+// firewall. What is not known about a way is said; a way that may exist is a path
+// with Unsure.
 type Path struct {
 	Name string
+	// Protocol and Port say which door of the VM this way leads to, as an inbound
+	// NAT rule does to one; 0 means all of them.
+	Protocol firewall.Protocol
+	Port     uint16
+	// From lists who can come this way at all, masked: the virtual network and
+	// what is connected to it, where the VM has no public address. Nil means
+	// anybody, unless Unsure.
+	From []netip.Prefix
+	// Unsure says that it is not known who else can come this way.
+	Unsure bool
+	// To is the VM's own address on this way, at most one of a family: an
+	// interface with more is more paths. A source of another family cannot come
+	// this way. Nil means not known: rules for some destinations may or may not
+	// be about this VM.
+	To   []netip.Addr
 	Hops []Hop
 }
 
-// A Hop is a firewall that a packet passes.
+// Leads reports whether the way leads to d of its VM.
+func (p Path) Leads(d firewall.Door) bool {
+	return (p.Protocol == 0 || p.Protocol == d.Protocol) && (p.Port == 0 || p.Port == d.Port)
+}
+
+// A Hop is a place that a packet passes, with the firewall that stands there.
 type Hop struct {
 	Firewall firewall.ID
+	// Or names further firewalls at this place. A packet passes when any of them,
+	// or Firewall, lets it: security groups of one interface.
+	Or []firewall.ID
 	// Sees is the source that this firewall sees instead of the client's own,
-	// where one before it translates addresses; invalid where none does.
+	// where one before it translates addresses; invalid where none does. The
+	// client's port is then not known either.
 	Sees netip.Prefix
+	// To is the destination that this firewall sees instead of the path's own,
+	// and Port the destination port instead of the door's, where one behind it
+	// translates them. Nil and 0 where none does.
+	To   []netip.Addr
+	Port uint16
+	// Always says that a packet passes here even after a layer has delivered it:
+	// the VM's own firewall is not skipped by the network's.
+	Always bool
 }
+
+// Firewalls returns the firewalls at h.
+func (h Hop) Firewalls() []firewall.ID { return append([]firewall.ID{h.Firewall}, h.Or...) }
 
 // Firewalls returns the firewalls in front of v, sorted.
 func (v VM) Firewalls() []firewall.ID {
 	var ids []firewall.ID
 	for _, p := range v.Paths {
 		for _, h := range p.Hops {
-			ids = append(ids, h.Firewall)
+			ids = append(ids, h.Firewalls()...)
 		}
 	}
 	slices.Sort(ids)

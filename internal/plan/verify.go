@@ -217,7 +217,7 @@ func (j judge) blocked(end reach.Set, v inventory.VM, x Change) (reach.Span, boo
 // translated reports whether fw sees from in place of the clients of v.
 func translated(v inventory.VM, fw firewall.ID, from netip.Prefix) bool {
 	return slices.ContainsFunc(v.Paths, func(p inventory.Path) bool {
-		return slices.Contains(p.Hops, inventory.Hop{Firewall: fw, Sees: from})
+		return slices.ContainsFunc(p.Hops, func(h inventory.Hop) bool { return h.Firewall == fw && h.Sees == from })
 	})
 }
 
