@@ -86,7 +86,7 @@ func ReachChangeOf(d firewall.Door, before, after reach.Set) ReachChange {
 			return nil
 		}
 		w := r.Witness()
-		return &Shift{Sources: r.String(), Witness: w.String(), By: after.At(w).By}
+		return &Shift{Sources: r.String(), Witness: w.String(), By: after.At(w).By()}
 	}
 	return ReachChange{
 		Door: DoorOf(d), Before: ReachOf(before), After: ReachOf(after),
@@ -130,7 +130,7 @@ func ReachOf(s reach.Set) Reach {
 
 // SpanOf returns x as it goes over the wire.
 func SpanOf(x reach.Span) Span {
-	return Span{Sources: x.Range.String(), Verdict: VerdictOf(x.Verdict), By: x.By}
+	return Span{Sources: x.Range.String(), Verdict: VerdictOf(x.Verdict), By: x.By()}
 }
 
 // VerdictOf returns the name of v.

@@ -17,5 +17,5 @@ func Exposed(w firewall.Want, v inventory.VM, layers map[firewall.ID]firewall.La
 	if extra.Empty() {
 		return ""
 	}
-	return fmt.Sprintf("%s can reach it (by %s)", extra, set.At(extra.Witness()).By)
+	return fmt.Sprintf("%s can reach it (by %s)", extra, set.At(extra.Witness()).By())
 }

@@ -111,12 +111,12 @@ func (j judge) door(v inventory.VM, d firewall.Door) []Refusal {
 	desired, _ := j.Desired.Of(d)
 	if extra := gained(before, then).Minus(sourcesOf(desired)); !extra.Empty() {
 		span := then.At(extra.Witness())
-		return j.blame(d, fmt.Sprintf("the change would let %s reach %s (by %s); nothing allows that", extra, d, span.By))
+		return j.blame(d, fmt.Sprintf("the change would let %s reach %s (by %s); nothing allows that", extra, d, span.By()))
 	}
 	w, _ := j.Want.Of(d)
 	if lost := gained(then, before); !lost.Empty() && !w.Locked && !j.closesOnly(d) {
 		span := then.At(lost.Witness())
-		return j.blame(d, fmt.Sprintf("the change would keep %s from reaching %s (by %s); that is not a just-in-time port", lost, d, span.By))
+		return j.blame(d, fmt.Sprintf("the change would keep %s from reaching %s (by %s); that is not a just-in-time port", lost, d, span.By()))
 	}
 	return nil
 }
@@ -181,7 +181,7 @@ func (j judge) openings(v inventory.VM, d firewall.Door) []Refusal {
 		if no, blocked := j.blocked(end, v, x); blocked {
 			out = append(out, Refusal{
 				Door: d, From: from,
-				Why: fmt.Sprintf("%s would still not get through to %s: %s blocks it", no.String(), d, no.By),
+				Why: fmt.Sprintf("%s would still not get through to %s: %s blocks it", no.String(), d, no.By()),
 			})
 		}
 	}

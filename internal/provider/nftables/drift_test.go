@@ -333,7 +333,7 @@ func TestBrokenGateIsUnknown(t *testing.T) {
 		s.show(everything()...)
 		s.load(script)
 		if got := reach.Layer(s.observe().Layer, ssh()).At(netip.MustParseAddr("198.51.100.99")); got.Verdict != want {
-			t.Errorf("%s: a stranger is %v by %s, want %v", script, got.Verdict, got.By, want)
+			t.Errorf("%s: a stranger is %v by %s, want %v", script, got.Verdict, got.By(), want)
 		}
 	}
 }

@@ -322,7 +322,7 @@ func (b *bench) exactly(want firewall.Wants) {
 			b.Errorf("a packet from %s to %s: admitted %v, want %v", p.from, p.to, got, expect)
 		}
 		if got := reach.Layer(layer, p.to).At(p.from); (got.Verdict == reach.Open) != expect || got.Verdict == reach.Unknown {
-			b.Errorf("reach of %s to %s: %v by %s, want open %v", p.from, p.to, got.Verdict, got.By, expect)
+			b.Errorf("reach of %s to %s: %v by %s, want open %v", p.from, p.to, got.Verdict, got.By(), expect)
 		}
 	}
 }

@@ -79,7 +79,7 @@ func (b *bench) agree(t *rapid.T, p plan.Plan, want firewall.Wants) {
 		promised, seen := reach.Layer(p.After, x.to).At(x.from), reach.Layer(s.Layer, x.to).At(x.from)
 		if (promised.Verdict == reach.Open) != packet || (seen.Verdict == reach.Open) != packet {
 			t.Fatalf("%s at %s: a packet is admitted %v; the plan said %d by %s; reach says %d by %s",
-				x.from, x.to, packet, promised.Verdict, promised.By, seen.Verdict, seen.By)
+				x.from, x.to, packet, promised.Verdict, promised.By(), seen.Verdict, seen.By())
 		}
 		expect := b.baseline[x]
 		if w, ok := want.Of(x.to); ok {

@@ -3,7 +3,6 @@ package compile
 import (
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/provider/memory/dialect"
@@ -93,10 +92,8 @@ func (d *draft) decided(rules []dialect.Rule, door firewall.Door) reach.Set {
 	return reach.Layer(s.Layer(), door)
 }
 
-// ruleOf returns the name of the rule that decided x.
-func (d *draft) ruleOf(x reach.Span) string {
-	return strings.TrimPrefix(x.By, string(d.Config.ID)+": ")
-}
+// ruleOf returns the name of the rule that decided x, which is about one layer.
+func ruleOf(x reach.Span) string { return x.Steps[0].Rule }
 
 // bound returns the lowest number of a foreign rule that lets somebody in to
 // door, or may; one more than the highest number when there is none.
@@ -107,7 +104,7 @@ func (d *draft) bound(door firewall.Door) (number int, name string) {
 		if x.Verdict == reach.Closed {
 			continue
 		}
-		by := d.ruleOf(x)
+		by := ruleOf(x)
 		if i := slices.IndexFunc(rules, func(r dialect.Rule) bool { return r.Name == by }); i >= 0 && rules[i].Priority < number {
 			number, name = rules[i].Priority, by
 		}
@@ -121,7 +118,7 @@ func (d *draft) blocker(door firewall.Door, from netip.Prefix) string {
 	rules := slices.DeleteFunc(slices.Clone(d.foreign), func(r dialect.Rule) bool { return r.Action == firewall.Deny && d.mayOutrank(r) })
 	for _, x := range d.decided(rules, door) {
 		hit := !(reach.Ranges{x.Range}).Intersect(reach.Of(from)).Empty()
-		by := d.ruleOf(x)
+		by := ruleOf(x)
 		if hit && x.Verdict == reach.Closed && slices.ContainsFunc(rules, func(r dialect.Rule) bool { return r.Name == by }) {
 			return by
 		}
