@@ -221,7 +221,7 @@ func TestReach(t *testing.T) {
 	}}
 	d := firewall.Door{VM: "host://web-1", Protocol: firewall.TCP, Port: 22}
 	set := reach.Layer(layer, d)
-	if r := ReachOf(set); r.Open != "198.51.100.0/24" || r.Unknown != "203.0.113.0/24" || len(r.Spans) != len(set) || r.Omitted != 0 {
+	if r := ReachOf(set); r.Open != "198.51.100.0/24" || r.Unknown != "203.0.113.0/24" || len(r.Spans) != set.Len() || r.Omitted != 0 {
 		t.Errorf("%+v", r)
 	}
 	for source, want := range map[string]string{"198.51.100.7/32": "open", "203.0.113.7/32": "unknown", "192.0.2.1/32": "closed", "198.51.0.0/16": "mixed"} {

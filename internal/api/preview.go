@@ -66,8 +66,9 @@ type ReachChange struct {
 	Door   Door   `json:"door"`
 	Before Reach  `json:"before"`
 	After  Reach  `json:"after"`
-	Admits *Shift `json:"admits,omitempty" doc:"Who gets in only after."`
-	Shuts  *Shift `json:"shuts,omitempty" doc:"Who got in only before."`
+	Admits *Shift `json:"admits,omitempty" doc:"Who gets in only after, or may."`
+	Shuts  *Shift `json:"shuts,omitempty" doc:"Who got in only before, or may have."`
+	Doubts *Shift `json:"doubts,omitempty" doc:"Who got in before and may not after."`
 }
 
 // A Shift is a set of sources whose fate changes, with one of them as a witness
@@ -81,17 +82,18 @@ type Shift struct {
 // ReachChangeOf compares two sets as they go over the wire. Who is not proven to
 // be kept out counts as getting in.
 func ReachChangeOf(d firewall.Door, before, after reach.Set) ReachChange {
-	shift := func(r reach.Ranges) *Shift {
-		if r.Empty() {
+	shift := func(c reach.Change) *Shift {
+		if len(c) == 0 {
 			return nil
 		}
-		w := r.Witness()
-		return &Shift{Sources: r.String(), Witness: w.String(), By: after.At(w).By()}
+		return &Shift{Sources: c.Sources().String(), Witness: c[0].From.String(), By: c[0].After.By()}
 	}
+	change := reach.Diff(before, after)
 	return ReachChange{
 		Door: DoorOf(d), Before: ReachOf(before), After: ReachOf(after),
-		Admits: shift(after.MaybeOpen().Minus(before.MaybeOpen())),
-		Shuts:  shift(before.MaybeOpen().Minus(after.MaybeOpen())),
+		Admits: shift(change.From(reach.Closed)),
+		Shuts:  shift(change.To(reach.Closed)),
+		Doubts: shift(change.From(reach.Open).To(reach.Unknown)),
 	}
 }
 
@@ -103,11 +105,21 @@ type Reach struct {
 	Omitted int    `json:"omitted,omitzero" doc:"How many more spans there are."`
 }
 
-// A Span is a range of sources that one rule decides.
+// A Span is a range of sources that have the same verdict for the same reasons.
 type Span struct {
 	Sources string `json:"sources"`
 	Verdict string `json:"verdict" enum:"closed,unknown,open"`
-	By      string `json:"by"`
+	By      string `json:"by" doc:"The layer and rule that stand for all."`
+	Path    string `json:"path,omitzero" doc:"The way that lets most in."`
+	Steps   []Step `json:"steps" doc:"Every layer on that way that decides: of an open way all, of a closed one that which closes it."`
+}
+
+// A Step is what one layer does to a packet.
+type Step struct {
+	Firewall string   `json:"firewall,omitzero" doc:"Absent when rule is no rule but a reason."`
+	Rule     string   `json:"rule"`
+	Maybe    string   `json:"maybe,omitzero" doc:"A rule that may come before, as far as is known."`
+	Can      []string `json:"can" doc:"What the layer does, of deny, pass and deliver; more than one when it is not known which."`
 }
 
 // mostSpans is how much of a set is written out.
@@ -115,34 +127,26 @@ const mostSpans = 256
 
 // ReachOf returns s as it goes over the wire.
 func ReachOf(s reach.Set) Reach {
-	out := Reach{Open: s.Sources(reach.Open).String(), Unknown: "", Spans: []Span{}, Omitted: 0}
+	out := Reach{Open: s.Sources(reach.Open).String(), Unknown: "", Spans: []Span{}, Omitted: max(0, s.Len()-mostSpans)}
 	if unknown := s.Sources(reach.Unknown); !unknown.Empty() {
 		out.Unknown = unknown.String()
 	}
-	if len(s) > mostSpans {
-		s, out.Omitted = s[:mostSpans], len(s)-mostSpans
-	}
-	for _, x := range s {
-		out.Spans = append(out.Spans, SpanOf(x))
+	for x := range s.All() {
+		if len(out.Spans) < mostSpans {
+			out.Spans = append(out.Spans, SpanOf(x))
+		}
 	}
 	return out
 }
 
 // SpanOf returns x as it goes over the wire.
 func SpanOf(x reach.Span) Span {
-	return Span{Sources: x.Range.String(), Verdict: VerdictOf(x.Verdict), By: x.By()}
-}
-
-// VerdictOf returns the name of v.
-func VerdictOf(v reach.Verdict) string {
-	switch v {
-	case reach.Closed:
-		return "closed"
-	case reach.Open:
-		return "open"
-	case reach.Unknown:
+	return Span{
+		Sources: x.Range.String(), Verdict: x.Verdict.String(), By: x.By(), Path: x.Path(),
+		Steps: mapped(x.Steps(), func(s reach.Step) Step {
+			return Step{Firewall: string(s.Firewall), Rule: s.Rule, Maybe: s.Maybe, Can: s.Can.Names()}
+		}),
 	}
-	return "unknown"
 }
 
 // An Explanation says who can come through a door, why, and since when.
@@ -165,8 +169,8 @@ type Answer struct {
 // AnswerOf returns what s says about source.
 func AnswerOf(s reach.Set, source netip.Prefix) Answer {
 	out := Answer{Source: firewall.FormatSource(source), Verdict: "", Spans: []Span{}}
-	for _, x := range s.Within(source) {
-		verdict := VerdictOf(x.Verdict)
+	for x := range s.Within(source) {
+		verdict := x.Verdict.String()
 		if out.Verdict != "" && out.Verdict != verdict {
 			verdict = "mixed"
 		}

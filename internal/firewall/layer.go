@@ -99,6 +99,47 @@ func (a Action) String() string {
 	return "action?"
 }
 
+// Outcomes is a set of what may happen to a packet in one layer.
+type Outcomes uint8
+
+// The outcomes, from the least to the most that a layer can do for a packet.
+const (
+	Denies Outcomes = 1 << iota
+	Passes
+	Delivers
+)
+
+// Outcomes returns what may happen to a packet that a decides.
+func (a Action) Outcomes() Outcomes {
+	switch a {
+	case Deny:
+		return Denies
+	case Allow:
+		return Passes
+	case Deliver:
+		return Delivers
+	case Unknown:
+	}
+	return Denies | Passes
+}
+
+// Names returns the names of the outcomes in o: deny, pass, deliver.
+func (o Outcomes) Names() []string {
+	out := []string{}
+	for i, name := range [...]string{"deny", "pass", "deliver"} {
+		if o&(1<<i) != 0 {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// Least returns the least that may happen, of a set that is not empty.
+func (o Outcomes) Least() Outcomes { return o & -o }
+
+// Certain reports whether only one thing may happen.
+func (o Outcomes) Certain() bool { return o == o.Least() }
+
 // A LayerRule is one line of a layer. A packet matches when it matches every
 // field.
 type LayerRule struct {

@@ -96,7 +96,7 @@ func (f *Fleet) Explain(ctx context.Context, d firewall.Door) (reach.Set, error)
 		}
 		return reach.VM(v, layers, d), nil
 	}
-	return nil, fmt.Errorf("explain %s: no such VM", d)
+	return reach.Set{}, fmt.Errorf("explain %s: no such VM", d)
 }
 
 // all returns every firewall, sorted by id.

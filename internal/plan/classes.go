@@ -30,14 +30,15 @@ func changedRules(before, after firewall.Layer, seen bool) []firewall.LayerRule 
 // sameRule reports whether a and b do the same; what they are called does not
 // matter.
 func sameRule(a, b firewall.LayerRule) bool {
-	return a.Action == b.Action && a.VM == b.VM && a.Protocol == b.Protocol &&
-		a.First == b.First && a.Last == b.Last && slices.Equal(a.From, b.From)
+	return a.Action == b.Action && a.Maybe == b.Maybe && a.VM == b.VM && a.Protocol == b.Protocol &&
+		a.First == b.First && a.Last == b.Last && a.SourceFirst == b.SourceFirst && a.SourceLast == b.SourceLast &&
+		slices.Equal(a.From, b.From) && slices.Equal(a.To, b.To)
 }
 
 // doorsOf returns the doors of v to look at: those that the plan names, and one
 // of every class of ports and protocols that any rule on the way, or being
 // named, tells apart, as far as a changed rule speaks about it.
-func (j judge) doorsOf(v inventory.VM) []firewall.Door {
+func (j *judge) doorsOf(v inventory.VM) []firewall.Door {
 	doors := j.named(v.ID)
 	classes := make([]firewall.Door, 0, len(doors))
 	for _, d := range doors {
@@ -51,7 +52,7 @@ func (j judge) doorsOf(v inventory.VM) []firewall.Door {
 		layers = append(layers, j.Observed[fw])
 	}
 	for _, proto := range protocols(layers) {
-		ports := reach.Ports(v.ID, proto, layers...)
+		ports := reach.Ports(v, proto, layers...)
 		if proto == 0 {
 			ports = ports[:1] // the others have no ports: a rule about some is not about them
 		}
@@ -59,13 +60,13 @@ func (j judge) doorsOf(v inventory.VM) []firewall.Door {
 			classes = append(classes, firewall.Door{VM: v.ID, Protocol: proto, Port: port})
 		}
 	}
-	doors = append(doors, slices.DeleteFunc(classes, func(d firewall.Door) bool { return !j.touches(d) })...)
+	doors = append(doors, slices.DeleteFunc(classes, func(d firewall.Door) bool { return !j.touches(v, d) })...)
 	slices.SortFunc(doors, firewall.CompareDoors)
 	return slices.Compact(doors)
 }
 
 // named returns the doors of vm that the plan is about.
-func (j judge) named(vm firewall.VMID) []firewall.Door {
+func (j *judge) named(vm firewall.VMID) []firewall.Door {
 	var doors []firewall.Door
 	for _, w := range j.Want {
 		doors = append(doors, w.Door)
@@ -77,9 +78,21 @@ func (j judge) named(vm firewall.VMID) []firewall.Door {
 	return slices.DeleteFunc(doors, func(d firewall.Door) bool { return d.VM != vm })
 }
 
-// touches reports whether a changed rule speaks about d.
-func (j judge) touches(d firewall.Door) bool {
-	return slices.ContainsFunc(j.changed, func(r firewall.LayerRule) bool { return r.Matches(d) })
+// touches reports whether a changed rule speaks about d, as its firewall sees it.
+func (j *judge) touches(v inventory.VM, d firewall.Door) bool {
+	for _, p := range v.Paths {
+		for _, h := range p.Hops {
+			seen := d
+			if h.Port != 0 {
+				seen.Port = h.Port
+			}
+			matches := func(r firewall.LayerRule) bool { return r.Matches(seen) }
+			if p.Leads(d) && slices.Contains(h.Firewalls(), j.Plan.Firewall) && slices.ContainsFunc(j.changed, matches) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // protocols returns one protocol of every class that the rules tell apart: TCP

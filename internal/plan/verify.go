@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 
@@ -77,19 +76,21 @@ func compareRefusals(a, b Refusal) int {
 // A judge is a case, prepared for asking about many doors.
 type judge struct {
 	Case
-	after   map[firewall.ID]firewall.Layer // as observed, with the plan applied
-	changes map[firewall.Door][]Change
-	changed []firewall.LayerRule // the rules that the plan adds, removes or moves
+
+	ask      reach.Query
+	observed reach.Model
+	after    reach.Model // as observed, with the plan applied
+	joint    reach.Model
+	changes  map[firewall.Door][]Change
+	changed  []firewall.LayerRule // the rules that the plan adds, removes or moves
 }
 
-func newJudge(c Case) judge {
-	j := judge{Case: c, after: maps.Clone(c.Observed), changes: map[firewall.Door][]Change{}, changed: nil}
-	if j.after == nil {
-		j.after = map[firewall.ID]firewall.Layer{}
-	}
-	j.after[c.Plan.Firewall] = c.Plan.After
-	if j.Joint == nil {
-		j.Joint = j.after
+func newJudge(c Case) *judge {
+	j := &judge{Case: c, changes: map[firewall.Door][]Change{}}
+	j.observed = reach.NewModel(j.onTheWay(c.Observed))
+	j.after = j.observed.With(c.Plan.After)
+	if j.joint = j.after; c.Joint != nil {
+		j.joint = reach.NewModel(j.onTheWay(c.Joint))
 	}
 	if j.Desired == nil {
 		j.Desired = c.Want
@@ -102,36 +103,41 @@ func newJudge(c Case) judge {
 	return j
 }
 
-// door judges what the plan does to the reach of one door.
-func (j judge) door(v inventory.VM, d firewall.Door) []Refusal {
-	if slices.Contains(j.Unlocking, d) || !j.touches(d) {
-		return nil
+// onTheWay returns the layers of the firewalls in front of the machines that the
+// case is about.
+func (j *judge) onTheWay(layers map[firewall.ID]firewall.Layer) map[firewall.ID]firewall.Layer {
+	out := map[firewall.ID]firewall.Layer{}
+	for _, v := range j.VMs {
+		for _, id := range v.Firewalls() {
+			if l, ok := layers[id]; ok {
+				out[id] = l
+			}
+		}
 	}
-	before, then := reach.VM(v, j.Observed, d), reach.VM(v, j.after, d)
-	desired, _ := j.Desired.Of(d)
-	if extra := gained(before, then).Minus(sourcesOf(desired)); !extra.Empty() {
-		span := then.At(extra.Witness())
-		return j.blame(d, fmt.Sprintf("the change would let %s reach %s (by %s); nothing allows that", extra, d, span.By()))
-	}
-	w, _ := j.Want.Of(d)
-	if lost := gained(then, before); !lost.Empty() && !w.Locked && !j.closesOnly(d) {
-		span := then.At(lost.Witness())
-		return j.blame(d, fmt.Sprintf("the change would keep %s from reaching %s (by %s); that is not a just-in-time port", lost, d, span.By()))
-	}
-	return nil
+	return out
 }
 
-// gained returns the sources that get further in then than before: from closed
-// to unknown or open, or from unknown to open.
-func gained(before, then reach.Set) reach.Ranges {
-	maybe := then.MaybeOpen().Minus(before.MaybeOpen())
-	return maybe.Union(then.Sources(reach.Open).Minus(before.Sources(reach.Open)))
+// door judges what the plan does to the reach of one door.
+func (j *judge) door(v inventory.VM, d firewall.Door) []Refusal {
+	if slices.Contains(j.Unlocking, d) || !j.touches(v, d) {
+		return nil
+	}
+	change := reach.Diff(j.ask.VM(v, j.observed, d), j.ask.VM(v, j.after, d))
+	desired, _ := j.Desired.Of(d)
+	if extra := change.Admits().Outside(sourcesOf(desired)); len(extra) > 0 {
+		return j.blame(d, fmt.Sprintf("the change would let %s reach %s (by %s); nothing allows that", extra.Sources(), d, extra[0].After.By()))
+	}
+	w, _ := j.Want.Of(d)
+	if lost := change.Shuts(); len(lost) > 0 && !w.Locked && !j.closesOnly(d) {
+		return j.blame(d, fmt.Sprintf("the change would keep %s from reaching %s (by %s); that is not a just-in-time port", lost.Sources(), d, lost[0].After.By()))
+	}
+	return nil
 }
 
 // blame returns refusals of what in the plan has that effect on d: the change to
 // d itself; else those to the same port of other VMs, which may share a rule or
 // a group with it; else all. Closings are never to blame.
-func (j judge) blame(d firewall.Door, why string) []Refusal {
+func (j *judge) blame(d firewall.Door, why string) []Refusal {
 	if len(j.changes[d]) > 0 && !j.closesOnly(d) {
 		return []Refusal{{Door: d, From: netip.Prefix{}, Why: why}}
 	}
@@ -157,13 +163,13 @@ func (j judge) blame(d firewall.Door, why string) []Refusal {
 
 // closesOnly reports whether all that the plan does to d is to close. What a
 // close of ours takes away is never held back.
-func (j judge) closesOnly(d firewall.Door) bool {
+func (j *judge) closesOnly(d firewall.Door) bool {
 	other := func(x Change) bool { return x.Op != Close }
 	return len(j.changes[d]) > 0 && !slices.ContainsFunc(j.changes[d], other)
 }
 
 // openings judges whether everybody the plan opens d for really gets in.
-func (j judge) openings(v inventory.VM, d firewall.Door) []Refusal {
+func (j *judge) openings(v inventory.VM, d firewall.Door) []Refusal {
 	var end reach.Set
 	var out []Refusal
 	for _, x := range j.changes[d] {
@@ -175,13 +181,13 @@ func (j judge) openings(v inventory.VM, d firewall.Door) []Refusal {
 			out = append(out, Refusal{Door: d, From: from, Why: "not everything about " + string(v.ID) + " is known: " + v.Missing[0]})
 			continue
 		}
-		if end == nil {
-			end = reach.VM(v, j.Joint, d)
+		if end.Len() == 0 {
+			end = j.ask.VM(v, j.joint, d)
 		}
 		if no, blocked := j.blocked(end, v, x); blocked {
 			out = append(out, Refusal{
 				Door: d, From: from,
-				Why: fmt.Sprintf("%s would still not get through to %s: %s blocks it", no.String(), d, no.By()),
+				Why: fmt.Sprintf("%s would still not get through to %s: %s blocks it", no.Range, d, no.By()),
 			})
 		}
 	}
@@ -191,7 +197,7 @@ func (j judge) openings(v inventory.VM, d firewall.Door) []Refusal {
 // blocked returns a part of the clients for whom x opens that is proven not to
 // get in. Behind an address translation one opening serves many clients: it is
 // blocked if none of them gets in whole, for each has its own opening before.
-func (j judge) blocked(end reach.Set, v inventory.VM, x Change) (reach.Span, bool) {
+func (j *judge) blocked(end reach.Set, v inventory.VM, x Change) (first reach.Span, blocked bool) {
 	clients := []netip.Prefix{x.Opening.From}
 	if translated(v, j.Plan.Firewall, x.Opening.From) {
 		clients = nil
@@ -200,18 +206,26 @@ func (j judge) blocked(end reach.Set, v inventory.VM, x Change) (reach.Span, boo
 			clients = append(clients, o.From)
 		}
 	}
-	var first reach.Span
 	for i, client := range clients {
-		spans := end.Within(client)
-		n := slices.IndexFunc(spans, func(s reach.Span) bool { return s.Verdict == reach.Closed })
-		if n < 0 {
+		no, stopped := stoppedOf(end, client)
+		if !stopped {
 			return reach.Span{}, false
 		}
 		if i == 0 {
-			first = spans[n]
+			first = no
 		}
 	}
 	return first, len(clients) > 0
+}
+
+// stoppedOf returns the first part of client that is proven not to get in.
+func stoppedOf(end reach.Set, client netip.Prefix) (reach.Span, bool) {
+	for s := range end.Within(client) {
+		if s.Verdict == reach.Closed {
+			return s, true
+		}
+	}
+	return reach.Span{}, false
 }
 
 // translated reports whether fw sees from in place of the clients of v.
@@ -223,7 +237,7 @@ func translated(v inventory.VM, fw firewall.ID, from netip.Prefix) bool {
 
 // excess judges whether an opening is for a source, and until a time, that the
 // want has.
-func (j judge) excess(x Change) []Refusal {
+func (j *judge) excess(x Change) []Refusal {
 	if x.Op != Open || !x.Opening.From.IsValid() {
 		return nil
 	}

@@ -6,73 +6,55 @@ import (
 
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/reach/sieve"
 )
 
 // A Query answers questions. It keeps its working memory between them, so that
 // in the long run it allocates nothing but its answers. The zero value is ready;
 // it is not for use by two goroutines at once.
 type Query struct {
-	// Of the layer that is swept:
-	kinds  []kind
-	active [kinds]tracker
+	sieve  sieve.Sieve
+	places []place
+	links  []link
 
 	// Of the path that is walked:
+	entered int // its first place
 	columns []column
-	pieces  []piece
+	pieces  []sieve.Piece
 	sources []uint16
-	blocks  []block
+	blocks  []sieve.Block
 
-	// Of the answer that is put together:
-	places []place
-	chains []link
-	best   []stretch // of one family, over the paths so far
-	walked []stretch // of one path
-	folded []stretch
-	found  []stretch // of both families
+	// By family, what is known so far, and of one family what a walk finds:
+	best           [2][]stretch
+	walked, folded []stretch
 }
 
-// A place is what stands on a path: a firewall, or what stands for one.
-type place struct {
-	firewall firewall.ID // empty for what is no firewall
-	layer    *Compiled   // nil when it could not be read
-	text     string      // what is to be said where there is no layer
-	about    string      // and about what
-}
-
-// A packet is what is fixed about the packets that a hop sees.
-type packet struct {
-	door   firewall.Door
-	source uint16 // the client's port
-	to     key
-	aimed  bool // whether to is known
-}
-
-// A column is what one firewall on a path does to each source.
+// A column is what one firewall on a path does to each source, by family.
 type column struct {
-	packet
+	sieve.Packet
 
 	place  int
 	or     bool // it stands at the same place as the column before
 	always bool
 	varies bool // with the client's port
 	route  bool // it says who can come this way, not what a firewall does
-	pieces []piece
-	at     int // where the walk is
+	pieces [2][]sieve.Piece
+	left   []sieve.Piece // from where the walk is
 }
 
 // A link of the chain of decisions that leads to a verdict.
 type link struct {
-	place int
-	decision
+	place int32
+	sieve.Decision
 }
 
 // A stretch is what becomes of the sources from a key up to the next stretch,
 // and by which links.
 type stretch struct {
-	at       key
+	at       sieve.Key
+	from, to int32 // in the links
 	verdict  Verdict
-	path     int // -1 when it is none
-	from, to int // in Query.chains
+	family   sieve.Family
 }
 
 // VM returns who can come through d of v, given what each firewall shows. A
@@ -81,55 +63,59 @@ type stretch struct {
 // about the VM is missing there may be a path that nobody has seen, and no
 // source is proven to be kept out.
 func (q *Query) VM(v inventory.VM, m Model, d firewall.Door) Set {
-	q.places, q.chains, q.found = q.places[:0], q.chains[:0], q.found[:0]
-	sixth := 0
-	for f := range family(2) {
-		sixth = len(q.found)
-		q.best = q.best[:0]
-		for i := range v.Paths {
-			if p := &v.Paths[i]; p.Leads(d) {
-				q.path(p, i, m, d, f)
-			}
+	q.places, q.links = q.places[:0], q.links[:0]
+	q.best[sieve.IPv4], q.best[sieve.IPv6] = q.best[sieve.IPv4][:0], q.best[sieve.IPv6][:0]
+	for i := range v.Paths {
+		if p := &v.Paths[i]; p.Leads(d) {
+			q.path(p, m, d)
 		}
-		switch {
-		case len(v.Paths) == 0 && len(v.Missing) == 0:
-			q.everybody(Open, Passes, place{text: "no firewall in front of ", about: string(v.ID)})
-		case len(q.best) == 0:
-			q.everybody(Closed, Denies, place{text: "no way leads to ", about: d.String()})
-		}
-		if len(v.Missing) > 0 {
-			q.everybody(Unknown, Denies|Passes, place{text: "not known: ", about: v.Missing[0]})
-		}
-		q.found = append(q.found, q.best...)
 	}
-	return q.answer(v.Paths, sixth)
+	switch {
+	case len(v.Paths) == 0 && len(v.Missing) == 0:
+		q.everybody(Open, firewall.Passes, place{why: noFirewall, about: string(v.ID)})
+	case len(q.places) == 0:
+		q.everybody(Closed, firewall.Denies, place{why: noWay, about: d.String()})
+	}
+	if len(v.Missing) > 0 {
+		q.everybody(Unknown, firewall.Denies|firewall.Passes, place{why: missing, about: v.Missing[0]})
+	}
+	return q.answer()
 }
 
 // everybody folds in a verdict that is the same for every source.
-func (q *Query) everybody(v Verdict, can Outcomes, p place) {
-	n := len(q.chains)
-	q.chains = append(q.chains, link{place: q.place(p), decision: decision{rule: 0, maybe: nobody, can: can}})
-	q.walked = append(q.walked[:0], stretch{at: key{}, verdict: v, path: -1, from: n, to: n + 1})
-	q.fold()
+func (q *Query) everybody(v Verdict, can firewall.Outcomes, p place) {
+	q.places = append(q.places, p)
+	q.links = append(q.links, link{place: small(len(q.places) - 1), Decision: fixed(can)})
+	n := small(len(q.links))
+	for f := range sieve.Family(2) {
+		q.walked = append(q.walked[:0], stretch{at: sieve.Key{}, verdict: v, family: f, from: n - 1, to: n})
+		q.fold(f)
+	}
 }
 
-func (q *Query) place(p place) int {
-	q.places = append(q.places, p)
-	return len(q.places) - 1
+// small returns n as it is kept: there are never 2^31 of anything.
+func small(n int) int32 { return int32(n) } //nolint:gosec // See above.
+
+// fixed returns a decision that no rule takes.
+func fixed(can firewall.Outcomes) sieve.Decision {
+	return sieve.Decision{Rule: 0, Maybe: sieve.Nobody, Can: can}
 }
 
 // path folds in who comes through d along p. The client chooses its source port:
 // a source gets in if one of its ports does. Where a rule begins or ends to speak
 // about source ports they are cut, jointly for all layers, so that one port of
 // each class stands for all 65,536.
-func (q *Query) path(p *inventory.Path, i int, m Model, d firewall.Door, f family) {
+func (q *Query) path(p *inventory.Path, m Model, d firewall.Door) {
+	q.entered = len(q.places)
 	q.columns, q.pieces, q.sources = q.columns[:0], q.pieces[:0], append(q.sources[:0], 0)
-	q.route(p, f)
+	q.route(p)
 	for h := range p.Hops {
-		q.hop(p, &p.Hops[h], m, d, f)
+		q.hop(p, &p.Hops[h], m, d)
 	}
 	if len(p.Hops) == 0 {
-		q.column(column{place: q.place(place{text: "no firewall on path ", about: p.Name})}, decision{rule: 0, maybe: nobody, can: Passes})
+		c := column{place: q.place(place{path: p.Name, why: noFirewallOnPath})}
+		q.constant(&c, fixed(firewall.Passes))
+		q.columns = append(q.columns, c)
 	}
 	slices.Sort(q.sources)
 	q.sources = slices.Compact(q.sources)
@@ -137,83 +123,107 @@ func (q *Query) path(p *inventory.Path, i int, m Model, d firewall.Door, f famil
 	for _, source := range q.sources {
 		q.pieces = q.pieces[:settled]
 		for c := range q.columns {
-			x := &q.columns[c]
-			if x.source = source; x.varies {
-				x.pieces = q.sweep(q.places[x.place].layer, &x.packet, f)
+			if x := &q.columns[c]; x.varies {
+				x.Source = source
+				x.pieces = q.sweep(q.places[x.place].layer, &x.Packet)
 			}
-			x.at = 0
 		}
-		q.walk(i)
-		q.fold()
+		for f := range sieve.Family(2) {
+			q.walk(f)
+			q.fold(f)
+		}
 	}
 }
 
-// column adds a column that is the same for every source.
-func (q *Query) column(c column, d decision) {
+// sweep returns what l does to p.
+func (q *Query) sweep(l *sieve.Layer, p *sieve.Packet) (out [2][]sieve.Piece) {
+	for f := range out {
+		n := len(q.pieces)
+		q.pieces = q.sieve.Sweep(l, p, sieve.Family(f), q.pieces)
+		out[f] = q.pieces[n:]
+	}
+	return out
+}
+
+// place returns the place p, of the path that is walked.
+func (q *Query) place(p place) int {
+	for i := len(q.places) - 1; i >= q.entered; i-- {
+		if q.places[i] == p {
+			return i
+		}
+	}
+	q.places = append(q.places, p)
+	return len(q.places) - 1
+}
+
+// constant makes c the same for every source.
+func (q *Query) constant(c *column, d sieve.Decision) {
 	n := len(q.pieces)
-	q.pieces = append(q.pieces, piece{at: key{}, decision: d})
-	c.pieces = q.pieces[n:]
-	q.columns = append(q.columns, c)
+	q.pieces = append(q.pieces, sieve.Piece{At: sieve.Key{}, Decision: d})
+	c.pieces = [2][]sieve.Piece{q.pieces[n:], q.pieces[n:]}
 }
 
 // route adds the column of who can come along p at all, unless anybody can.
-func (q *Query) route(p *inventory.Path, f family) {
+func (q *Query) route(p *inventory.Path) {
+	if p.From == nil && !p.Unsure && len(p.To) == 0 {
+		return
+	}
+	c := column{route: true, place: q.place(place{path: p.Name, why: noWayFromThere})}
+	for f := range c.pieces {
+		start := len(q.pieces)
+		q.pieces = q.comers(p, sieve.Family(f), q.pieces)
+		c.pieces[f] = q.pieces[start:]
+	}
+	q.columns = append(q.columns, c)
+}
+
+// comers appends to out who of family f can come along p.
+func (q *Query) comers(p *inventory.Path, f sieve.Family, out []sieve.Piece) []sieve.Piece {
+	known, others := fixed(firewall.Passes), fixed(firewall.Denies)
 	_, reaches := addressOf(p.To, f)
-	reaches = reaches || len(p.To) == 0
-	if reaches && p.From == nil && !p.Unsure {
-		return
-	}
-	other := decision{rule: 0, maybe: nobody, can: Denies}
-	c := column{route: true, place: q.place(place{text: "nobody else comes this way: path ", about: p.Name})}
-	if !reaches {
-		q.places[c.place].text = "no address of this family on path "
-		q.column(c, other)
-		return
-	}
-	if p.Unsure {
-		other.can = Denies | Passes
-		q.places[c.place].text = "not known who else comes this way: path "
+	switch {
+	case len(p.To) > 0 && !reaches:
+		return append(out, sieve.Piece{At: sieve.Key{}, Decision: others})
+	case p.Unsure || slices.ContainsFunc(p.From, damaged):
+		others = fixed(firewall.Denies | firewall.Passes)
+	case p.From == nil:
+		return append(out, sieve.Piece{At: sieve.Key{}, Decision: known})
 	}
 	q.blocks = q.blocks[:0]
 	for _, x := range p.From {
-		if !x.IsValid() {
-			continue
-		}
-		if family, b := blockOf(x); family == f {
+		if family, b := sieve.BlockOf(x); x.IsValid() && family == f {
 			q.blocks = append(q.blocks, b)
 		}
 	}
-	q.column(c, other)
-	pieces := q.pieces[len(q.pieces)-1:]
-	known := decision{rule: 1, maybe: nobody, can: Passes}
-	for _, b := range join(q.blocks, f) {
-		if b.from == (key{}) {
-			pieces = pieces[:0]
-		}
-		if pieces = append(pieces, piece{at: b.from, decision: known}); b.to != f.last() {
-			pieces = append(pieces, piece{at: b.to.next(), decision: other})
+	q.blocks = sieve.Join(q.blocks, f)
+	if len(q.blocks) == 0 || q.blocks[0].From != (sieve.Key{}) {
+		out = append(out, sieve.Piece{At: sieve.Key{}, Decision: others})
+	}
+	for _, b := range q.blocks {
+		if out = append(out, sieve.Piece{At: b.From, Decision: known}); b.To != f.Last() {
+			out = append(out, sieve.Piece{At: b.To.Next(), Decision: others})
 		}
 	}
-	q.pieces = append(q.pieces[:len(q.pieces)-1], pieces...)
-	q.columns[len(q.columns)-1].pieces = pieces
+	return out
 }
+
+func damaged(p netip.Prefix) bool { return !p.IsValid() }
 
 // hop adds the columns of the firewalls at h. What can be said for every source
 // port alike is said now.
-func (q *Query) hop(p *inventory.Path, h *inventory.Hop, m Model, d firewall.Door, f family) {
-	if h.Sees.IsValid() {
-		f = familyOf(h.Sees.Addr())
-	}
+func (q *Query) hop(p *inventory.Path, h *inventory.Hop, m Model, d firewall.Door) {
 	if h.Port != 0 {
 		d.Port = h.Port
 	}
-	to := p.To
-	if h.To != nil {
-		to = h.To
-	}
-	seen := packet{door: d, source: 0, to: key{}, aimed: false}
-	if a, ok := addressOf(to, f); ok {
-		seen.to, seen.aimed = keyOf(a), true
+	seen := sieve.Packet{Door: d, Source: 0, To: [2]sieve.Key{}, Aimed: [2]bool{}}
+	for f := range seen.To {
+		to := p.To
+		if h.To != nil {
+			to = h.To
+		}
+		if a, ok := addressOf(to, sieve.Family(f)); ok {
+			seen.To[f], seen.Aimed[f] = sieve.KeyOf(a), true
+		}
 	}
 	for i := range 1 + len(h.Or) {
 		id := h.Firewall
@@ -221,42 +231,39 @@ func (q *Query) hop(p *inventory.Path, h *inventory.Hop, m Model, d firewall.Doo
 			id = h.Or[i-1]
 		}
 		l := m[id]
-		c := column{packet: seen, place: q.place(place{firewall: id, layer: l}), or: i > 0, always: h.Always}
+		c := column{Packet: seen, place: q.place(place{path: p.Name, firewall: id, layer: l}), or: i > 0, always: h.Always}
 		switch {
 		case l == nil:
-			q.column(c, decision{rule: 0, maybe: nobody, can: Denies | Passes})
+			q.constant(&c, fixed(firewall.Denies|firewall.Passes))
 		case h.Sees.IsValid():
-			q.column(c, q.translated(l, &seen, h.Sees))
-		case l.ports && hasPorts(d.Protocol):
-			q.sources, c.varies = l.sources(q.sources, &seen), true
-			q.columns = append(q.columns, c)
+			q.constant(&c, q.translated(l, seen, h.Sees))
+		case l.LooksAtSourcePorts() && hasPorts(d.Protocol):
+			q.sources, c.varies = l.SourcePorts(q.sources, d), true
 		default:
-			c.pieces = q.sweep(l, &seen, f)
-			q.columns = append(q.columns, c)
+			c.pieces = q.sweep(l, &seen)
 		}
+		q.columns = append(q.columns, c)
 	}
 }
 
 // translated returns what l does behind a translation to sees. Which address of
 // it a client's packet gets, and which port, is not known and not the client's to
 // choose: any of them may be.
-func (q *Query) translated(l *Compiled, p *packet, sees netip.Prefix) decision {
-	seen := *p
-	f, within := blockOf(sees)
+func (q *Query) translated(l *sieve.Layer, p sieve.Packet, sees netip.Prefix) (out sieve.Decision) {
+	f, within := sieve.BlockOf(sees)
 	before, cuts := len(q.pieces), len(q.sources)
 	q.sources = append(q.sources, 0)
-	if l.ports && hasPorts(p.door.Protocol) {
-		q.sources = l.sources(q.sources, p)
+	if l.LooksAtSourcePorts() && hasPorts(p.Door.Protocol) {
+		q.sources = l.SourcePorts(q.sources, p.Door)
 	}
-	var out decision
 	for i := cuts; i < len(q.sources); i++ {
-		seen.source = q.sources[i]
-		pieces := q.sweep(l, &seen, f)
+		p.Source = q.sources[i]
+		q.pieces = q.sieve.Sweep(l, &p, f, q.pieces)
+		pieces := q.pieces[before:]
 		for n, x := range pieces {
-			if within.to.less(x.at) || n+1 < len(pieces) && !within.from.less(pieces[n+1].at) {
-				continue
+			if !within.To.Less(x.At) && (n+1 == len(pieces) || within.From.Less(pieces[n+1].At)) {
+				out = either(out, x.Decision)
 			}
-			out = either(out, x.decision)
 		}
 		q.pieces = q.pieces[:before]
 	}
@@ -266,25 +273,25 @@ func (q *Query) translated(l *Compiled, p *packet, sees netip.Prefix) decision {
 
 // either returns what is known when a packet meets a or b, and nobody can say
 // which: the rule that does less decides, the other makes that uncertain.
-func either(a, b decision) decision {
+func either(a, b sieve.Decision) sieve.Decision {
 	switch {
-	case a.can == 0:
+	case a.Can == 0:
 		return b
-	case b.can&-b.can < a.can&-a.can:
+	case b.Can.Least() < a.Can.Least():
 		a, b = b, a
 	}
-	if a.maybe == nobody && b.can&^a.can != 0 {
-		if a.maybe = b.maybe; a.maybe == nobody {
-			a.maybe = b.rule
+	if a.Maybe == sieve.Nobody && b.Can&^a.Can != 0 {
+		if a.Maybe = b.Maybe; a.Maybe == sieve.Nobody {
+			a.Maybe = b.Rule
 		}
 	}
-	a.can |= b.can
+	a.Can |= b.Can
 	return a
 }
 
-func addressOf(list []netip.Addr, f family) (netip.Addr, bool) {
+func addressOf(list []netip.Addr, f sieve.Family) (netip.Addr, bool) {
 	for _, a := range list {
-		if a.IsValid() && familyOf(a) == f {
+		if a.IsValid() && sieve.FamilyOf(a) == f {
 			return a, true
 		}
 	}

@@ -22,11 +22,12 @@
 package reach
 
 import (
-	"net/netip"
+	"maps"
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/reach/sieve"
 )
 
 // Verdict is what happens to a connection.
@@ -51,125 +52,24 @@ func (v Verdict) String() string {
 	return "unknown"
 }
 
-// A Span is a range of sources that have the same verdict for the same reasons.
-type Span struct {
-	Range
-
-	Verdict Verdict
-	// Path is the path that the verdict is about: the one that lets most in;
-	// empty when it is about the whole VM.
-	Path string
-	// Steps are the layers that decide, in the order of the path: of an open
-	// path, all that the packet comes to; of a closed one, that which stops it.
-	Steps []Step
-}
-
-// A Step is what one layer does to a packet.
-type Step struct {
-	// Firewall is whose layer it is; empty when Rule is no rule but a reason.
-	Firewall firewall.ID
-	Rule     string
-	// Maybe is a rule that may come before Rule, if one makes the step uncertain.
-	Maybe string
-	Can   Outcomes
-}
-
-// String writes s as "FIREWALL: RULE", with the rule that is to be looked at.
-func (s Step) String() string {
-	rule := s.Rule
-	if s.Maybe != "" {
-		rule = s.Maybe
-	}
-	if s.Firewall == "" {
-		return rule
-	}
-	return string(s.Firewall) + ": " + rule
-}
-
-// By returns the step that stands for all: of an unknown span the first that is
-// not certain, of an open one that which delivers, or else the first.
-func (x Span) By() string {
-	if len(x.Steps) == 0 {
-		return ""
-	}
-	by := slices.IndexFunc(x.Steps, func(s Step) bool {
-		if x.Verdict == Unknown {
-			return s.Can&(s.Can-1) != 0
-		}
-		return s.Can == Delivers
-	})
-	return x.Steps[max(by, 0)].String()
-}
-
-// alike reports whether x and y say the same about their sources.
-func (x Span) alike(y Span) bool {
-	return x.Verdict == y.Verdict && x.Path == y.Path && slices.Equal(x.Steps, y.Steps)
-}
-
-// A Set is the verdict for every source: a partition of both families, sorted.
-type Set []Span
-
-// Sources returns the addresses whose verdict is v.
-func (s Set) Sources(v Verdict) Ranges {
-	var r Ranges
-	for _, x := range s {
-		if x.Verdict == v {
-			r = append(r, x.Range)
-		}
-	}
-	return r.normal()
-}
-
-// MaybeOpen returns the addresses that are not proven closed.
-func (s Set) MaybeOpen() Ranges { return s.Sources(Open).Union(s.Sources(Unknown)) }
-
-// At returns the span that a lies in.
-func (s Set) At(a netip.Addr) Span {
-	i, ok := slices.BinarySearchFunc(s, a, func(x Span, a netip.Addr) int {
-		switch {
-		case x.To.Less(a):
-			return -1
-		case a.Less(x.From):
-			return 1
-		}
-		return 0
-	})
-	if !ok {
-		return Span{}
-	}
-	return s[i]
-}
-
-// Within returns the spans of s that p touches, cut to p. It costs a search and
-// the spans that it returns.
-func (s Set) Within(p netip.Prefix) Set {
-	from, to := p.Masked().Addr(), last(p)
-	i, _ := slices.BinarySearchFunc(s, from, func(x Span, a netip.Addr) int { return x.To.Compare(a) })
-	var out Set
-	for ; i < len(s) && !to.Less(s[i].From); i++ {
-		x := s[i]
-		if x.From.Less(from) {
-			x.From = from
-		}
-		if to.Less(x.To) {
-			x.To = to
-		}
-		out = append(out, x)
-	}
-	return out
-}
-
 // A Model is the layers of all firewalls that could be read, ready for
 // questions. One that is not there is unknown.
-type Model map[firewall.ID]*Compiled
+type Model map[firewall.ID]*sieve.Layer
 
 // NewModel makes layers ready.
 func NewModel(layers map[firewall.ID]firewall.Layer) Model {
 	m := make(Model, len(layers))
 	for id, l := range layers {
-		m[id] = Compile(l)
+		m[id] = sieve.Compile(l)
 	}
 	return m
+}
+
+// With returns m with l in the place of the layer that its firewall has.
+func (m Model) With(l firewall.Layer) Model {
+	out := maps.Clone(m)
+	out[l.Firewall] = sieve.Compile(l)
+	return out
 }
 
 // VM asks a single question; see [Query.VM]. Who has more of them makes a Model
@@ -178,7 +78,7 @@ func VM(v inventory.VM, layers map[firewall.ID]firewall.Layer, d firewall.Door) 
 	m := Model{}
 	for _, id := range v.Firewalls() {
 		if l, ok := layers[id]; ok {
-			m[id] = Compile(l)
+			m[id] = sieve.Compile(l)
 		}
 	}
 	var q Query
@@ -192,18 +92,24 @@ func Layer(l firewall.Layer, d firewall.Door) Set {
 	return VM(v, map[firewall.ID]firewall.Layer{l.Firewall: l}, d)
 }
 
-// Ports returns one port of every class that the layers' rules tell apart for
-// this VM and protocol: asking about these asks about all 65,536.
-func Ports(vm firewall.VMID, proto firewall.Protocol, layers ...firewall.Layer) []uint16 {
+// Ports returns one port of every class that the layers' rules and the paths tell
+// apart for this VM and protocol: asking about these asks about all 65,536.
+func Ports(v inventory.VM, proto firewall.Protocol, layers ...firewall.Layer) []uint16 {
 	ports := []uint16{0}
+	class := func(first, last uint16) {
+		if ports = append(ports, first); last < 65535 {
+			ports = append(ports, last+1)
+		}
+	}
+	for _, p := range v.Paths {
+		if p.Port != 0 {
+			class(p.Port, p.Port)
+		}
+	}
 	for _, l := range layers {
 		for _, r := range l.Rules {
-			if (r.VM != "" && r.VM != vm) || (r.Protocol != 0 && r.Protocol != proto) {
-				continue
-			}
-			ports = append(ports, r.First)
-			if r.Last < 65535 {
-				ports = append(ports, r.Last+1)
+			if (r.VM == "" || r.VM == v.ID) && (r.Protocol == 0 || r.Protocol == proto) {
+				class(r.First, r.Last)
 			}
 		}
 	}

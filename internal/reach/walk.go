@@ -3,7 +3,8 @@ package reach
 import (
 	"slices"
 
-	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/reach/sieve"
 )
 
 // A state is where a packet may be on its way along a path.
@@ -17,24 +18,24 @@ const (
 
 // past returns where a packet in s may be behind a hop. One that was delivered
 // is only looked at by a firewall that nothing skips, which can stop it.
-func (s state) past(can Outcomes, always bool) state {
+func (s state) past(can firewall.Outcomes, always bool) state {
 	next := s & stopped
 	if s&going != 0 {
-		if can&Passes != 0 {
+		if can&firewall.Passes != 0 {
 			next |= going
 		}
-		if can&Delivers != 0 {
+		if can&firewall.Delivers != 0 {
 			next |= delivered
 		}
-		if can&Denies != 0 {
+		if can&firewall.Denies != 0 {
 			next |= stopped
 		}
 	}
 	if s&delivered != 0 {
-		if can&Denies != 0 && always {
+		if can&firewall.Denies != 0 && always {
 			next |= stopped
 		}
-		if can != Denies || !always {
+		if can != firewall.Denies || !always {
 			next |= delivered
 		}
 	}
@@ -53,164 +54,141 @@ func (s state) verdict() Verdict {
 	return Unknown
 }
 
-// walk goes along the columns for every source at once and writes what becomes
-// of it to q.walked: between two neighbouring cuts of any column nothing changes.
-func (q *Query) walk(path int) {
+// walk goes along the columns for every source of family f at once and writes
+// what becomes of it to q.walked. Between two neighbouring cuts of the columns
+// that a packet comes to, nothing changes for it.
+func (q *Query) walk(f sieve.Family) {
 	q.walked = q.walked[:0]
-	for at := (key{}); ; {
-		x := q.chain(at)
-		x.path = path
-		before := len(q.walked)
-		if q.walked = q.extend(q.walked, x); len(q.walked) == before {
-			q.chains = q.chains[:x.from]
-		}
+	for c := range q.columns {
+		q.columns[c].left = q.columns[c].pieces[f]
+	}
+	for at := (sieve.Key{}); ; {
+		x, met := q.chain()
+		x.at, x.family = at, f
+		q.walked = q.extend(q.walked, x)
 		more := false
-		var next key
-		for c := range q.columns {
-			if x := &q.columns[c]; x.at+1 < len(x.pieces) && (!more || x.pieces[x.at+1].at.less(next)) {
-				next, more = x.pieces[x.at+1].at, true
+		for c := range q.columns[:met] {
+			if left := q.columns[c].left; len(left) > 1 && (!more || left[1].At.Less(at)) {
+				at, more = left[1].At, true
 			}
 		}
 		if !more {
 			return
 		}
 		for c := range q.columns {
-			if x := &q.columns[c]; x.at+1 < len(x.pieces) && x.pieces[x.at+1].at == next {
-				x.at++
+			x := &q.columns[c]
+			for len(x.left) > 1 && !at.Less(x.left[1].At) {
+				x.left = x.left[1:]
 			}
 		}
-		at = next
 	}
 }
 
-// chain follows a packet through the pieces that the columns are at. The links
-// are those of every place that it may come to; of a packet that surely stops,
-// only the one that stops it.
-func (q *Query) chain(at key) stretch {
-	s, from := going, len(q.chains)
-	for c := 0; c < len(q.columns) && s&^stopped != 0; c++ {
-		x := &q.columns[c]
-		l := link{place: x.place, decision: x.pieces[x.at].decision}
-		for c+1 < len(q.columns) && q.columns[c+1].or {
-			c++
-			y := &q.columns[c]
-			l = atLeast(l, link{place: y.place, decision: y.pieces[y.at].decision})
+// chain follows a packet through the pieces that the columns are at, and returns
+// how many it comes to. The links are those of every place that it may come to;
+// of a packet that surely stops, only the one that stops it.
+func (q *Query) chain() (x stretch, met int) {
+	s, from := going, len(q.links)
+	for met < len(q.columns) && s != stopped {
+		c := &q.columns[met]
+		l := c.link()
+		for met++; met < len(q.columns) && q.columns[met].or; met++ {
+			l = atLeast(l, q.columns[met].link())
 		}
-		met := s&going != 0 || x.always
-		if s = s.past(l.can, x.always); met && !(x.route && l.can == Passes) {
-			q.chains = append(q.chains, l)
+		looks := s&going != 0 || c.always
+		if s = s.past(l.Can, c.always); looks && !(c.route && l.Can == firewall.Passes) {
+			q.links = append(q.links, l)
 		}
 	}
 	if s == stopped {
-		q.chains[from] = q.chains[len(q.chains)-1]
-		q.chains = q.chains[:from+1]
+		q.links[from] = q.links[len(q.links)-1]
+		q.links = q.links[:from+1]
 	}
-	return stretch{at: at, verdict: s.verdict(), path: 0, from: from, to: len(q.chains)}
+	return stretch{at: sieve.Key{}, verdict: s.verdict(), family: 0, from: small(from), to: small(len(q.links))}, met
 }
+
+func (c *column) link() link { return link{place: small(c.place), Decision: c.left[0].Decision} }
 
 // atLeast joins what two firewalls at one place do: a packet gets the better of
 // the two. The one that does more decides, or else the one that is less certain.
 func atLeast(a, b link) link {
-	low := max(a.can&-a.can, b.can&-b.can)
-	can := (a.can | b.can) &^ (low - 1)
-	if b.can&-b.can > a.can&-a.can || b.can&-b.can == a.can&-a.can && b.can > a.can {
+	low := max(a.Can.Least(), b.Can.Least())
+	can := (a.Can | b.Can) &^ (low - 1)
+	if b.Can.Least() > a.Can.Least() || b.Can.Least() == a.Can.Least() && b.Can > a.Can {
 		a = b
 	}
-	a.can = can
+	a.Can = can
 	return a
 }
 
-// extend appends x to list, unless it goes on what is there.
+// extend appends x, whose links are the last, to list, unless it goes on what is
+// there.
 func (q *Query) extend(list []stretch, x stretch) []stretch {
-	if n := len(list); n > 0 {
-		y := &list[n-1]
-		if x.verdict == y.verdict && x.path == y.path && slices.Equal(q.chains[x.from:x.to], q.chains[y.from:y.to]) {
-			return list
-		}
+	if n := len(list); n > 0 && q.alike(list[n-1], x) {
+		q.links = q.links[:x.from]
+		return list
 	}
 	return append(list, x)
 }
 
-// fold merges q.walked into q.best: of two ways a source takes the better one,
-// the first where they are alike.
-func (q *Query) fold() {
-	if len(q.best) == 0 {
-		q.best, q.walked = q.walked, q.best
+func (q *Query) alike(x, y stretch) bool {
+	return x.verdict == y.verdict && (x.from == y.from || slices.Equal(q.links[x.from:x.to], q.links[y.from:y.to]))
+}
+
+// fold merges q.walked into what is known: of two ways a source takes the better
+// one, the first where they are alike.
+func (q *Query) fold(f sieve.Family) {
+	a, b := q.best[f], q.walked
+	if len(a) == 0 {
+		q.best[f], q.walked = b, a
 		return
 	}
-	q.folded = q.folded[:0]
-	a, b := q.best, q.walked
+	out := q.folded[:0]
 	for i, j := 0, 0; ; {
 		x := a[i]
 		if b[j].verdict > x.verdict {
 			x = b[j]
 		}
-		x.at = a[i].at
-		if x.at.less(b[j].at) {
+		if x.at = a[i].at; x.at.Less(b[j].at) {
 			x.at = b[j].at
 		}
-		q.folded = q.extend(q.folded, x)
+		if n := len(out); n == 0 || !q.alike(out[n-1], x) {
+			out = append(out, x)
+		}
+		moreA, moreB := i+1 < len(a), j+1 < len(b)
 		switch {
-		case i+1 < len(a) && (j+1 == len(b) || a[i+1].at.less(b[j+1].at)):
-			i++
-		case j+1 == len(b):
-			q.best, q.folded = q.folded, q.best
+		case !moreA && !moreB:
+			q.best[f], q.folded = out, a
 			return
-		case i+1 < len(a) && a[i+1].at == b[j+1].at:
+		case !moreB || moreA && a[i+1].at.Less(b[j+1].at):
 			i++
+		case !moreA || b[j+1].at.Less(a[i+1].at):
 			j++
 		default:
+			i++
 			j++
 		}
 	}
 }
 
-// answer writes q.found out: two allocations, for the spans and for their steps.
-// What reads the same is the same: one line of a document may be several rules.
-func (q *Query) answer(paths []inventory.Path, sixth int) Set {
-	steps := 0
-	for _, x := range q.found {
-		steps += x.to - x.from
+// answer copies out what is known.
+func (q *Query) answer() Set {
+	links := 0
+	for _, best := range q.best {
+		for _, x := range best {
+			links += int(x.to - x.from)
+		}
 	}
-	out, all := make(Set, 0, len(q.found)), make([]Step, 0, steps)
-	for i, x := range q.found {
-		f := v4
-		if i >= sixth {
-			f = v6
-		}
-		to := f.last()
-		if i+1 < len(q.found) && i+1 != sixth {
-			to = q.found[i+1].at.prev()
-		}
-		from := len(all)
-		for _, l := range q.chains[x.from:x.to] {
-			all = append(all, q.places[l.place].step(l.decision))
-		}
-		span := Span{Range: Range{From: x.at.addr(f), To: to.addr(f)}, Verdict: x.verdict, Path: "", Steps: all[from:len(all):len(all)]}
-		if x.path >= 0 {
-			span.Path = paths[x.path].Name
-		}
-		if n := len(out); i != 0 && i != sixth && out[n-1].alike(span) {
-			out[n-1].To, all = span.To, all[:from]
-			continue
-		}
-		out = append(out, span)
+	s := Set{
+		stretches: make([]stretch, 0, len(q.best[sieve.IPv4])+len(q.best[sieve.IPv6])),
+		links:     make([]link, 0, links), places: slices.Clone(q.places),
 	}
-	return out
-}
-
-// step writes d out.
-func (p *place) step(d decision) Step {
-	s := Step{Firewall: p.firewall, Rule: "", Maybe: "", Can: d.can}
-	switch {
-	case p.firewall == "":
-		s.Rule = p.text + p.about
-	case p.layer == nil:
-		s.Rule = "not read"
-	default:
-		s.Rule = p.layer.names[d.rule]
-		if d.maybe != nobody {
-			s.Maybe = p.layer.names[d.maybe]
+	for _, best := range q.best {
+		for _, x := range best {
+			from := small(len(s.links))
+			s.links = append(s.links, q.links[x.from:x.to]...)
+			x.from, x.to = from, small(len(s.links))
+			s.stretches = append(s.stretches, x)
 		}
 	}
 	return s

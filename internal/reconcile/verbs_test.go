@@ -330,8 +330,8 @@ func (s *stage) reach(site string, a args) error {
 		return err
 	}
 	var b strings.Builder
-	for _, x := range set {
-		fmt.Fprintln(&b, x)
+	for x := range set.All() {
+		fmt.Fprintln(&b, x.Range, x.Verdict, x.By())
 	}
 	return printed(b.String())
 }

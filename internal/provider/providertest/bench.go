@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/reach"
@@ -234,7 +235,7 @@ func (b *bench) settled(p plan.Plan, want firewall.Wants) {
 func lines(l firewall.Layer, b *bench) map[firewall.Door]string {
 	out := map[firewall.Door]string{}
 	for _, d := range b.doors() {
-		for _, port := range append(reach.Ports(d.VM, d.Protocol, l), d.Port) {
+		for _, port := range append(reach.Ports(inventory.VM{ID: d.VM}, d.Protocol, l), d.Port) {
 			d.Port = port
 			s := reach.Layer(l, d)
 			out[d] = s.Sources(reach.Open).String() + "; unknown " + s.Sources(reach.Unknown).String()

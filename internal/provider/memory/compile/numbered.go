@@ -93,14 +93,14 @@ func (d *draft) decided(rules []dialect.Rule, door firewall.Door) reach.Set {
 }
 
 // ruleOf returns the name of the rule that decided x, which is about one layer.
-func ruleOf(x reach.Span) string { return x.Steps[0].Rule }
+func ruleOf(x reach.Span) string { return x.Steps()[0].Rule }
 
 // bound returns the lowest number of a foreign rule that lets somebody in to
 // door, or may; one more than the highest number when there is none.
 func (d *draft) bound(door firewall.Door) (number int, name string) {
 	rules := d.foreign
 	number = dialect.MaxPriority + 1
-	for _, x := range d.decided(rules, door) {
+	for x := range d.decided(rules, door).All() {
 		if x.Verdict == reach.Closed {
 			continue
 		}
@@ -116,7 +116,7 @@ func (d *draft) bound(door firewall.Door) (number int, name string) {
 // may not be outranked; empty when there is none.
 func (d *draft) blocker(door firewall.Door, from netip.Prefix) string {
 	rules := slices.DeleteFunc(slices.Clone(d.foreign), func(r dialect.Rule) bool { return r.Action == firewall.Deny && d.mayOutrank(r) })
-	for _, x := range d.decided(rules, door) {
+	for x := range d.decided(rules, door).All() {
 		hit := !(reach.Ranges{x.Range}).Intersect(reach.Of(from)).Empty()
 		by := ruleOf(x)
 		if hit && x.Verdict == reach.Closed && slices.ContainsFunc(rules, func(r dialect.Rule) bool { return r.Name == by }) {

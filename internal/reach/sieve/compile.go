@@ -1,4 +1,6 @@
-package reach
+// Package sieve says what one layer does to the packets for one door, source by
+// source. It is the inner part of package reach, which joins layers and paths.
+package sieve
 
 import (
 	"cmp"
@@ -8,40 +10,17 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 )
 
-// Outcomes is a set of what may happen to a packet in one layer.
-type Outcomes uint8
-
-// The outcomes, from the least to the most that a layer can do for a packet.
-const (
-	Denies Outcomes = 1 << iota
-	Passes
-	Delivers
-)
-
-func outcomesOf(a firewall.Action) Outcomes {
-	switch a {
-	case firewall.Deny:
-		return Denies
-	case firewall.Allow:
-		return Passes
-	case firewall.Deliver:
-		return Delivers
-	case firewall.Unknown:
-	}
-	return Denies | Passes
-}
-
-// A Compiled is a firewall.Layer made ready for questions. It is immutable, may be
+// A Layer is a firewall.Layer made ready for questions. It is immutable, may be
 // shared by any number of queries, and does not refer to what it was made of.
 //
 // What a question looks at stands together: the lines, a few bytes each, to see
 // which rules speak about a door; and for each family the addresses where a
 // rule's sources begin or end, sorted once and for all.
-type Compiled struct {
+type Layer struct {
 	id       firewall.ID
 	lines    []line
-	names    []string // of the rules; the last one is the default
-	fallback Outcomes
+	names    []string                 // of the rules, and of the default
+	fallback Decision                 // where no certain rule decides
 	vms      map[firewall.VMID]uint32 // the VMs that rules name, from 1
 	dests    []dest                   // of the rules that have destinations
 	axes     [2]axis                  // by family
@@ -53,9 +32,11 @@ type line struct {
 	first, last, sourceFirst, sourceLast uint16
 	vm                                   uint32 // 0 is any
 	dest                                 uint32 // index into dests; 0 is any
+	name                                 uint32 // index of the first rule of that name: one line may be several rules
 	protocol                             firewall.Protocol
-	action                               firewall.Action
-	kind                                 kind
+	can                                  firewall.Outcomes
+	kind                                 kind // as it is
+	maybe                                kind // when it is not known whether its destinations are meant
 }
 
 // A kind is what a rule that matches contributes to a packet's fate, from 1: a
@@ -70,58 +51,69 @@ const (
 )
 
 // A dest is the destinations of a rule, by family.
-type dest [2][]block
+type dest [2][]Block
 
 // An axis is the source addresses of one family: the cuts, where the sources of
 // some rule begin or have ended, and at each the rules that they are of. The
 // blocks of one rule never touch, so that every event turns a rule on or off.
 type axis struct {
 	narrow []uint32 // the cuts, of IPv4
-	wide   []key    // the cuts, of IPv6
-	upTo   []uint32 // where the events of a cut end
-	events []uint32 // indices of rules
+	wide   []Key    // the cuts, of IPv6
+	events []uint32 // the rules, by cut; from here to upTo are those of one
+	upTo   []uint32
+	cuts   []uint32 // the cuts, by rule; from here to ends are those of one
+	ends   []uint32
 }
 
-func (a *axis) at(i int) key {
+func (a *axis) at(i uint32) Key {
 	if a.wide == nil {
-		return key{hi: 0, lo: uint64(a.narrow[i])}
+		return Key{Hi: 0, Lo: uint64(a.narrow[i])}
 	}
 	return a.wide[i]
 }
 
 // An event says that at a key the sources of a rule begin, or have ended.
 type event struct {
-	at   key
+	at   Key
 	rule uint32
 }
 
 // Compile makes l ready.
-func Compile(l firewall.Layer) *Compiled {
+func Compile(l firewall.Layer) *Layer {
 	rules := l.Rules
 	if l.Kind == firewall.Union {
 		rules = unionRules(rules)
 	}
-	out := &Compiled{
+	out := &Layer{
 		id: l.Firewall, lines: make([]line, len(rules)), names: make([]string, len(rules)+1),
-		fallback: outcomesOf(l.Default), vms: nil, dests: []dest{{}}, axes: [2]axis{}, ports: false,
+		fallback: Decision{Rule: index(len(rules)), Maybe: Nobody, Can: l.Default.Outcomes()}, vms: nil, dests: []dest{{}}, axes: [2]axis{}, ports: false,
 	}
-	out.names[len(rules)] = "default"
+	const byDefault = "default"
+	out.names[len(rules)] = byDefault
 	var events [2][]event
-	var blocks [2][]block
+	var blocks [2][]Block
+	called := make(map[string]uint32, len(rules))
 	for i, r := range rules {
 		out.names[i] = r.Name
+		if _, again := called[r.Name]; !again {
+			called[r.Name] = index(i)
+		}
+		out.lines[i].name = called[r.Name]
 		blocks = out.addLine(i, r, blocks)
 		for f := range blocks {
 			for _, b := range blocks[f] {
-				events[f] = append(events[f], event{at: b.from, rule: index(i)})
-				if b.to != family(f).last() {
-					events[f] = append(events[f], event{at: b.to.next(), rule: index(i)})
+				events[f] = append(events[f], event{at: b.From, rule: index(i)})
+				if b.To != Family(f).Last() {
+					events[f] = append(events[f], event{at: b.To.Next(), rule: index(i)})
 				}
 			}
 		}
 	}
+	if rule, taken := called[byDefault]; taken {
+		out.fallback.Rule = rule
+	}
 	for f := range events {
-		out.axes[f] = newAxis(events[f], family(f))
+		out.axes[f] = newAxis(events[f], Family(f), len(rules))
 	}
 	return out
 }
@@ -153,7 +145,7 @@ func unionRules(rules []firewall.LayerRule) []firewall.LayerRule {
 
 // addLine makes the line of rule i and returns its sources, in buffers it may
 // reuse. A rule with a prefix that is none is damaged: anybody may be meant.
-func (l *Compiled) addLine(i int, r firewall.LayerRule, sources [2][]block) [2][]block {
+func (l *Layer) addLine(i int, r firewall.LayerRule, sources [2][]Block) [2][]Block {
 	damaged := func(list []netip.Prefix) bool {
 		return slices.ContainsFunc(list, func(p netip.Prefix) bool { return !p.IsValid() })
 	}
@@ -165,10 +157,10 @@ func (l *Compiled) addLine(i int, r firewall.LayerRule, sources [2][]block) [2][
 	}
 	x := line{
 		first: r.First, last: r.Last, sourceFirst: r.SourceFirst, sourceLast: r.SourceLast,
-		vm: 0, dest: 0, protocol: r.Protocol, kind: certain, action: r.Action,
+		vm: 0, dest: 0, name: l.lines[i].name, protocol: r.Protocol, kind: certain, maybe: maybe + kind(r.Action), can: r.Action.Outcomes(),
 	}
 	if r.Maybe {
-		x.kind = maybe + kind(r.Action)
+		x.kind = x.maybe
 	}
 	if x.sourceFirst == 0 && x.sourceLast == 0 {
 		x.sourceLast = 65535
@@ -186,7 +178,7 @@ func (l *Compiled) addLine(i int, r firewall.LayerRule, sources [2][]block) [2][
 	sources = blocksOf(r.From, sources)
 	if len(r.To) > 0 {
 		x.dest = index(len(l.dests))
-		to := dest(blocksOf(r.To, [2][]block{}))
+		to := dest(blocksOf(r.To, [2][]Block{}))
 		l.dests = append(l.dests, to)
 		for f := range to {
 			if len(to[f]) == 0 { // no packet of this family has such a destination
@@ -200,19 +192,19 @@ func (l *Compiled) addLine(i int, r firewall.LayerRule, sources [2][]block) [2][
 
 // blocksOf returns the addresses of list, by family; of an empty one, all. It
 // reuses buf.
-func blocksOf(list []netip.Prefix, buf [2][]block) [2][]block {
+func blocksOf(list []netip.Prefix, buf [2][]Block) [2][]Block {
 	for f := range buf {
 		buf[f] = buf[f][:0]
 		if len(list) == 0 {
-			buf[f] = append(buf[f], block{from: key{}, to: family(f).last()})
+			buf[f] = append(buf[f], Block{From: Key{}, To: Family(f).Last()})
 		}
 	}
 	for _, p := range list {
-		f, b := blockOf(p)
+		f, b := BlockOf(p)
 		buf[f] = append(buf[f], b)
 	}
 	for f := range buf {
-		buf[f] = join(buf[f], family(f))
+		buf[f] = Join(buf[f], Family(f))
 	}
 	return buf
 }
@@ -221,17 +213,30 @@ func blocksOf(list []netip.Prefix, buf [2][]block) [2][]block {
 // 32 bits.
 func index[T int | uint64](n T) uint32 { return uint32(n) }
 
-// rules returns how many rules there are, which is also the index of the default.
-func (l *Compiled) rules() uint32 { return index(len(l.lines)) }
+// ID returns the firewall whose layer it is.
+func (l *Layer) ID() firewall.ID { return l.id }
 
-func newAxis(events []event, f family) axis {
-	slices.SortFunc(events, func(a, b event) int { return a.at.compare(b.at) })
-	a := axis{narrow: nil, wide: nil, upTo: nil, events: make([]uint32, len(events))}
-	at := key{} // every axis begins with a cut, so that every source lies behind one
+// Name returns the name of a rule that a decision names.
+func (l *Layer) Name(rule uint32) string { return l.names[rule] }
+
+// newAxis sorts events. Every axis begins with a cut, so that every source lies
+// behind one.
+func newAxis(events []event, f Family, rules int) axis {
+	a := axis{events: make([]uint32, len(events)), cuts: make([]uint32, len(events)), ends: make([]uint32, rules)}
+	for _, e := range events {
+		a.ends[e.rule]++
+	}
+	end := uint32(0)
+	for rule, n := range a.ends { // where the cuts of a rule are written to
+		a.ends[rule] = end
+		end += n
+	}
+	slices.SortFunc(events, func(a, b event) int { return a.at.Compare(b.at) })
+	at := Key{}
 	cut := func(end int) {
 		a.upTo = append(a.upTo, index(end))
-		if f == v4 {
-			a.narrow = append(a.narrow, index(at.lo))
+		if f == IPv4 {
+			a.narrow = append(a.narrow, index(at.Lo))
 		} else {
 			a.wide = append(a.wide, at)
 		}
@@ -242,17 +247,23 @@ func newAxis(events []event, f family) axis {
 			at = e.at
 		}
 		a.events[i] = e.rule
+		a.cuts[a.ends[e.rule]] = index(len(a.upTo))
+		a.ends[e.rule]++
 	}
 	cut(len(events))
 	return a
 }
 
-// sources appends to cuts where the rules that may speak about p begin or end to
-// do so with the client's port.
-func (l *Compiled) sources(cuts []uint16, p *packet) []uint16 {
+// LooksAtSourcePorts reports whether some rule of l is about some source ports
+// only.
+func (l *Layer) LooksAtSourcePorts() bool { return l.ports }
+
+// SourcePorts appends to cuts where the rules that may speak about packets to d
+// begin or end to do so with the client's port.
+func (l *Layer) SourcePorts(cuts []uint16, d firewall.Door) []uint16 {
 	for i := range l.lines {
 		x := &l.lines[i]
-		if p.door.Port < x.first || x.last < p.door.Port || x.protocol != 0 && x.protocol != p.door.Protocol {
+		if d.Port < x.first || x.last < d.Port || x.protocol != 0 && x.protocol != d.Protocol {
 			continue
 		}
 		if x.sourceFirst > 0 {
