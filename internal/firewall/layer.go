@@ -1,6 +1,9 @@
 package firewall
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // A Layer is what one firewall shows, as the reach engine reads it: data that
 // can be stored, compared and verified, with nothing of the provider left in it.
@@ -178,4 +181,13 @@ func (r LayerRule) Matches(d Door) bool {
 	return (r.VM == "" || r.VM == d.VM) &&
 		(r.Protocol == 0 || r.Protocol == d.Protocol) &&
 		r.First <= d.Port && d.Port <= r.Last
+}
+
+// Aims reports whether r may speak about packets to one of the addresses to. Of a
+// family that to has no address of, the address is not known.
+func (r LayerRule) Aims(to []netip.Addr) bool {
+	return len(r.To) == 0 || slices.ContainsFunc(r.To, func(p netip.Prefix) bool {
+		elsewhere := func(a netip.Addr) bool { return a.Is4() == p.Addr().Is4() && !p.Contains(a) }
+		return !slices.ContainsFunc(to, elsewhere)
+	})
 }

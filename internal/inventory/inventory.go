@@ -60,6 +60,18 @@ func (p Path) Leads(d firewall.Door) bool {
 	return (p.Protocol == 0 || p.Protocol == d.Protocol) && (p.Port == 0 || p.Port == d.Port)
 }
 
+// Seen returns d and the VM's address as the firewalls at h see them.
+func (p Path) Seen(h Hop, d firewall.Door) (firewall.Door, []netip.Addr) {
+	to := p.To
+	if h.To != nil {
+		to = h.To
+	}
+	if h.Port != 0 {
+		d.Port = h.Port
+	}
+	return d, to
+}
+
 // A Hop is a place that a packet passes, with the firewall that stands there.
 type Hop struct {
 	Firewall firewall.ID

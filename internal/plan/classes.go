@@ -8,33 +8,6 @@ import (
 	"github.com/sesame-access/sesame/internal/reach"
 )
 
-// changedRules returns the rules that are not the same, at the same place, in
-// both layers: a door that none of them speaks about is as it was. If more than
-// the rules changed, or the layer was not seen before, that is every door.
-func changedRules(before, after firewall.Layer, seen bool) []firewall.LayerRule {
-	if !seen || before.Kind != after.Kind || before.Default != after.Default {
-		return []firewall.LayerRule{{
-			Name: "any", Action: firewall.Unknown, VM: "", Protocol: 0, First: 0, Last: 65535, From: nil, Owned: false,
-		}}
-	}
-	a, b := before.Rules, after.Rules
-	for len(a) > 0 && len(b) > 0 && sameRule(a[0], b[0]) {
-		a, b = a[1:], b[1:]
-	}
-	for len(a) > 0 && len(b) > 0 && sameRule(a[len(a)-1], b[len(b)-1]) {
-		a, b = a[:len(a)-1], b[:len(b)-1]
-	}
-	return slices.Concat(a, b)
-}
-
-// sameRule reports whether a and b do the same; what they are called does not
-// matter.
-func sameRule(a, b firewall.LayerRule) bool {
-	return a.Action == b.Action && a.Maybe == b.Maybe && a.VM == b.VM && a.Protocol == b.Protocol &&
-		a.First == b.First && a.Last == b.Last && a.SourceFirst == b.SourceFirst && a.SourceLast == b.SourceLast &&
-		slices.Equal(a.From, b.From) && slices.Equal(a.To, b.To)
-}
-
 // doorsOf returns the doors of v to look at: those that the plan names, and one
 // of every class of ports and protocols that any rule on the way, or being
 // named, tells apart, as far as a changed rule speaks about it.
@@ -82,10 +55,7 @@ func (j *judge) named(vm firewall.VMID) []firewall.Door {
 func (j *judge) touches(v inventory.VM, d firewall.Door) bool {
 	for _, p := range v.Paths {
 		for _, h := range p.Hops {
-			seen := d
-			if h.Port != 0 {
-				seen.Port = h.Port
-			}
+			seen, _ := p.Seen(h, d)
 			matches := func(r firewall.LayerRule) bool { return r.Matches(seen) }
 			if p.Leads(d) && slices.Contains(h.Firewalls(), j.Plan.Firewall) && slices.ContainsFunc(j.changed, matches) {
 				return true

@@ -99,7 +99,10 @@ func newJudge(c Case) *judge {
 		j.changes[x.Door] = append(j.changes[x.Door], x)
 	}
 	before, seen := c.Observed[c.Plan.Firewall]
-	j.changed = changedRules(before, c.Plan.After, seen)
+	if !seen {
+		before = firewall.Unread(c.Plan.Firewall, "not read", false)
+	}
+	j.changed = reach.Changed(before, c.Plan.After)
 	return j
 }
 

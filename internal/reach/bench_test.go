@@ -21,14 +21,14 @@ func securityGroup(r *rand.Rand, id firewall.ID, rules int) firewall.Layer {
 			Name: ruleNames[n], Action: firewall.Action(r.IntN(2)), Protocol: firewall.TCP,
 			First: common[r.IntN(len(common))],
 		}
-		switch x.Last = x.First; r.IntN(30) {
+		switch x.Last = x.First; r.IntN(60) {
 		case 0:
 			x.First, x.Last = 0, 65535
-		case 1, 2:
+		case 1:
 			x.First, x.Last = 1024, 65535
-		case 3, 4:
+		case 2, 3:
 			x.Protocol = 0
-		case 5, 6, 7:
+		case 4, 5, 6, 7, 8, 9:
 			x.Protocol = firewall.UDP
 		}
 		for range 1 + r.IntN(3) {

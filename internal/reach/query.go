@@ -180,9 +180,9 @@ func (q *Query) route(p *inventory.Path) {
 // comers appends to out who of family f can come along p.
 func (q *Query) comers(p *inventory.Path, f sieve.Family, out []sieve.Piece) []sieve.Piece {
 	known, others := fixed(firewall.Passes), fixed(firewall.Denies)
-	_, reaches := addressOf(p.To, f)
-	switch {
-	case len(p.To) > 0 && !reaches:
+	var nowhere firewall.Door
+	switch to := sieve.NewPacket(nowhere, p.To); {
+	case len(p.To) > 0 && !to.Aimed[f]:
 		return append(out, sieve.Piece{At: sieve.Key{}, Decision: others})
 	case p.Unsure || slices.ContainsFunc(p.From, damaged):
 		others = fixed(firewall.Denies | firewall.Passes)
@@ -212,19 +212,8 @@ func damaged(p netip.Prefix) bool { return !p.IsValid() }
 // hop adds the columns of the firewalls at h. What can be said for every source
 // port alike is said now.
 func (q *Query) hop(p *inventory.Path, h *inventory.Hop, m Model, d firewall.Door) {
-	if h.Port != 0 {
-		d.Port = h.Port
-	}
-	seen := sieve.Packet{Door: d, Source: 0, To: [2]sieve.Key{}, Aimed: [2]bool{}}
-	for f := range seen.To {
-		to := p.To
-		if h.To != nil {
-			to = h.To
-		}
-		if a, ok := addressOf(to, sieve.Family(f)); ok {
-			seen.To[f], seen.Aimed[f] = sieve.KeyOf(a), true
-		}
-	}
+	d, to := p.Seen(*h, d)
+	seen := sieve.NewPacket(d, to)
 	for i := range 1 + len(h.Or) {
 		id := h.Firewall
 		if i > 0 {
@@ -287,15 +276,6 @@ func either(a, b sieve.Decision) sieve.Decision {
 	}
 	a.Can |= b.Can
 	return a
-}
-
-func addressOf(list []netip.Addr, f sieve.Family) (netip.Addr, bool) {
-	for _, a := range list {
-		if a.IsValid() && sieve.FamilyOf(a) == f {
-			return a, true
-		}
-	}
-	return netip.Addr{}, false
 }
 
 // hasPorts reports whether packets of p have ports: TCP, UDP, DCCP, SCTP and

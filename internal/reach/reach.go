@@ -59,16 +59,19 @@ type Model map[firewall.ID]*sieve.Layer
 // NewModel makes layers ready.
 func NewModel(layers map[firewall.ID]firewall.Layer) Model {
 	m := make(Model, len(layers))
-	for id, l := range layers {
-		m[id] = sieve.Compile(l)
+	for _, l := range layers {
+		m.Put(l)
 	}
 	return m
 }
 
+// Put puts l into m, in the place of the layer that its firewall had.
+func (m Model) Put(l firewall.Layer) { m[l.Firewall] = sieve.Compile(l) }
+
 // With returns m with l in the place of the layer that its firewall has.
 func (m Model) With(l firewall.Layer) Model {
 	out := maps.Clone(m)
-	out[l.Firewall] = sieve.Compile(l)
+	out.Put(l)
 	return out
 }
 
@@ -78,7 +81,7 @@ func VM(v inventory.VM, layers map[firewall.ID]firewall.Layer, d firewall.Door) 
 	m := Model{}
 	for _, id := range v.Firewalls() {
 		if l, ok := layers[id]; ok {
-			m[id] = sieve.Compile(l)
+			m.Put(l)
 		}
 	}
 	var q Query

@@ -23,13 +23,14 @@ type Layer struct {
 	fallback Decision                 // where no certain rule decides
 	vms      map[firewall.VMID]uint32 // the VMs that rules name, from 1
 	dests    []dest                   // of the rules that have destinations
+	blocks   []Block                  // of the dests
 	axes     [2]axis                  // by family
 	ports    bool                     // some rule looks at the source port
 }
 
 // A line is what decides whether a rule speaks about a door.
 type line struct {
-	first, last, sourceFirst, sourceLast uint16
+	first, more, sourceFirst, sourceLast uint16 // more: how many ports beyond the first
 	vm                                   uint32 // 0 is any
 	dest                                 uint32 // index into dests; 0 is any
 	name                                 uint32 // index of the first rule of that name: one line may be several rules
@@ -37,6 +38,17 @@ type line struct {
 	can                                  firewall.Outcomes
 	kind                                 kind // as it is
 	maybe                                kind // when it is not known whether its destinations are meant
+}
+
+// names reports whether the rule is about d, if it is about the VM.
+func (x *line) names(d firewall.Door) bool {
+	return d.Port-x.first <= x.more && (x.protocol == 0 || x.protocol == d.Protocol)
+}
+
+// destinations returns those of the rule.
+func (l *Layer) destinations(x *line, f Family) []Block {
+	to := &l.dests[x.dest]
+	return l.blocks[to.from[f]:to.upTo[f]]
 }
 
 // A kind is what a rule that matches contributes to a packet's fate, from 1: a
@@ -50,8 +62,8 @@ const (
 	kinds = maybe + kind(firewall.Deliver) + 1
 )
 
-// A dest is the destinations of a rule, by family.
-type dest [2][]Block
+// A dest is where in the blocks the destinations of a rule are, by family.
+type dest struct{ from, upTo [2]uint32 }
 
 // An axis is the source addresses of one family: the cuts, where the sources of
 // some rule begin or have ended, and at each the rules that they are of. The
@@ -86,7 +98,7 @@ func Compile(l firewall.Layer) *Layer {
 	}
 	out := &Layer{
 		id: l.Firewall, lines: make([]line, len(rules)), names: make([]string, len(rules)+1),
-		fallback: Decision{Rule: index(len(rules)), Maybe: Nobody, Can: l.Default.Outcomes()}, vms: nil, dests: []dest{{}}, axes: [2]axis{}, ports: false,
+		fallback: Decision{Rule: index(len(rules)), Maybe: Nobody, Can: l.Default.Outcomes()}, vms: nil, dests: []dest{{}}, blocks: nil, axes: [2]axis{}, ports: false,
 	}
 	const byDefault = "default"
 	out.names[len(rules)] = byDefault
@@ -156,7 +168,7 @@ func (l *Layer) addLine(i int, r firewall.LayerRule, sources [2][]Block) [2][]Bl
 		r.To, r.Maybe = nil, true
 	}
 	x := line{
-		first: r.First, last: r.Last, sourceFirst: r.SourceFirst, sourceLast: r.SourceLast,
+		first: r.First, more: r.Last - r.First, sourceFirst: r.SourceFirst, sourceLast: r.SourceLast,
 		vm: 0, dest: 0, name: l.lines[i].name, protocol: r.Protocol, kind: certain, maybe: maybe + kind(r.Action), can: r.Action.Outcomes(),
 	}
 	if r.Maybe {
@@ -164,6 +176,9 @@ func (l *Layer) addLine(i int, r firewall.LayerRule, sources [2][]Block) [2][]Bl
 	}
 	if x.sourceFirst == 0 && x.sourceLast == 0 {
 		x.sourceLast = 65535
+	}
+	if r.First > r.Last { // no port at all
+		x.kind, x.maybe = none, none
 	}
 	l.ports = l.ports || x.sourceFirst > 0 || x.sourceLast < 65535
 	if r.VM != "" {
@@ -178,13 +193,16 @@ func (l *Layer) addLine(i int, r firewall.LayerRule, sources [2][]Block) [2][]Bl
 	sources = blocksOf(r.From, sources)
 	if len(r.To) > 0 {
 		x.dest = index(len(l.dests))
-		to := dest(blocksOf(r.To, [2][]Block{}))
-		l.dests = append(l.dests, to)
-		for f := range to {
-			if len(to[f]) == 0 { // no packet of this family has such a destination
+		var to dest
+		for f, blocks := range blocksOf(r.To, [2][]Block{}) {
+			if len(blocks) == 0 { // no packet of this family has such a destination
 				sources[f] = sources[f][:0]
 			}
+			to.from[f] = index(len(l.blocks))
+			l.blocks = append(l.blocks, blocks...)
+			to.upTo[f] = index(len(l.blocks))
 		}
+		l.dests = append(l.dests, to)
 	}
 	l.lines[i] = x
 	return sources
@@ -263,7 +281,7 @@ func (l *Layer) LooksAtSourcePorts() bool { return l.ports }
 func (l *Layer) SourcePorts(cuts []uint16, d firewall.Door) []uint16 {
 	for i := range l.lines {
 		x := &l.lines[i]
-		if d.Port < x.first || x.last < d.Port || x.protocol != 0 && x.protocol != d.Protocol {
+		if !x.names(d) {
 			continue
 		}
 		if x.sourceFirst > 0 {

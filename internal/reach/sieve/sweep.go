@@ -2,6 +2,7 @@ package sieve
 
 import (
 	"math/bits"
+	"net/netip"
 
 	"github.com/sesame-access/sesame/internal/firewall"
 )
@@ -23,6 +24,18 @@ type Packet struct {
 	// To is the destination of either family, where it is known, which Aimed says.
 	To    [2]Key
 	Aimed [2]bool
+}
+
+// NewPacket returns a packet to d at one of the addresses to; none means that it is
+// not known.
+func NewPacket(d firewall.Door, to []netip.Addr) Packet {
+	p := Packet{Door: d, Source: 0, To: [2]Key{}, Aimed: [2]bool{}}
+	for _, a := range to {
+		if f := FamilyOf(a); a.IsValid() && !p.Aimed[f] {
+			p.To[f], p.Aimed[f] = KeyOf(a), true
+		}
+	}
+	return p
 }
 
 // A Decision is what one layer does to a packet: what may happen, which rule
@@ -90,8 +103,7 @@ func (s *Sieve) match(l *Layer, p *Packet, f Family) {
 	from := uint32(0)
 	for i := range l.lines {
 		x, k := &l.lines[i], none
-		if x.first <= p.Door.Port && p.Door.Port <= x.last && x.sourceFirst <= p.Source && p.Source <= x.sourceLast &&
-			(x.protocol == 0 || x.protocol == p.Door.Protocol) && (x.vm == 0 || x.vm == vm) {
+		if x.names(p.Door) && x.sourceFirst <= p.Source && p.Source <= x.sourceLast && (x.vm == 0 || x.vm == vm) {
 			if k = x.kind; x.dest != 0 {
 				k = l.aim(x, p, f)
 			}
@@ -112,7 +124,7 @@ func (l *Layer) aim(x *line, p *Packet, f Family) kind {
 	if !p.Aimed[f] {
 		return x.maybe
 	}
-	for _, b := range l.dests[x.dest][f] {
+	for _, b := range l.destinations(x, f) {
 		if b.Contains(p.To[f]) {
 			return x.kind
 		}

@@ -1,0 +1,221 @@
+package survey
+
+import (
+	"encoding/binary"
+	"iter"
+	"net/netip"
+	"slices"
+
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/reach"
+	"github.com/sesame-access/sesame/internal/reach/sieve"
+)
+
+// A round is one go over the fleet, with what its VMs share.
+//
+// A frame is everything about a VM that is the same for all ports: its ways, and
+// the firewalls on them. VMs of one frame differ at most in their address and
+// name, and where no rule for a port looks at these they share its answer; where
+// one does, those share it that it does not tell apart.
+type round struct {
+	model reach.Model
+	ports []Port
+	query reach.Query
+
+	fronts  map[firewall.ID]*front
+	frames  map[string]*frame
+	current *frame // of the VM that was entered; nil when it shares nothing
+	way     []*front
+	packets []sieve.Packet // to the VM, as each of its fronts sees them
+	key     []byte         // of the frame
+	class   []byte         // within it
+}
+
+// A front is a firewall of the fleet, with what it tells apart for each port.
+type front struct {
+	id          firewall.ID
+	number, vms int
+	aims        []*sieve.Aims // once it is shared
+}
+
+// A frame is the answers of VMs that are alike but for name and address.
+type frame struct {
+	way   []*front               // of every hop of every path
+	sets  []reach.Set            // by port, where all are alike
+	finer []map[string]reach.Set // by port, where rules tell them apart; else nil
+}
+
+func newRound(m reach.Model, ports []Port) *round {
+	return &round{model: m, ports: ports, fronts: map[firewall.ID]*front{}, frames: map[string]*frame{}}
+}
+
+// expect says that v will be asked about.
+func (r *round) expect(v *inventory.VM) {
+	for i := range v.Paths {
+		for h := range v.Paths[i].Hops {
+			for f := range r.at(&v.Paths[i].Hops[h]) {
+				f.vms++
+			}
+		}
+	}
+}
+
+// at returns the firewalls at h.
+func (r *round) at(h *inventory.Hop) iter.Seq[*front] {
+	return func(yield func(*front) bool) {
+		if yield(r.front(h.Firewall)) {
+			for _, id := range h.Or {
+				if !yield(r.front(id)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (r *round) front(id firewall.ID) *front {
+	f := r.fronts[id]
+	if f == nil {
+		f = &front{id: id, number: len(r.fronts), vms: 0, aims: nil}
+		r.fronts[id] = f
+	}
+	return f
+}
+
+// enter finds the frame of v. There is none where the answer may say something of
+// v alone, what is missing about it or that no way leads to a port, where ports
+// are translated, and where nobody else is behind one of its firewalls.
+func (r *round) enter(v *inventory.VM) {
+	r.current, r.key, r.way, r.packets = nil, r.key[:0], r.way[:0], r.packets[:0]
+	if len(v.Paths) == 0 || len(v.Missing) > 0 {
+		return
+	}
+	for i := range v.Paths {
+		if !r.path(v.ID, &v.Paths[i]) {
+			return
+		}
+	}
+	if r.current = r.frames[string(r.key)]; r.current == nil {
+		f := &frame{way: slices.Clone(r.way), sets: make([]reach.Set, len(r.ports)), finer: make([]map[string]reach.Set, len(r.ports))}
+		r.frames[string(r.key)], r.current = f, f
+		for n := range r.ports {
+			if len(r.classes(n)) > 0 {
+				f.finer[n] = map[string]reach.Set{}
+			}
+		}
+	}
+}
+
+// path appends p to the key, but for the VM's addresses. It is false where p
+// cannot be shared.
+func (r *round) path(vm firewall.VMID, p *inventory.Path) bool {
+	if p.Protocol != 0 || p.Port != 0 {
+		return false
+	}
+	r.text(p.Name)
+	r.number(len(p.From))
+	for _, x := range p.From {
+		r.prefix(x)
+	}
+	r.flag(p.From == nil)
+	r.flag(p.Unsure)
+	door := firewall.Door{VM: vm, Protocol: 0, Port: 0}
+	own := sieve.NewPacket(door, p.To)
+	r.aimed(&own)
+	r.number(len(p.Hops))
+	for i := range p.Hops {
+		h := &p.Hops[i]
+		packet := sieve.NewPacket(p.Seen(*h, door))
+		r.number(len(h.Or))
+		for f := range r.at(h) {
+			if f.vms < 2 || h.Port != 0 {
+				return false
+			}
+			r.number(f.number)
+			r.way, r.packets = append(r.way, f), append(r.packets, packet)
+		}
+		r.prefix(h.Sees)
+		r.flag(h.To != nil)
+		r.aimed(&packet)
+		r.flag(h.Always)
+	}
+	return true
+}
+
+// aimed appends of which families the destination is known.
+func (r *round) aimed(p *sieve.Packet) {
+	r.flag(p.Aimed[sieve.IPv4])
+	r.flag(p.Aimed[sieve.IPv6])
+}
+
+func (r *round) text(s string) {
+	r.number(len(s))
+	r.key = append(r.key, s...)
+}
+
+func (r *round) prefix(p netip.Prefix) {
+	if p.IsValid() {
+		r.key = p.AppendTo(r.key)
+	}
+	r.key = append(r.key, 0)
+}
+
+func (r *round) number(n int) {
+	r.key = binary.AppendUvarint(r.key, uint64(n)) //nolint:gosec // It counts something.
+}
+
+func (r *round) flag(b bool) {
+	n := 0
+	if b {
+		n = 1
+	}
+	r.number(n)
+}
+
+// classes returns which of the VMs that rules for port n tell apart the current one
+// is; empty where they tell none apart.
+func (r *round) classes(n int) []byte {
+	r.class = r.class[:0]
+	for i, f := range r.current.way {
+		if aims := r.aims(f)[n]; aims != nil {
+			r.class = aims.Append(r.class, &r.packets[i])
+		}
+	}
+	return r.class
+}
+
+// aims returns what f tells apart, by port.
+func (r *round) aims(f *front) []*sieve.Aims {
+	if f.aims == nil {
+		f.aims = make([]*sieve.Aims, len(r.ports))
+		if l := r.model[f.id]; l != nil {
+			for n, p := range r.ports {
+				f.aims[n] = l.Aims(p.of(""))
+			}
+		}
+	}
+	return f.aims
+}
+
+// ask returns who can come through port n of v, the VM that was entered.
+func (r *round) ask(v *inventory.VM, n int) reach.Set {
+	d := r.ports[n].of(v.ID)
+	f := r.current
+	switch {
+	case f == nil:
+		return r.query.VM(*v, r.model, d)
+	case f.finer[n] == nil:
+		if f.sets[n].Len() == 0 {
+			f.sets[n] = r.query.VM(*v, r.model, d)
+		}
+		return f.sets[n]
+	}
+	key := r.classes(n)
+	set, ok := f.finer[n][string(key)]
+	if !ok {
+		set = r.query.VM(*v, r.model, d)
+		f.finer[n][string(key)] = set
+	}
+	return set
+}

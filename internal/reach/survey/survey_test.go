@@ -1,0 +1,188 @@
+package survey_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/reach"
+	"github.com/sesame-access/sesame/internal/reach/survey"
+)
+
+func pick[T any](r *rand.Rand, list ...T) T { return list[r.IntN(len(list))] }
+
+func drawPrefix(r *rand.Rand) netip.Prefix {
+	a := netip.MustParseAddr(pick(r, "10.0.0.0", "10.0.0.2", "203.0.113.0", "2001:db8::", "::"))
+	return netip.PrefixFrom(a, a.BitLen()-r.IntN(10)).Masked()
+}
+
+func drawRule(r *rand.Rand) firewall.LayerRule {
+	x := firewall.LayerRule{
+		Name: pick(r, "a", "b", "c"), Action: firewall.Action(r.IntN(4)), Maybe: r.IntN(6) == 0,
+		VM: pick[firewall.VMID](r, "", "", "host://vm-1", "host://vm-2"), Protocol: pick(r, 0, firewall.TCP, firewall.UDP),
+		First: pick[uint16](r, 0, 22), Last: pick[uint16](r, 22, 80, 65535),
+	}
+	for range r.IntN(3) {
+		x.From = append(x.From, drawPrefix(r))
+	}
+	for range max(0, r.IntN(5)-2) {
+		x.To = append(x.To, drawPrefix(r))
+	}
+	return x
+}
+
+func drawLayer(r *rand.Rand, id firewall.ID) firewall.Layer {
+	l := firewall.Layer{Firewall: id, Kind: firewall.LayerKind(r.IntN(2)), Default: pick(r, firewall.Deny, firewall.Allow)}
+	for range r.IntN(6) {
+		l.Rules = append(l.Rules, drawRule(r))
+	}
+	return l
+}
+
+func drawVM(r *rand.Rand, n int) inventory.VM {
+	v := inventory.VM{ID: firewall.VMID(fmt.Sprintf("host://vm-%d", n))}
+	for range r.IntN(3) {
+		p := inventory.Path{Name: pick(r, "eth0", "eth0", "eth1"), Unsure: r.IntN(8) == 0}
+		switch r.IntN(4) {
+		case 0:
+			p.To = []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(n)})}
+		case 1:
+			p.To = []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), netip.MustParseAddr("2001:db8::1")}
+		}
+		if r.IntN(5) == 0 {
+			p.From = []netip.Prefix{drawPrefix(r)}
+		}
+		if r.IntN(10) == 0 {
+			p.Protocol, p.Port = firewall.TCP, 22
+		}
+		for range r.IntN(3) {
+			h := inventory.Hop{Firewall: pick[firewall.ID](r, "f1", "f2", "f3", "unread"), Always: r.IntN(8) == 0}
+			if r.IntN(8) == 0 {
+				h.Or = []firewall.ID{pick[firewall.ID](r, "f1", "f2")}
+			}
+			if r.IntN(8) == 0 {
+				h.Sees = drawPrefix(r)
+			}
+			if r.IntN(8) == 0 {
+				h.To, h.Port = []netip.Addr{netip.AddrFrom4([4]byte{203, 0, 113, byte(n)})}, pick[uint16](r, 0, 80)
+			}
+			p.Hops = append(p.Hops, h)
+		}
+		v.Paths = append(v.Paths, p)
+	}
+	if r.IntN(8) == 0 {
+		v.Missing = []string{"a network interface"}
+	}
+	return v
+}
+
+func ports() []survey.Port {
+	return []survey.Port{{Protocol: firewall.TCP, Number: 22}, {Protocol: firewall.TCP, Number: 80}, {Protocol: firewall.UDP, Number: 22}}
+}
+
+func text(t *testing.T, s reach.Set) string {
+	t.Helper()
+	b, err := s.MarshalText()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// hold fails unless s says of every door what asking about it alone says.
+func hold(t *testing.T, s *survey.Survey, vms []inventory.VM, layers map[firewall.ID]firewall.Layer) {
+	t.Helper()
+	doors := 0
+	for d, set := range s.All() {
+		v := vms[slices.IndexFunc(vms, func(v inventory.VM) bool { return v.ID == d.VM })]
+		if got, want := text(t, set), text(t, reach.VM(v, layers, d)); got != want {
+			t.Fatalf("%s:\n%swant\n%s%+v\n%+v", d, got, want, v, layers)
+		}
+		doors++
+	}
+	if doors != len(vms)*len(ports()) {
+		t.Fatalf("%d doors", doors)
+	}
+}
+
+func TestSurveySaysWhatAskingEachSays(t *testing.T) {
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		layers := map[firewall.ID]firewall.Layer{}
+		for _, id := range []firewall.ID{"f1", "f2", "f3"} {
+			layers[id] = drawLayer(r, id)
+		}
+		var vms []inventory.VM
+		for n := range 12 {
+			vms = append(vms, drawVM(r, n))
+		}
+		s := survey.New(vms, reach.NewModel(layers), ports()...)
+		hold(t, s, vms, layers)
+		for range 4 {
+			after := layers["f1"]
+			after.Rules = slices.Clone(after.Rules)
+			switch i := r.IntN(len(after.Rules) + 1); {
+			case i == len(after.Rules):
+				after.Rules = append(after.Rules, drawRule(r))
+			case r.IntN(2) == 0:
+				after.Rules = slices.Delete(after.Rules, i, i+1)
+			default:
+				after.Rules[i] = drawRule(r)
+			}
+			was := map[firewall.Door]string{}
+			for d, set := range s.All() {
+				was[d] = verdicts(set)
+			}
+			shifts, _ := s.Replace(layers["f1"], after)
+			layers["f1"] = after
+			hold(t, s, vms, layers)
+			for d, set := range s.All() {
+				shifted := slices.ContainsFunc(shifts, func(x survey.Shift) bool { return x.Door == d && len(x.Change) > 0 })
+				if (was[d] != verdicts(set)) != shifted {
+					t.Fatalf("%s went from\n%sto\n%sand that is said to be a shift: %v", d, was[d], verdicts(set), shifted)
+				}
+			}
+		}
+	}
+}
+
+// verdicts writes only who gets in.
+func verdicts(s reach.Set) string {
+	return fmt.Sprint([]reach.Range(s.Sources(reach.Open)), []reach.Range(s.Sources(reach.Unknown)), "\n")
+}
+
+func TestReplaceAsksOnlyWhereAChangedRuleMayMatter(t *testing.T) {
+	before := firewall.Layer{Firewall: "nsg", Default: firewall.Deny, Rules: []firewall.LayerRule{
+		{Name: "web", Action: firewall.Allow, Protocol: firewall.TCP, First: 80, Last: 80},
+	}}
+	var vms []inventory.VM
+	for n := range 10 {
+		vms = append(vms, inventory.VM{ID: firewall.VMID(fmt.Sprint("host://vm-", n)), Paths: []inventory.Path{{
+			To:   []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(n)})},
+			Hops: []inventory.Hop{{Firewall: "nsg"}},
+		}}})
+	}
+	s := survey.New(vms, reach.NewModel(map[firewall.ID]firewall.Layer{"nsg": before}), ports()...)
+	after := before
+	after.Rules = append([]firewall.LayerRule{{
+		Name: "grant", Action: firewall.Allow, Protocol: firewall.TCP, First: 22, Last: 22,
+		From: []netip.Prefix{netip.MustParsePrefix("203.0.113.7/32")}, To: []netip.Prefix{netip.MustParsePrefix("10.0.0.3/32")},
+	}}, before.Rules...)
+	shifts, asked := s.Replace(before, after)
+	if asked != 1 || len(shifts) != 1 || shifts[0].Door.VM != "host://vm-3" || shifts[0].Change.To(reach.Open).Sources().String() != "203.0.113.7" {
+		t.Errorf("asked %d times, %+v", asked, shifts)
+	}
+	for d := range survey.Ask(vms, nil, ports()...) {
+		if d != (firewall.Door{VM: "host://vm-0", Protocol: firewall.TCP, Port: 22}) {
+			t.Errorf("began with %s", d)
+		}
+		break
+	}
+	for range s.All() {
+		break
+	}
+}
