@@ -270,3 +270,29 @@ func TestAtOutsideOfASet(t *testing.T) {
 		t.Errorf("no address at all gets %v", got)
 	}
 }
+
+func TestPortsOfPaths(t *testing.T) {
+	v := inventory.VM{ID: ssh.VM, Paths: []inventory.Path{{Port: 22}, {Port: 65535}, {}}}
+	if got := reach.Ports(v, firewall.TCP); !slices.Equal(got, []uint16{0, 22, 23, 65535}) {
+		t.Errorf("classes %v", got)
+	}
+}
+
+func TestSpansCanBeLeftEarly(t *testing.T) {
+	s := reach.Layer(firewall.Layer{Firewall: "fw", Default: firewall.Deny}, ssh)
+	for x := range s.All() {
+		if x.From.Is6() {
+			t.Error("went on")
+		}
+		break
+	}
+	for x := range s.Within(netip.MustParsePrefix("10.0.0.0/8")) {
+		if x.Range.String() != "10.0.0.0/8" {
+			t.Errorf("within: %s", x.Range)
+		}
+		break
+	}
+	for range s.Within(netip.Prefix{}) {
+		t.Error("there is something within nothing")
+	}
+}

@@ -1,6 +1,7 @@
 package reach
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -16,15 +17,16 @@ import (
 //
 //	203.0.113.0/24 → web-1 tcp/22: open, by nsg-web rule 310 "old-office"; everybody else: closed, by nsg-web rule 100 "sesame-lock"
 //
-// The most that is decided in one way comes last.
+// Who gets in comes first, and the most that is decided in one way comes last.
 func (s Set) Sentence(d firewall.Door) string {
 	type part struct {
-		verdict, by string
-		sources     Ranges
+		verdict Verdict
+		by      string
+		sources Ranges
 	}
 	var parts []part
 	for x := range s.All() {
-		p := part{verdict: x.Verdict.String(), by: x.because(), sources: Ranges{x.Range}}
+		p := part{verdict: x.Verdict, by: x.because(), sources: Ranges{x.Range}}
 		i := slices.IndexFunc(parts, func(y part) bool { return y.verdict == p.verdict && y.by == p.by })
 		if i < 0 {
 			parts = append(parts, p)
@@ -32,7 +34,14 @@ func (s Set) Sentence(d firewall.Door) string {
 			parts[i].sources = append(parts[i].sources, x.Range)
 		}
 	}
-	slices.SortStableFunc(parts, func(a, b part) int { return a.sources.Count().Cmp(b.sources.Count()) })
+	four := Of(netip.PrefixFrom(netip.IPv4Unspecified(), 0)) // else the whole of IPv4 is less than a /64
+	slices.SortStableFunc(parts, func(a, b part) int {
+		return cmp.Or(
+			cmp.Compare(b.verdict, a.verdict),
+			a.sources.Intersect(four).Count().Cmp(b.sources.Intersect(four).Count()),
+			a.sources.Count().Cmp(b.sources.Count()),
+		)
+	})
 	var b strings.Builder
 	for i, p := range parts {
 		switch {
@@ -80,8 +89,9 @@ func Parse(text []byte) (Set, error) {
 	for line := range strings.Lines(string(text)) {
 		s = s.withSpan(line)
 	}
+	inOrder := slices.IsSortedFunc(s.stretches, func(a, b stretch) int { return cmp.Compare(a.family, b.family) })
 	again, err := s.MarshalText()
-	if err != nil || string(again) != string(text) || !slices.Equal(s.Sources(Closed, Unknown, Open), All()) {
+	if err != nil || !inOrder || string(again) != string(text) || !slices.Equal(s.Sources(Closed, Unknown, Open), All()) {
 		return Set{}, errkind.Bad("reach", string(text), "what Sesame writes: the spans of all sources in order, one a line")
 	}
 	return s, nil

@@ -17,7 +17,6 @@ import (
 // which rules speak about a door; and for each family the addresses where a
 // rule's sources begin or end, sorted once and for all.
 type Layer struct {
-	id       firewall.ID
 	lines    []line
 	names    []string                 // of the rules, and of the default
 	fallback Decision                 // where no certain rule decides
@@ -97,7 +96,7 @@ func Compile(l firewall.Layer) *Layer {
 		rules = unionRules(rules)
 	}
 	out := &Layer{
-		id: l.Firewall, lines: make([]line, len(rules)), names: make([]string, len(rules)+1),
+		lines: make([]line, len(rules)), names: make([]string, len(rules)+1),
 		fallback: Decision{Rule: index(len(rules)), Maybe: Nobody, Can: l.Default.Outcomes()}, vms: nil, dests: []dest{{}}, blocks: nil, axes: [2]axis{}, ports: false,
 	}
 	const byDefault = "default"
@@ -230,9 +229,6 @@ func blocksOf(list []netip.Prefix, buf [2][]Block) [2][]Block {
 // index returns n as it is kept: no layer has 2^32 rules, and an IPv4 address has
 // 32 bits.
 func index[T int | uint64](n T) uint32 { return uint32(n) }
-
-// ID returns the firewall whose layer it is.
-func (l *Layer) ID() firewall.ID { return l.id }
 
 // Name returns the name of a rule that a decision names.
 func (l *Layer) Name(rule uint32) string { return l.names[rule] }
