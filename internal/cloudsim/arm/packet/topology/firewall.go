@@ -247,3 +247,21 @@ func byPriority(all []Collection) []Collection {
 	slices.SortStableFunc(all, func(a, b Collection) int { return a.priority - b.priority })
 	return all
 }
+
+// Translations returns the ports of f from which DNAT rules lead to port of
+// address.
+func (w *World) Translations(f *Firewall, address netip.Addr, port uint16) []uint16 {
+	var out []uint16
+	for _, c := range w.CollectionsOf(f, Translation) {
+		for _, r := range c.Rules {
+			if r.To != address || r.ToPort != port {
+				continue
+			}
+			for _, text := range r.Destinations.Ports {
+				first, _, _ := strings.Cut(text, "-")
+				out = append(out, number(first))
+			}
+		}
+	}
+	return out
+}

@@ -322,3 +322,14 @@ func Same(a, b string) bool { return a != "" && strings.EqualFold(a, b) }
 func OneOf(ids []string, id string) bool {
 	return slices.ContainsFunc(ids, func(x string) bool { return Same(x, id) })
 }
+
+// Peers returns the networks that are peered with n, both ways.
+func (w *World) Peers(n *Network) []*Network {
+	var out []*Network
+	for _, x := range w.networks {
+		if x != n && Near(n, x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
