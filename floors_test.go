@@ -54,6 +54,14 @@ var floors = []floor{
 		{"internal/provider"},
 	}},
 	{name: "4", steps: [][]string{
+		{
+			"internal/cloudsim/arm/fault",
+			"internal/cloudsim/arm/gate",
+			"internal/cloudsim/arm/packet/topology",
+			"internal/cloudsim/arm/rawjson",
+		},
+		{"internal/cloudsim/arm/fleet", "internal/cloudsim/arm/packet", "internal/cloudsim/arm/world"},
+		{"internal/cloudsim/arm/rp"},
 		{"internal/cloudsim/ec2/packet", "internal/cloudsim/ec2/past"},
 		{"internal/cloudsim/ec2/world"},
 		{"internal/cloudsim/ec2/fleet", "internal/cloudsim/ec2/gate"},

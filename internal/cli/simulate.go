@@ -30,7 +30,7 @@ many hands. The cloud's own tools and SDKs work against it unchanged. Nothing is
 kept when it ends.`,
 		RunE: console.ShowHelp,
 	}
-	cmd.AddCommand(a.simulateAWSCommand())
+	cmd.AddCommand(a.simulateAWSCommand(), a.simulateAzureCommand())
 	return cmd
 }
 
@@ -82,6 +82,9 @@ func (a *app) simulate(ctx context.Context, s simulation) (err error) {
 	}()
 	if err := a.announce(s, url, s.env(url, authority)); err != nil {
 		return errors.Join(err, server.Close())
+	}
+	if s.envFile != "" {
+		defer func() { err = errors.Join(err, os.Remove(s.envFile)) }()
 	}
 	select {
 	case <-ctx.Done():
