@@ -35,8 +35,9 @@
 //
 // Leaves are hashed into a tree exactly as RFC 6962 says. A checkpoint (C2SP
 // tlog-checkpoint) commits to its size and root and is signed with Ed25519 as a
-// C2SP signed note. A Proof (C2SP tlog-proof) shows one record to somebody who
-// trusts the key. A bundle is the whole log in one file, for Verify.
+// C2SP signed note. That a later checkpoint only adds to an earlier one is
+// proven by a path of RFC 6962; see ProveAppendOnly. A bundle is the whole log in
+// one file, for Verify: with the key it shows every record to whoever trusts that.
 package audit
 
 import (

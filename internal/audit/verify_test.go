@@ -356,28 +356,6 @@ func checkErased(t *testing.T, l *testLog, bundle []byte) {
 	}
 }
 
-func FuzzProof(f *testing.F) {
-	l := newLog(f)
-	l.story(f, 2)
-	p, err := Prove(3, l.signed(f, 8), l.public, l)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(p.Text())
-	f.Fuzz(func(t *testing.T, text string) {
-		p, err := ParseProof(text)
-		if err != nil {
-			return
-		}
-		if p.Text() != text {
-			t.Fatalf("%q was read as %q", text, p.Text())
-		}
-		if _, err := p.Check(l.leaves[3], l.public); err == nil && p.Index != 3 {
-			t.Fatalf("the leaf of record 3 is proven at %d", p.Index)
-		}
-	})
-}
-
 func BenchmarkVerify(b *testing.B) {
 	l := newLog(b)
 	l.story(b, 5000)

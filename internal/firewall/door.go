@@ -117,23 +117,3 @@ func CompareDoors(a, b Door) int {
 		cmp.Compare(a.Protocol, b.Protocol),
 	)
 }
-
-// ParseDoor reads "VM:PORT/PROTOCOL"; "/tcp" may be left out. VM is the whole id.
-func ParseDoor(s string) (Door, error) {
-	const want = "a door such as host://web-1:22/tcp"
-	colon := strings.LastIndexByte(s, ':')
-	if colon < 0 {
-		return Door{}, errkind.Bad("door", s, want)
-	}
-	port, proto, named := strings.Cut(s[colon+1:], "/")
-	if !named {
-		proto = "tcp"
-	}
-	vm, errVM := ParseVMID(s[:colon])
-	number, errPort := ParsePort(port)
-	protocol, errProto := ParseProtocol(proto)
-	if errVM != nil || errPort != nil || errProto != nil {
-		return Door{}, errkind.Bad("door", s, want)
-	}
-	return Door{VM: vm, Protocol: protocol, Port: number}, nil
-}

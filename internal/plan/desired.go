@@ -129,26 +129,6 @@ func effectiveEnd(g access.Grant, now access.Reading) time.Time {
 	return firewall.Instant(end)
 }
 
-// NextDeadline returns how long after now the desired state next changes by
-// itself: a grant starts or ends. It is false when it never will.
-func NextDeadline(grants []access.Grant, now access.Reading) (time.Duration, bool) {
-	var next time.Duration
-	found := false
-	for _, g := range grants {
-		if g.Over(now) {
-			continue
-		}
-		in, _ := g.Deadline.Left(now)
-		if !g.Started(now) {
-			in = min(in, g.Start.Sub(now.Wall))
-		}
-		if !found || in < next {
-			next, found = in, true
-		}
-	}
-	return next, found
-}
-
 // Route splits wants over the firewalls on the paths of vms. A firewall behind
 // an address translation is asked to admit what it really sees.
 func Route(wants firewall.Wants, vms []inventory.VM) map[firewall.ID]firewall.Wants {

@@ -268,45 +268,6 @@ func checkOpening(t *rapid.T, locks []access.Lock, grants []access.Grant, now ac
 	}
 }
 
-// Nothing changes by itself before the next deadline, and something may after.
-func TestNextDeadline(t *testing.T) {
-	if got, ok := plan.NextDeadline(nil, clocks()); ok {
-		t.Errorf("nothing ends in %v", got)
-	}
-	back := clocks().Add(10 * time.Minute)
-	back.Wall = back.Wall.Add(-time.Hour)
-	if got, ok := plan.NextDeadline([]access.Grant{grant("g-1", web, time.Hour, "203.0.113.7")}, back); !ok || got != 50*time.Minute {
-		t.Errorf("with the wall clock set back the next deadline is in %v, %v", got, ok)
-	}
-	rapid.Check(t, func(t *rapid.T) {
-		grants, now := drawGrants(t), drawReading(t)
-		var locks []access.Lock
-		for _, g := range grants {
-			locks = append(locks, access.Lock{Door: g.Door})
-		}
-		live := func(at access.Reading) (ids []string) {
-			for _, g := range grants {
-				if g.Live(at) {
-					ids = append(ids, g.ID)
-				}
-			}
-			return ids
-		}
-		wait, ok := plan.NextDeadline(grants, now)
-		if !ok {
-			wait = 1000 * time.Hour
-		} else if slices.Equal(live(now), live(now.Add(wait))) && wait > 0 {
-			// Starts and ends may cancel out in number, never in identity.
-			t.Fatalf("nothing changes at the next deadline in %v", wait)
-		}
-		before := now.Add(time.Duration(rapid.Int64Range(0, int64(wait)-1).Draw(t, "before")))
-		a, b := plan.Desired(locks, grants, now), plan.Desired(locks, grants, before)
-		if diff := cmp.Diff(a, b, prefixes); diff != "" {
-			t.Fatalf("something changed before the next deadline in %v (-now +then):\n%s", wait, diff)
-		}
-	})
-}
-
 func TestRoute(t *testing.T) {
 	snat := sources("10.9.9.9")[0]
 	path := func(hops ...inventory.Hop) inventory.Path { return inventory.Path{Name: "p", Hops: hops} }

@@ -194,4 +194,13 @@ func (s *stage) compare(file, got string) error {
 }
 
 // door reads "web-1:22" or "web-1:53/udp".
-func door(text string) (firewall.Door, error) { return firewall.ParseDoor("host://" + text) }
+func door(text string) (firewall.Door, error) {
+	vm, rest, _ := strings.Cut(text, ":")
+	number, name, named := strings.Cut(rest, "/")
+	if !named {
+		name = "tcp"
+	}
+	port, err := firewall.ParsePort(number)
+	protocol, errProtocol := firewall.ParseProtocol(name)
+	return firewall.Door{VM: firewall.HostVM(vm), Protocol: protocol, Port: port}, errors.Join(err, errProtocol)
+}

@@ -59,7 +59,7 @@ func open(t *testing.T, adjust ...func(*Config)) *opened {
 			t.Errorf("the socket is still there: %v", err)
 		}
 	})
-	return &opened{house: h, url: "https://" + l.Addr().String(), socket: socket, ca: files.CA()}
+	return &opened{house: h, url: "https://" + l.Addr().String(), socket: socket, ca: authority(t, files)}
 }
 
 func (o *opened) client(as string) *client.Client {
@@ -145,11 +145,19 @@ func TestClientOverTLS(t *testing.T) {
 	}
 }
 
+// authority returns the certificate that clients pin.
+func authority(t *testing.T, f *tlsfiles.Files) []byte {
+	t.Helper()
+	pem, err := os.ReadFile(f.CAPath())
+	must(t, err)
+	return pem
+}
+
 func TestPinning(t *testing.T) {
 	o := open(t)
 	other, err := tlsfiles.Open(t.TempDir(), []string{"localhost"}, time.Now)
 	must(t, err)
-	for name, ca := range map[string][]byte{"the system's": nil, "another": other.CA()} {
+	for name, ca := range map[string][]byte{"the system's": nil, "another": authority(t, other)} {
 		c, err := client.New(client.Config{URL: o.url, CA: ca, Token: o.tokens["admin"]})
 		must(t, err)
 		if _, err := c.Whoami(t.Context()); errkind.Of(err) != errkind.Denied || !strings.Contains(errkind.Public(err), "certificate") {
@@ -359,7 +367,7 @@ func TestStreamsOutliveSilenceButNotTheirToken(t *testing.T) {
 		req.Header.Set("Authorization", "Bearer "+secret)
 		out := httptest.NewRecorder()
 		begin := time.Now()
-		h.server.Handler().ServeHTTP(out, req)
+		h.server.handler.ServeHTTP(out, req)
 		took, text := time.Since(begin), out.Body.String()
 		if took < time.Minute || took > time.Minute+heartbeat {
 			t.Errorf("the stream ended after %v, of a token that was good for a minute", took)

@@ -127,7 +127,7 @@ func build(t *testing.T, adjust ...func(*Config)) *house {
 	if h.server, err = New(ctx, cfg); err != nil {
 		t.Fatal(err)
 	}
-	h.http = httptest.NewServer(h.server.Handler())
+	h.http = httptest.NewServer(h.server.handler)
 	t.Cleanup(h.http.Close)
 	h.furnish()
 	return h

@@ -98,9 +98,6 @@ func New(life context.Context, cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Handler returns everything that the server answers.
-func (s *Server) Handler() http.Handler { return s.handler }
-
 // Serve serves on every listener until the server's life is done or a listener
 // fails, and lets the requests under way finish. It closes the listeners.
 func (s *Server) Serve(listeners ...net.Listener) error {

@@ -87,9 +87,6 @@ func Open(dir string, names []string, now func() time.Time) (*Files, error) {
 // CAPath returns the path of the authority's certificate.
 func (f *Files) CAPath() string { return filepath.Join(f.dir, CAFile) }
 
-// CA returns the authority's certificate in PEM.
-func (f *Files) CA() []byte { return encode("CERTIFICATE", f.ca.Raw) }
-
 // Names returns the names that the certificate has, sorted.
 func (f *Files) Names() []string { return slices.Clone(f.names) }
 

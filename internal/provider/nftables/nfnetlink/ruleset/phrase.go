@@ -135,9 +135,6 @@ func Accept() []Expr { return []Expr{Verdict{Code: VerdictAccept}} }
 // Drop ends the rule by dropping the packet.
 func Drop() []Expr { return []Expr{Verdict{Code: VerdictDrop}} }
 
-// Return ends the rule by going back to where this chain was jumped to from.
-func Return() []Expr { return []Expr{Verdict{Code: VerdictReturn}} }
-
 // Jump goes on in the chain and comes back.
 func Jump(chain string) []Expr { return []Expr{Verdict{Code: VerdictJump, Chain: chain}} }
 
