@@ -15,7 +15,8 @@ func (a *app) demoCommand() *cobra.Command {
 		Long: `Demo builds three throw-away VMs on this machine, each with a real OpenSSH
 server, protects them with the real kernel firewall, and says what to try. It
 needs root and Linux for that; elsewhere it plays the same over a simulated
-firewall, and says so. It removes everything it made when it ends.
+firewall, and says so. It removes everything it made when it ends:
+after the story with --play, at Ctrl-C without.
 
 While it runs, the other commands find it by themselves.`,
 		Example: `  sudo sesame demo
@@ -24,6 +25,7 @@ While it runs, the other commands find it by themselves.`,
 		Args: console.Takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Out, o.Err = a.Out, a.Err
+			a.Stays("what the demo made is removed")
 			return demo.Run(cmd.Context(), o)
 		},
 	}

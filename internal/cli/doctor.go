@@ -31,6 +31,9 @@ It exits with 1 when a check failed.`,
 			var checks []doctor.Check
 			failed := false
 			tell := func(c doctor.Check) {
+				if cmd.Context().Err() != nil {
+					return // it was not tried to its end
+				}
 				checks = append(checks, c)
 				failed = failed || c.Status == doctor.Fail
 				if a.Format == output.Table {
@@ -47,6 +50,9 @@ It exits with 1 when a check failed.`,
 				doctor.Remote(cmd.Context(), target, c, tell)
 			}
 			doctor.Local(tell)
+			if cmd.Context().Err() != nil {
+				return console.ErrInterrupted
+			}
 			if a.Format == output.JSON {
 				if err := output.WriteJSON(a.Out, api.PageOf(checks, "")); err != nil {
 					return err

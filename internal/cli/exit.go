@@ -15,41 +15,44 @@ import (
 	"github.com/sesame-access/sesame/internal/errkind"
 )
 
-// exitCode says what a code to exit with means. It is the one place where kinds
-// of errors become codes.
+// exitCode says what a code to exit with means: that the error is of a kind, or
+// is the given one. It is the one place where errors become codes.
 type exitCode struct {
 	code    int
 	kind    errkind.Kind
+	err     error
 	meaning string
 }
 
 func exitCodes() []exitCode {
 	return []exitCode{
-		{0, "", "done"},
-		{1, errkind.Internal, "failed for a reason that has no other code"},
-		{2, errkind.Invalid, "the command line or an input makes no sense; nothing was sent or changed"},
-		{3, errkind.Denied, "you may not do that, or the policy does not allow it"},
-		{4, errkind.NotFound, "there is no such thing, or it is not yours to see"},
-		{5, errkind.Conflict, "somebody was faster, or the state forbids it"},
-		{6, errkind.Unavailable, "the server, a firewall or a clock is not there now, or did not answer in time"},
-		{7, errkind.Unauthenticated, "the server does not know who you are"},
-		{8, errkind.Exhausted, "a quota or a rate limit is used up"},
-		{interruptedCode, "", "interrupted, as by Ctrl-C"},
+		{0, "", nil, "done"},
+		{1, errkind.Internal, nil, "failed for a reason that has no other code"},
+		{2, errkind.Invalid, nil, "the command line or an input makes no sense; nothing was sent or changed"},
+		{3, errkind.Denied, nil, "you may not do that, or the policy does not allow it"},
+		{4, errkind.NotFound, nil, "there is no such thing, or it is not yours to see"},
+		{5, errkind.Conflict, nil, "somebody was faster, or the state forbids it"},
+		{6, errkind.Unavailable, nil, "the server, a firewall or a clock is not there now, did not answer in time, or is not the one that is trusted"},
+		{7, errkind.Unauthenticated, nil, "the server does not know who you are"},
+		{8, errkind.Exhausted, nil, "a quota or a rate limit is used up"},
+		{9, "", console.ErrUnsound, "the audit log is not sound: what it says is not what was signed"},
+		{130, "", console.ErrInterrupted, "interrupted, as by Ctrl-C; `serve` and `demo` are ended so, and exit with 0"},
 	}
 }
-
-const interruptedCode = 130
 
 // exitCodeOf returns the code for err.
 func exitCodeOf(err error) int {
 	if err == nil {
 		return 0
 	}
-	if errors.Is(err, console.ErrInterrupted) {
-		return interruptedCode
+	codes := exitCodes()
+	for _, c := range codes {
+		if c.err != nil && errors.Is(err, c.err) {
+			return c.code
+		}
 	}
-	for _, c := range exitCodes() {
-		if c.code > 0 && c.kind == errkind.Of(err) {
+	for _, c := range codes {
+		if c.kind != "" && c.kind == errkind.Of(err) {
 			return c.code
 		}
 	}
@@ -63,7 +66,10 @@ func (a *app) finish(ctx context.Context, cmd *cobra.Command, err error) int {
 		return 0
 	}
 	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, console.ErrInterrupted)) {
-		return interruptedCode
+		if !errors.Is(err, console.ErrSaid) {
+			a.complain(errkind.New(errkind.Unavailable, "interrupted; %s", a.LeftAsItIs()), "")
+		}
+		return exitCodeOf(console.ErrInterrupted)
 	}
 	if !a.started && errkind.Of(err) == errkind.Internal {
 		// Whatever fails before a command begins is about the command line.

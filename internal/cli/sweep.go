@@ -69,6 +69,9 @@ func (a *app) sweepByServer(ctx context.Context, s sweeping) error {
 	if err != nil {
 		return err
 	}
+	if !s.dryRun {
+		a.Stays("the server goes on closing; `sesame requests` shows how it stands")
+	}
 	swept, err := c.Sweep(ctx, api.Sweep{DryRun: s.dryRun})
 	if err != nil {
 		return err
@@ -104,6 +107,9 @@ func (a *app) sweepFromHere(ctx context.Context, s sweeping) error {
 	}
 	if len(cfg.Hosts) == 0 {
 		return console.Hint(errkind.New(errkind.Invalid, "the configuration names no host, so there is no firewall to sweep"), "`--config FILE` names another one")
+	}
+	if !s.dryRun {
+		a.Stays("what was closed stays closed; run the sweep again for the rest")
 	}
 	swept, err := daemon.Sweep(ctx, cfg, newLog(a.Err, cfg.Log), s.dryRun)
 	if err != nil {

@@ -60,6 +60,9 @@ func (p program) run(ctx context.Context, role authz.Role, args ...string) (resu
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
+	if ctx.Err() != nil { // it was ended with us, whatever it says
+		return result{}, fmt.Errorf("run sesame %s: %w", strings.Join(args, " "), ctx.Err())
+	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
 		return result{out.String(), exit.ExitCode()}, nil
 	}

@@ -72,9 +72,10 @@ func (a commands) disable(ctx context.Context, d api.Disable, how console.Consen
 	if how.DryRun {
 		return a.Show(trial, func() error { return console.PrintPreview(a.Out, trial.Preview) })
 	}
-	if err := a.consent(trial.Preview, how, "Give these ports back?"); err != nil {
+	if err := a.consent(ctx, trial.Preview, how, "Give these ports back?"); err != nil {
 		return err
 	}
+	a.Stays("the ports may have been given back; `sesame vms %s` shows how they stand", d.VM)
 	d.DryRun = false
 	done, err := c.Disable(ctx, d)
 	if err != nil {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -115,7 +116,7 @@ had and this one has not stay locked until somebody disables them.`,
   sesame policy apply web-1.yaml --yes`,
 		Args: console.Takes(1, 1, "a file, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := a.readDocument(args[0])
+			text, err := a.readDocument(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -135,9 +136,9 @@ had and this one has not stay locked until somebody disables them.`,
 }
 
 // readDocument reads a file, or standard input for "-".
-func (a commands) readDocument(file string) ([]byte, error) {
+func (a commands) readDocument(ctx context.Context, file string) ([]byte, error) {
 	if file == "-" {
-		text, err := io.ReadAll(io.LimitReader(a.In, document.MaxBytes+1))
+		text, err := io.ReadAll(io.LimitReader(a.Input(ctx), document.MaxBytes+1))
 		if err != nil {
 			return nil, fmt.Errorf("read standard input: %w", err)
 		}
@@ -172,10 +173,11 @@ The ports stay locked: ` + "`sesame disable`" + ` gives them back.`,
 				return err
 			}
 			if !yes {
-				if err := a.Ask("End the grants of policy " + args[0] + " and delete it? Its ports stay locked."); err != nil {
+				if err := a.Ask(cmd.Context(), "End the grants of policy " + args[0] + " and delete it? Its ports stay locked."); err != nil {
 					return err
 				}
 			}
+			a.Stays("policy %s may have been deleted; `sesame policy list` shows it", args[0])
 			if err := c.DropPolicy(cmd.Context(), args[0]); err != nil {
 				return err
 			}

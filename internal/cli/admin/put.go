@@ -34,14 +34,16 @@ func (a commands) putPolicy(ctx context.Context, c *client.Client, p policy.Poli
 	if how.DryRun {
 		return a.Show(trial, func() error { return console.PrintPreview(a.Out, *trial.Preview) })
 	}
-	if err := a.consent(*trial.Preview, how, "Lock these ports?"); err != nil {
+	if err := a.consent(ctx, *trial.Preview, how, "Lock these ports?"); err != nil {
 		return err
 	}
+	a.Stays("policy %s may have been saved; `sesame policy show %s` shows it", p.Name, p.Name)
 	live.Show("locking …")
 	saved, err := c.PutPolicy(ctx, p.Name, text, false)
 	if err != nil {
 		return err
 	}
+	a.Stays("policy %s is saved (version %d), and Sesame goes on locking; `sesame vms` shows how the ports stand", p.Name, saved.Version)
 	unlocked, err := awaitLocked(ctx, c, p.Doors())
 	if err != nil {
 		return err
@@ -60,12 +62,12 @@ func (a commands) putPolicy(ctx context.Context, c *client.Client, p policy.Poli
 
 // consent shows what would be done and asks for it. Who has agreed beforehand
 // is still told who gets in by it and who does not any more.
-func (a commands) consent(p api.Preview, how console.Consent, question string) error {
+func (a commands) consent(ctx context.Context, p api.Preview, how console.Consent, question string) error {
 	if !how.Yes {
 		if err := console.PrintPreview(a.Err, p); err != nil {
 			return err
 		}
-		return a.Ask(question)
+		return a.Ask(ctx, question)
 	}
 	if a.Format == output.JSON {
 		return nil
@@ -92,10 +94,10 @@ func notLocked(name string, version int64, doors []unlocked) error {
 }
 
 // awaitLocked returns when every door was read back locked, or patience ends,
-// and then those that were not.
-func awaitLocked(ctx context.Context, c *client.Client, doors []firewall.Door) ([]unlocked, error) {
+// and then those that were not. The end of the caller's life is an error.
+func awaitLocked(life context.Context, c *client.Client, doors []firewall.Door) ([]unlocked, error) {
 	const patience, again = 20 * time.Second, 100 * time.Millisecond
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(life, patience)
 	defer cancel()
 	var left []unlocked
 	for _, d := range doors {
@@ -109,8 +111,11 @@ func awaitLocked(ctx context.Context, c *client.Client, doors []firewall.Door) (
 		if err == nil {
 			left = stillUnlocked(vms, doors)
 		}
-		if len(left) == 0 || !console.Pause(ctx, again) {
-			return left, nil
+		if len(left) == 0 {
+			return nil, nil
+		}
+		if !console.Pause(ctx, again) {
+			return left, life.Err()
 		}
 	}
 }

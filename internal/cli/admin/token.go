@@ -76,6 +76,7 @@ func (a commands) createToken(ctx context.Context, n api.NewToken) error {
 	if err != nil {
 		return err
 	}
+	a.Stays("a token may have been made; `sesame token list` shows it, `sesame token revoke` ends it")
 	t, err := c.CreateToken(ctx, n)
 	if err != nil {
 		return err
@@ -136,6 +137,7 @@ with it live on; close them if they should not.`,
 			if err != nil {
 				return err
 			}
+			a.Stays("the token may have been revoked; `sesame token list` shows it")
 			if err := c.RevokeToken(cmd.Context(), args[0]); err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -33,10 +34,15 @@ func (c *Console) Possible(how Consent) error {
 	return nil
 }
 
-// Ask puts a question to the person at the terminal. Anything but yes is no.
-func (c *Console) Ask(question string) error {
+// Ask puts a question to the person at the terminal. Anything but yes is no, and
+// the end of ctx is ErrInterrupted.
+func (c *Console) Ask(ctx context.Context, question string) error {
 	fmt.Fprintf(c.Err, "%s [y/N] ", question)
-	answer, err := bufio.NewReader(c.In).ReadString('\n')
+	answer, err := bufio.NewReader(c.Input(ctx)).ReadString('\n')
+	if ctx.Err() != nil {
+		fmt.Fprintln(c.Err)
+		return ErrInterrupted
+	}
 	if err != nil && answer == "" {
 		fmt.Fprintln(c.Err)
 	}

@@ -31,6 +31,8 @@ type Console struct {
 	// Flags and Format are known once the command line was read.
 	Flags  connect.Flags
 	Format output.Format
+
+	stays string // see Stays
 }
 
 // Client returns a client of the server that the command is for. The role is

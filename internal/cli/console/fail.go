@@ -8,8 +8,8 @@ import (
 	"github.com/sesame-access/sesame/internal/errkind"
 )
 
-// ErrInterrupted is returned by a command that somebody broke off.
-var ErrInterrupted = errors.New("interrupted")
+// ErrUnsound is returned when an audit log is not what was signed.
+var ErrUnsound = errors.New("the audit log is not sound")
 
 // ErrSaid is returned by a command that failed and has said so itself.
 var ErrSaid = errors.New("said")

@@ -2,6 +2,7 @@ package requester
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -108,7 +109,10 @@ func (a commands) activity(ctx context.Context, f client.Filter, follow bool) er
 		each(r)
 	}
 	f.Limit = 0 // a stream has no end
-	return c.Follow(ctx, f, after, each)
+	if err := c.Follow(ctx, f, after, each); err != nil {
+		return err
+	}
+	return errors.Join(console.ErrInterrupted, console.ErrSaid) // it has no other end, and left nothing undone
 }
 
 // printRecord writes one record on one line.

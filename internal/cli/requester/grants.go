@@ -29,6 +29,7 @@ established stay, unless the policy says that they are cut.`,
 		Args: console.Takes(1, access.MaxDoors, "the id of a grant, or a VM"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.eachGrant(cmd.Context(), args, func(ctx context.Context, c *client.Client, id string) (api.Grant, error) {
+				a.Stays("Sesame goes on closing what it was asked to; `sesame requests` shows how it stands")
 				return c.Close(ctx, id)
 			})
 		},
@@ -53,6 +54,7 @@ anew: in all, the grant lasts no longer than the policy lets one last.`,
 				return err
 			}
 			return a.eachGrant(cmd.Context(), args, func(ctx context.Context, c *client.Client, id string) (api.Grant, error) {
+				a.Stays("the grant may have been extended; `sesame requests` shows it")
 				return c.Extend(ctx, id, api.Extend{Duration: duration})
 			})
 		},

@@ -84,10 +84,12 @@ func (a commands) open(ctx context.Context, door string, o opening) error {
 	}
 	live.Show(strings.Join(names, ", ") + " asked")
 	begin := time.Now()
+	a.Stays("the request may have been granted; `sesame requests` shows it")
 	req, err := c.Request(ctx, ask, o.key)
 	if err != nil {
 		return err
 	}
+	a.Stays("%s", stay(req.Grants))
 	live.Then("granted")
 	if err := awaitOpen(ctx, c, live, req.Grants); err != nil {
 		return err
@@ -163,13 +165,13 @@ const (
 )
 
 // awaitOpen looks again until no grant is about to be opened any more, or
-// patience ends. It updates the grants.
-func awaitOpen(ctx context.Context, c *client.Client, live *output.Live, grants []api.Grant) error {
+// patience ends. It updates the grants. The end of the caller's life is an error.
+func awaitOpen(life context.Context, c *client.Client, live *output.Live, grants []api.Grant) error {
 	if unopened(grants) == nil {
 		return nil
 	}
 	live.Then("opening …")
-	ctx, cancel := context.WithTimeout(ctx, openPatience)
+	ctx, cancel := context.WithTimeout(life, openPatience)
 	defer cancel()
 	for unopened(grants) != nil && console.Pause(ctx, pollEvery) {
 		for i := range grants {
@@ -180,7 +182,7 @@ func awaitOpen(ctx context.Context, c *client.Client, live *output.Live, grants 
 			grants[i] = g
 		}
 	}
-	return nil
+	return life.Err()
 }
 
 // unopened returns a grant that should be open and is not; nil if there is none.

@@ -68,6 +68,19 @@ func hostFor(vm api.VM, sources []string) string {
 	return vm.Name
 }
 
+// stay says how long grants last, and how to end them now.
+func stay(grants []api.Grant) string {
+	var said []string
+	for _, g := range grants {
+		is := "stays " + g.State
+		if g.State == string(access.Opening) {
+			is = "is being opened all the same"
+		}
+		said = append(said, fmt.Sprintf("%s %s until %s, and `sesame close %s` closes it now", g.Door, is, output.Until(g.Deadline.Time, console.Now()), g.ID))
+	}
+	return strings.Join(said, "; ")
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
@@ -83,8 +96,7 @@ func (a commands) awaitClosed(ctx context.Context, c *client.Client, grants []ap
 		g := open[0]
 		live.Show(fmt.Sprintf("%s is %s, closes %s", g.Door, g.State, output.Until(g.Deadline.Time, console.Now())))
 		if !console.Pause(ctx, pollEvery) {
-			live.Clear()
-			fmt.Fprintf(a.Err, "%s stays open until %s; `sesame close %s` closes it now\n", g.Door, output.Until(g.Deadline.Time, console.Now()), g.ID)
+			a.Stays("%s", stay(open))
 			return console.ErrInterrupted
 		}
 		const lookEvery = 3 * time.Second
