@@ -173,7 +173,7 @@ The ports stay locked: ` + "`sesame disable`" + ` gives them back.`,
 				return err
 			}
 			if !yes {
-				if err := a.Ask(cmd.Context(), "End the grants of policy " + args[0] + " and delete it? Its ports stay locked."); err != nil {
+				if err := a.Ask(cmd.Context(), "End the grants of policy "+args[0]+" and delete it? Its ports stay locked."); err != nil {
 					return err
 				}
 			}
