@@ -12,7 +12,8 @@
 // once.
 //
 // Errors are those of package errkind: of the server's kind, with its text and
-// the field at fault. A server that does not answer is errkind.Unavailable.
+// the field at fault. A server that does not answer, or whose certificate is not
+// trusted, is errkind.Unavailable.
 package client
 
 import (
@@ -187,7 +188,7 @@ func (c *Client) retry(ctx context.Context, what call, f func(context.Context) e
 	pause := firstPause
 	for n := 1; ; n++ {
 		err := f(ctx)
-		if err == nil || !what.again || n == tries || errkind.Of(err) != errkind.Unavailable || ctx.Err() != nil {
+		if err == nil || !what.again || n == tries || hopeless(err) || ctx.Err() != nil {
 			return err
 		}
 		timer := time.NewTimer(pause)
@@ -253,9 +254,8 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	if c.cfg.Socket != "" {
 		where = c.cfg.Socket
 	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return errkind.Wrap(errkind.Denied, err,
-			"the certificate of %s does not come from the authority that is trusted here; check that it is the right server, and name its CA file", where)
+	if untrusted := c.untrusted(err); untrusted != nil {
+		return untrusted
 	}
 	if ctx.Err() != nil {
 		return unreachable(ctx, err)

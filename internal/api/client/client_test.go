@@ -4,12 +4,16 @@ import (
 	"context"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -210,5 +214,35 @@ func TestFollowResumes(t *testing.T) {
 	}
 	if len(seen) != records || resumed[0] != "-1" || resumed[1] != "1" {
 		t.Errorf("saw %v, resumed behind %q", seen, resumed)
+	}
+}
+
+// Who shows a certificate of somebody else is asked once: what is trusted does
+// not change by asking again.
+func TestSomebodyElsesCertificate(t *testing.T) {
+	var conns atomic.Int32
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	srv.StartTLS()
+	defer srv.Close()
+	c, err := New(Config{URL: srv.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range map[string]func() error{
+		"ask":    func() error { _, err := c.Whoami(t.Context()); return err },
+		"follow": func() error { return c.Follow(t.Context(), Filter{}, -1, func(api.Record) {}) },
+	} {
+		conns.Store(0)
+		err := f()
+		srv.CloseClientConnections()
+		if errkind.Of(err) != errkind.Unavailable || !strings.Contains(errkind.Public(err), "it shows a certificate for example.com") || conns.Load() != 1 {
+			t.Errorf("%s: %d connections, %v", name, conns.Load(), err)
+		}
 	}
 }

@@ -90,8 +90,7 @@ func (c *Client) Follow(ctx context.Context, f Filter, after int64, each func(ap
 
 // final reports whether a stream that ended with err need not be tried again.
 func final(err error) bool {
-	kind := errkind.Of(err)
-	return kind != errkind.Unavailable && kind != errkind.Exhausted
+	return hopeless(err) && errkind.Of(err) != errkind.Exhausted
 }
 
 // stream follows one connection to its end. It moves after along.
