@@ -107,7 +107,9 @@ always closes it again.`,
 	// is taken for its value.
 	root.InitDefaultHelpFlag()
 	root.SetHelpCommandGroupID(console.Looking)
-	root.SetCompletionCommandGroupID(console.Running)
+	root.CompletionOptions.DisableDefaultCmd = true // there is our own
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	a.complete(root)
 	return root
 }
 
@@ -124,6 +126,6 @@ func (a *app) addCommands(root *cobra.Command) {
 	root.AddCommand(requester.Commands(&a.Console)...)
 	root.AddCommand(admin.Commands(&a.Console)...)
 	root.AddCommand(console.Group(console.Looking, a.doctorCommand())...)
-	root.AddCommand(console.Group(console.Running, a.demoCommand(), a.simulateCommand(), a.serveCommand(), a.sweepCommand(), a.configCommand(), a.versionCommand())...)
+	root.AddCommand(console.Group(console.Running, a.demoCommand(), a.simulateCommand(), a.serveCommand(), a.sweepCommand(), a.configCommand(), a.completionCommand(), a.versionCommand())...)
 	root.AddCommand(exitCodesTopic())
 }
