@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/audit"
@@ -33,20 +33,21 @@ func (a commands) auditCommand() *cobra.Command {
 
 func (a commands) auditExportCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "export [FILE]",
+		Use:   "export [FILE|-]",
 		Short: "Write the whole log as a bundle that anyone can verify",
-		Long: `Export writes the whole audit log, with its signed checkpoints, to a new file or
-to standard output.`,
+		Long: `Export writes the whole audit log, with its signed checkpoints, to a new file or,
+without one or for -, to standard output.`,
 		Example: "  sesame audit export log.jsonl",
-		Args:    console.Takes(0, 1, "nothing, or a file that does not exist yet"),
+		Args:    console.Takes(0, 1, "nothing, - or a file that does not exist yet"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, _, err := a.Client(authz.Admin)
 			if err != nil {
 				return err
 			}
-			if len(args) == 0 {
+			if len(args) == 0 || args[0] == "-" {
 				return c.Export(cmd.Context(), a.Out)
 			}
+			a.Stays("%s is removed again, because the log is not all in it", args[0])
 			f, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 			if err != nil {
 				return errkind.Wrap(errkind.Invalid, err, "the file cannot be made: %v", err)
@@ -69,7 +70,7 @@ type verifying struct {
 func (a commands) auditVerifyCommand() *cobra.Command {
 	var v verifying
 	cmd := &cobra.Command{
-		Use:   "verify [FILE]",
+		Use:   "verify [FILE|-]",
 		Short: "Check that nothing in the log was changed, and find the first record that was",
 		Long: `Verify fetches the audit log, or reads a bundle from a file or - for standard
 input, and checks every record, every hash and every signed checkpoint here.
@@ -79,7 +80,7 @@ that you noted earlier, and --earlier a signed checkpoint that you kept.
 Without a file the key is the one that the server names.`,
 		Example: `  sesame audit verify
   sesame audit verify log.jsonl --key sesame/0123456789ab+1b0c… --earlier kept.txt`,
-		Args: console.Takes(0, 1, "nothing, or a file with a bundle"),
+		Args: console.Takes(0, 1, "nothing, - or a file with a bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), args, v) },
 	}
 	cmd.Flags().StringVar(&v.key, "key", "", "the log's public key")
@@ -88,6 +89,11 @@ Without a file the key is the one that the server names.`,
 }
 
 func (a commands) verify(ctx context.Context, args []string, v verifying) error {
+	if v.key != "" {
+		if _, err := note.NewVerifier(v.key); err != nil {
+			return errkind.Bad("--key", v.key, "the public key of an audit log, as `sesame audit verify` shows it")
+		}
+	}
 	var earlier [][]byte
 	for _, file := range v.earlier {
 		text, err := os.ReadFile(file)
@@ -101,9 +107,13 @@ func (a commands) verify(ctx context.Context, args []string, v verifying) error 
 		return err
 	}
 	defer bundle.Close() //nolint:errcheck // only read
-	report, err := audit.Verify(bundle, key, earlier...)
+	read := source{bundle, nil}
+	report, err := audit.Verify(&read, key, earlier...)
+	if read.failed != nil { // then nothing is known about the log
+		return errkind.Wrap(errkind.Invalid, read.failed, "the bundle cannot be read: %v", read.failed)
+	}
 	if fault, ok := errors.AsType[*audit.BundleError](err); ok {
-		return console.Hint(errkind.Wrap(errkind.Conflict, err, "the audit log is not sound: %v", fault),
+		return console.Hint(errkind.Wrap(errkind.Conflict, console.ErrUnsound, "the audit log is not sound: %v", fault),
 			"keep this bundle and every checkpoint you have; whoever could write the database after that record is where to look")
 	}
 	if err != nil {
@@ -117,6 +127,22 @@ func (a commands) verify(ctx context.Context, args []string, v verifying) error 
 	return a.Show(out, func() error { return a.printVerified(out) })
 }
 
+// A source is a bundle that is read, and why that failed: what could not be read
+// says nothing about the log.
+type source struct {
+	from   io.Reader
+	failed error
+}
+
+// Read notes how reading failed.
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.from.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.failed = err
+	}
+	return n, err
+}
+
 func (a commands) printVerified(r api.AuditReport) error {
 	fmt.Fprintln(a.Out, "The audit log is sound: nothing was changed, removed or put in between.")
 	h := r.History
@@ -124,17 +150,22 @@ func (a commands) printVerified(r api.AuditReport) error {
 		{"  records", fmt.Sprintf("%d, of them %d with the personal part erased", r.Checkpoint.Size, r.Erased)},
 		{"  checkpoints", fmt.Sprintf("%d agree with the records", r.Checkpoints)},
 		{"  grants", fmt.Sprintf("%d granted, %d opened, %d closed, %d still running, %d still closing", h.Granted, h.Opened, h.Closed, h.Ongoing, h.Closing)},
-		{"  latest close", strings.TrimSpace(h.MaxLate + " after its end " + parenthesized(h.Latest))},
+		{"  latest close", latestClose(h)},
 		{"  root", r.Checkpoint.Root},
 		{"  key", r.Checkpoint.Key},
 	})
 }
 
-func parenthesized(s string) string {
-	if s == "" {
-		return ""
+// latestClose says how long after its end the grant was closed that had to wait
+// longest for it.
+func latestClose(h api.History) string {
+	switch {
+	case h.Closed == 0:
+		return "none yet"
+	case h.Latest == "":
+		return "none was seen late"
 	}
-	return "(" + s + ")"
+	return h.MaxLate + " after its end (" + h.Latest + ")"
 }
 
 // bundle returns what is to be verified, and the key to do it with.
@@ -144,7 +175,7 @@ func (a commands) bundle(ctx context.Context, args []string, key string) (io.Rea
 			return nil, "", errkind.New(errkind.Invalid, "a bundle is verified with the log's public key; say --key KEY (`sesame audit verify` shows it while the server is there)")
 		}
 		if args[0] == "-" {
-			return io.NopCloser(a.In), key, nil
+			return io.NopCloser(a.Input(ctx)), key, nil
 		}
 		f, err := os.Open(args[0])
 		if err != nil {
