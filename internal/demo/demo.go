@@ -76,6 +76,9 @@ func Run(ctx context.Context, o Options) (err error) {
 		if d.options.EnvFile, err = filepath.Abs(o.EnvFile); err != nil {
 			return errkind.Bad("--env-file", o.EnvFile, "a path")
 		}
+		if err := place.Writable(d.options.EnvFile); err != nil {
+			return errkind.Wrap(errkind.Invalid, err, "--env-file: %s cannot be written: %v", errkind.Quote(o.EnvFile), err)
+		}
 	}
 	if d.program.path, err = os.Executable(); err != nil {
 		return fmt.Errorf("find this program: %w", err)
