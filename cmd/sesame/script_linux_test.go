@@ -73,6 +73,10 @@ func TestScripts(t *testing.T) {
 				_, dir := os.Lstat("/run/sesame-demo")
 				return socket != nil && dir != nil, nil
 			}
+			if path, ok := strings.CutPrefix(c, "exists:"); ok {
+				_, err := os.Lstat(path)
+				return err == nil, nil
+			}
 			return false, fmt.Errorf("there is no condition %q", c)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

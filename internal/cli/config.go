@@ -33,7 +33,7 @@ func (a *app) configCommand() *cobra.Command {
 		Long: `Check reads a configuration as ` + "`sesame serve`" + ` would, says every mistake in it
 with its line, and prints the whole of it with the defaults filled in. It also
 loads the certificate and the key that it names. Without FILE it reads
-` + defaultConfig + `.`,
+` + defaultConfig + `, or takes the defaults where that does not exist.`,
 		Example: `  sesame config check
   sesame config check /dev/null > sesame.yaml    an example with every key`,
 		Args: console.Takes(0, 1, "nothing, or a file"),
@@ -45,6 +45,9 @@ loads the certificate and the key that it names. Without FILE it reads
 			cfg, err := readConfig(file)
 			if err != nil {
 				return err
+			}
+			if _, err := os.Stat(cmpFile(file)); file == "" && errors.Is(err, fs.ErrNotExist) {
+				fmt.Fprintf(a.Err, "there is no %s, so these are the defaults, which `sesame serve` would use; they name no host\n", defaultConfig)
 			}
 			if err := checkCertificate(cfg.TLS); err != nil {
 				return err

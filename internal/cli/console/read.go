@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -79,6 +80,17 @@ func CheckVM(s string) error {
 		return nil
 	}
 	return errkind.Bad("VM", s, "the name or the id of a VM, such as web-1 or host://web-1")
+}
+
+// CheckWho refuses what can be nobody: a name that a token can have, "me", or an
+// issuer and what it calls somebody.
+func CheckWho(flag, s string) error {
+	issuer, subject, of := strings.Cut(s, "#")
+	blank := strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) })
+	if !of && firewall.ValidName(s) || of && issuer != "" && subject != "" && !blank {
+		return nil
+	}
+	return errkind.Bad(flag, s, `a name such as ana, "me", or ISSUER#SUBJECT`)
 }
 
 // CheckSources reads what a flag says about sources.

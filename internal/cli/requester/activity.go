@@ -33,6 +33,11 @@ with whatever happens next, until Ctrl-C; the connection may break off meanwhile
   sesame activity -f -o json`,
 		Args: console.Takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.Principal != "" {
+				if err := console.CheckWho("--who", f.Principal); err != nil {
+					return err
+				}
+			}
 			if err := console.CheckLimit(f.Limit); err != nil {
 				return err
 			}

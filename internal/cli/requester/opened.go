@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,9 @@ func sshConfig(m connect.Machine, target connect.Target) string {
 
 // connectCommand returns what to type to get through the door.
 func connectCommand(d api.Door, vm api.VM, sources []string, sshConfig string) string {
+	if simulated(vm) {
+		return "nothing is there: " + vm.Name + " is simulated"
+	}
 	host := hostFor(vm, sources)
 	const ssh = 22
 	if d.Port != ssh || d.Protocol != "tcp" {
@@ -53,6 +57,12 @@ func connectCommand(d api.Door, vm api.VM, sources []string, sshConfig string) s
 		return "ssh -F " + sshConfig + " " + vm.Name
 	}
 	return "ssh " + host
+}
+
+// simulated reports whether a firewall in memory stands in front of the VM, so
+// that there is none.
+func simulated(vm api.VM) bool {
+	return slices.ContainsFunc(vm.Firewalls, func(id string) bool { return strings.HasPrefix(id, "memory://") })
 }
 
 // hostFor returns the address of the VM that sources reach, which is one of

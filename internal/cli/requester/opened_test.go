@@ -23,6 +23,7 @@ func TestConnectCommand(t *testing.T) {
 		"neither":    {four, 22, []string{"2001:db8::7"}, "", "ssh web-1"},
 		"no address": {api.VM{Name: "web-1"}, 22, []string{"203.0.113.7"}, "", "ssh web-1"},
 		"no ssh":     {both, 3389, []string{"2001:db8::7"}, "", "2001:db8::66, port 3389/tcp"},
+		"simulated":  {api.VM{Name: "web-1", Addresses: both.Addresses, Firewalls: []string{"memory://web-1"}}, 22, []string{"203.0.113.7"}, "", "nothing is there: web-1 is simulated"},
 		"configured": {both, 22, []string{"2001:db8::7"}, "/c", "ssh -F /c web-1"},
 	} {
 		d := api.Door{VM: "host://web-1", Port: c.port, Protocol: "tcp"}

@@ -36,6 +36,11 @@ or a grant it shows that one with everything that led to the decision.`,
 					return errkind.At("--vm", err)
 				}
 			}
+			if l.Principal != "" {
+				if err := console.CheckWho("--who", l.Principal); err != nil {
+					return err
+				}
+			}
 			if err := console.CheckLimit(l.Limit); err != nil {
 				return err
 			}
