@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -106,19 +107,25 @@ func (a commands) tokenListCommand() *cobra.Command {
 			return a.Show(api.PageOf(tokens, ""), func() error {
 				var rows [][]string
 				for _, t := range tokens {
-					state := "good"
-					switch {
-					case !t.Revoked.IsZero():
-						state = "revoked " + output.Clock(t.Revoked.Time, console.Now())
-					case !t.Expires.IsZero():
-						state = "until " + output.Clock(t.Expires.Time, console.Now())
-					}
-					rows = append(rows, []string{t.ID, t.Principal.String(), console.RoleNames(t.Roles), output.Clock(t.Created.Time, console.Now()), state})
+					rows = append(rows, []string{t.ID, t.Principal.String(), console.RoleNames(t.Roles), output.Clock(t.Created.Time, console.Now()), tokenState(t, console.Now())})
 				}
 				return output.WriteTable(a.Out, "There is no token.", []string{"TOKEN", "WHO", "ROLES", "CREATED", "STATE"}, rows)
 			})
 		},
 	}
+}
+
+// tokenState says how a token stands.
+func tokenState(t api.Token, now time.Time) string {
+	switch {
+	case !t.Revoked.IsZero():
+		return "revoked " + output.Clock(t.Revoked.Time, now)
+	case t.Expires.IsZero():
+		return "good"
+	case !now.Before(t.Expires.Time):
+		return "expired " + output.Clock(t.Expires.Time, now)
+	}
+	return "until " + output.Clock(t.Expires.Time, now)
 }
 
 func (a commands) tokenRevokeCommand() *cobra.Command {
