@@ -21,7 +21,7 @@ import (
 
 // A sweeping is what `sweep` was told.
 type sweeping struct {
-	file             string
+	file, stateDir   string
 	hostOnly, dryRun bool
 }
 
@@ -31,9 +31,9 @@ func (a *app) sweepCommand() *cobra.Command {
 		Use:   "sweep",
 		Short: "Close what is past its deadline, with or without a server",
 		Long: `Sweep closes what nobody has a right to any more. A server that runs is asked to
-do it. With --config or --host-only, or when no server answers and you are root,
-it is done from here, with nothing but the keys of the marks and the firewalls:
-no server, no database.
+do it. With --config, --state-dir or --host-only, or when no server answers and
+you are root, it is done from here, with nothing but the keys of the marks and
+the firewalls: no server, no database.
 
 From here it deletes openings of ours that are past their deadline by more than
 a minute, or whose mark does not verify. It never touches a lock, an exempt
@@ -45,13 +45,14 @@ source or anything that is not ours; what looks wrong there it reports.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&s.file, "config", "", "do it from here, by this configuration")
+	f.StringVar(&s.stateDir, "state-dir", "", "do it from here, with the keys of the marks in this directory, over the configuration")
 	f.BoolVar(&s.hostOnly, "host-only", false, "do it from here, for the Linux hosts of "+defaultConfig)
 	f.BoolVar(&s.dryRun, "dry-run", false, "only show what would be closed")
 	return cmd
 }
 
 func (a *app) sweep(ctx context.Context, s sweeping) error {
-	if s.file != "" || s.hostOnly {
+	if s.file != "" || s.stateDir != "" || s.hostOnly {
 		return a.sweepFromHere(ctx, s)
 	}
 	err := a.sweepByServer(ctx, s)
@@ -103,6 +104,9 @@ type sweptHere struct {
 func (a *app) sweepFromHere(ctx context.Context, s sweeping) error {
 	cfg, err := readConfig(s.file)
 	if err != nil {
+		return err
+	}
+	if cfg, err = (override{stateDir: s.stateDir}).over(cfg); err != nil {
 		return err
 	}
 	if len(cfg.Hosts) == 0 {

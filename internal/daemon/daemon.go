@@ -202,7 +202,7 @@ func Sweep(ctx context.Context, cfg config.Config, log *slog.Logger, dry bool) (
 	}
 	keys, err := ReadMarks(cfg.StateDir)
 	if errors.Is(err, ErrNoMarks) {
-		return nil, errkind.Wrap(errkind.NotFound, err, "there are no mark keys in %s, so no rule can be told to be ours; is that the state directory?", cfg.StateDir)
+		return nil, errkind.Wrap(errkind.NotFound, err, "there are no mark keys in %s, so no rule can be told to be ours; is that the state directory? --state-dir names another one", cfg.StateDir)
 	}
 	if err != nil {
 		return nil, err
