@@ -25,7 +25,7 @@ func Check(p Policy, req access.Request, d firewall.Door, now time.Time) []strin
 	case req.Duration < access.MinDuration:
 		no("asks for %s, at least %s", access.FormatDuration(req.Duration), access.FormatDuration(access.MinDuration))
 	case req.Duration > port.Max:
-		no("asks for %s, at most %s", access.FormatDuration(req.Duration), access.FormatDuration(port.Max))
+		no("asks for %s, at most %s", access.FormatDuration(roundedUp(req.Duration)), access.FormatDuration(port.Max))
 	}
 	if ahead := req.Start.Sub(now); !req.Start.IsZero() && ahead > MaxAhead {
 		no("starts in %s, at most %s ahead", access.FormatDuration(ahead), access.FormatDuration(MaxAhead))
@@ -40,6 +40,15 @@ func Check(p Policy, req access.Request, d firewall.Door, now time.Time) []strin
 		not = append(not, port.checkSource(s)...)
 	}
 	return not
+}
+
+// roundedUp returns d in whole seconds, not less: what is a moment over a limit
+// must not read as the limit itself.
+func roundedUp(d time.Duration) time.Duration {
+	if whole := d.Truncate(time.Second); whole != d {
+		return whole + time.Second
+	}
+	return d
 }
 
 // checkSource returns every reason why s may not be let in by p.

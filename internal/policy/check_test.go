@@ -35,6 +35,7 @@ func TestCheck(t *testing.T) {
 		"from anywhere":      {open, time.Hour, time.Time{}, sources("203.0.113.7"), door, nil},
 		"at the limit":       {open, 3 * time.Hour, time.Time{}, sources("203.0.113.7"), door, nil},
 		"over the limit":     {open, 3*time.Hour + time.Second, time.Time{}, sources("203.0.113.7"), door, []string{"asks for 3h0m1s, at most 3h"}},
+		"a moment over it":   {open, 3*time.Hour + time.Millisecond, time.Time{}, sources("203.0.113.7"), door, []string{"asks for 3h0m1s, at most 3h"}},
 		"no time":            {open, 0, time.Time{}, sources("203.0.113.7"), door, []string{"asks for 0s, at least 1m"}},
 		"negative time":      {open, -time.Hour, time.Time{}, sources("203.0.113.7"), door, []string{"asks for -1h, at least 1m"}},
 		"a later start":      {open, time.Hour, now.Add(30 * 24 * time.Hour), sources("203.0.113.7"), door, nil},

@@ -55,7 +55,11 @@ anew: in all, the grant lasts no longer than the policy lets one last.`,
 			}
 			return a.eachGrant(cmd.Context(), args, func(ctx context.Context, c *client.Client, id string) (api.Grant, error) {
 				a.Stays("the grant may have been extended; `sesame requests` shows it")
-				return c.Extend(ctx, id, api.Extend{Duration: duration})
+				g, err := c.Extend(ctx, id, api.Extend{Duration: duration})
+				if errkind.Of(err) == errkind.Denied {
+					err = console.Hint(err, "--for counts from now, the limit of a policy from the start of the grant")
+				}
+				return g, err
 			})
 		},
 	}
