@@ -17,6 +17,7 @@ import (
 func (a *app) serveCommand() *cobra.Command {
 	var file string
 	var o override
+	var newMarks bool
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the daemon",
@@ -38,19 +39,20 @@ in the state directory.`,
 			if cfg, err = o.over(cfg); err != nil {
 				return err
 			}
-			return a.serve(cmd.Context(), cfg)
+			return a.serve(cmd.Context(), cfg, newMarks)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&file, "config", "", "the configuration ("+defaultConfig+")")
 	f.StringVar(&o.stateDir, "state-dir", "", "the directory of database, keys and certificates, over the configuration")
+	f.BoolVar(&newMarks, "new-marks", false, "make new keys of the marks where they are gone: marks of before cannot be verified any more")
 	f.StringArrayVar(&o.listen, "listen", nil, "an address and port to listen on, over the configuration; may be given again")
 	return cmd
 }
 
-func (a *app) serve(ctx context.Context, cfg config.Config) error {
+func (a *app) serve(ctx context.Context, cfg config.Config, newMarks bool) error {
 	d, err := daemon.New(cfg, daemon.Options{
-		Log: newLog(a.Err, cfg.Log), Clocks: nil, Providers: nil, Version: console.Version(),
+		Log: newLog(a.Err, cfg.Log), Clocks: nil, Providers: nil, NewMarks: newMarks, Version: console.Version(),
 		NotifySocket: a.Machine.Getenv("NOTIFY_SOCKET"),
 		Ready: func(r daemon.Running) {
 			if r.First {

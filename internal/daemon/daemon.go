@@ -21,7 +21,9 @@
 // It is for its owner's eyes only, and holds
 //
 //	sesame.db         the database: rules, grants, requests, the audit log
-//	marks.key         the keys of the marks; with it alone a sweep can close
+//	marks.key         the keys of the marks; with it alone a sweep can close.
+//	                  Where it is gone and the database is not new, the daemon
+//	                  does not start; see Options.NewMarks
 //	audit.key         the keys of the audit log: one signs, one verifies
 //	audit.checkpoint  the last checkpoint that was signed; see notary
 //	ca.crt, ca.key, server.crt, server.key
@@ -51,6 +53,10 @@ type Options struct {
 	Clocks func() access.Reading
 	// Providers makes the firewalls to write; nil for those of the configuration.
 	Providers func(firewall.Keyring) []provider.Provider
+	// NewMarks says that keys of the marks that are gone are to be made anew,
+	// although the database has been in use: the marks of before cannot be
+	// verified any more.
+	NewMarks bool
 	// Version is what the server says it is.
 	Version string
 	// NotifySocket is where a service manager wants to be told; empty for none.

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -18,6 +19,7 @@ import (
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/api/client"
 	"github.com/sesame-access/sesame/internal/config"
+	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/provider"
@@ -33,6 +35,7 @@ type house struct {
 	world   *memory.World
 	ahead   time.Duration // of the daemon's clocks
 	running chan Running
+	options Options // more than the usual ones
 }
 
 func newHouse(t *testing.T) *house {
@@ -84,7 +87,8 @@ func (h *house) start() (stop func()) {
 		h.t.Fatal(err)
 	}
 	d, err := New(h.cfg, Options{
-		Log: slog.New(slog.NewTextHandler(h.t.Output(), nil)), Version: "test",
+		NewMarks: h.options.NewMarks,
+		Log:      slog.New(slog.NewTextHandler(h.t.Output(), nil)), Version: "test",
 		Clocks:    func() access.Reading { return machine().Add(h.ahead) },
 		Providers: func(firewall.Keyring) []provider.Provider { return []provider.Provider{h.world} },
 		Ready:     func(r Running) { h.running <- r },
@@ -319,5 +323,40 @@ func TestTwoDaemonsDoNotShareASocket(t *testing.T) {
 	defer cancel()
 	if err := d.Run(ctx); err == nil || ctx.Err() != nil {
 		t.Errorf("the second daemon: %v", err)
+	}
+}
+
+// Keys that are gone are not made anew behind anybody's back.
+func TestLostMarksAreAnErrorAtStart(t *testing.T) {
+	h := newHouse(t)
+	stop := h.start()
+	h.awaitReady()
+	stop()
+	path := filepath.Join(h.cfg.StateDir, marksFile)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	d, err := New(h.cfg, Options{
+		Log:       slog.New(slog.DiscardHandler),
+		Providers: func(firewall.Keyring) []provider.Provider { return []provider.Provider{h.world} },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	err = d.Run(ctx)
+	if errkind.Of(err) != errkind.Conflict || !strings.Contains(errkind.Public(err), "start once with --new-marks") {
+		t.Errorf("without the keys it ends with %v", err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the keys were made anew: %v", err)
+	}
+	h.options.NewMarks = true
+	stop = h.start()
+	h.awaitReady()
+	stop()
+	if _, err := ReadMarks(h.cfg.StateDir); err != nil {
+		t.Error(err)
 	}
 }

@@ -54,6 +54,14 @@ func ReadMarks(stateDir string) (firewall.Keyring, error) {
 	return k, nil
 }
 
+// lostMarks is the error that the keys of the marks are gone while the database
+// that they belong to is still there.
+func lostMarks(stateDir string) error {
+	return errkind.Wrap(errkind.Conflict, ErrNoMarks, "%s is gone, and the database beside it has been in use; restore it from a copy. "+
+		"Without one no mark on a rule can be verified any more: locks stay, and the openings of before close by a sweep or at their deadlines. "+
+		"To go on so with new keys, start once with --new-marks", filepath.Join(stateDir, marksFile))
+}
+
 func parseMarks(text string) (firewall.Keyring, error) {
 	k := firewall.Keyring{Instance: "", Keys: nil}
 	seen := map[string]bool{}

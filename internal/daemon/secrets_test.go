@@ -158,3 +158,31 @@ func TestWriteFileLeavesOldOrNew(t *testing.T) {
 		t.Errorf("something is left behind: %v, %v", entries, err)
 	}
 }
+
+func FuzzParseMarks(f *testing.F) {
+	f.Add("instance ab\nkey new MDEyMzQ1Njc4OWFiY2RlZg==\nkey old MDEyMzQ1Njc4OWFiY2RlZjAxMjM=\n")
+	f.Add("# head\n\ninstance 0123456789ab\r\nkey\ta  MDEyMzQ1Njc4OWFiY2RlZg==")
+	f.Fuzz(func(t *testing.T, text string) {
+		k, err := parseMarks(text)
+		if err != nil {
+			if k.Instance != "" || k.Keys != nil {
+				t.Fatalf("%q failed and is read as %+v", text, k)
+			}
+			return
+		}
+		seen := map[string]bool{}
+		for _, key := range k.Keys {
+			if seen[key.ID] || !plain(key.ID, 4) || len(key.Secret) < leastSecret {
+				t.Fatalf("%q is read as %+v", text, k)
+			}
+			seen[key.ID] = true
+		}
+		if len(k.Keys) == 0 || !plain(k.Instance, 12) {
+			t.Fatalf("%q is read as %+v", text, k)
+		}
+		back, err := parseMarks(string(formatMarks(k)))
+		if diff := cmp.Diff(k, back); err != nil || diff != "" {
+			t.Fatalf("%q, written and read again: %v (-want +got):\n%s", text, err, diff)
+		}
+	})
+}

@@ -95,13 +95,9 @@ type parts struct {
 
 // assemble makes the parts. Nothing runs yet.
 func (d *Daemon) assemble(ctx context.Context, st *store.Store) (*parts, error) {
-	marks, made, err := ensureMarks(d.cfg.StateDir, st.Instance())
+	marks, err := d.marks(ctx, st)
 	if err != nil {
 		return nil, err
-	}
-	if made {
-		d.log.LogAttrs(ctx, slog.LevelInfo, "made the keys of the marks; keep a copy of the file apart from the database",
-			slog.String("file", filepath.Join(d.cfg.StateDir, marksFile)))
 	}
 	key, err := ensureLogKey(d.cfg.StateDir, st.Instance())
 	if err != nil {
@@ -134,6 +130,27 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) (*parts, error) 
 	}
 	p.running = Running{URL: "https://" + d.cfg.Listen[0].String(), CA: d.certs.ca, First: len(tokens) == 0}
 	return p, nil
+}
+
+// marks returns the keys of the marks. They are made for a new database only, or
+// when Options say so: whoever has lost them should know what that means.
+func (d *Daemon) marks(ctx context.Context, st *store.Store) (firewall.Keyring, error) {
+	_, err := ReadMarks(d.cfg.StateDir)
+	if errors.Is(err, ErrNoMarks) {
+		log, errLog := st.Tree(ctx)
+		if errLog != nil {
+			return firewall.Keyring{}, fmt.Errorf("see whether the database is new: %w", errLog)
+		}
+		if log.N > 0 && !d.opts.NewMarks {
+			return firewall.Keyring{}, lostMarks(d.cfg.StateDir)
+		}
+	}
+	k, made, err := ensureMarks(d.cfg.StateDir, st.Instance())
+	if made {
+		d.log.LogAttrs(ctx, slog.LevelInfo, "made the keys of the marks; keep a copy of the file apart from the database",
+			slog.String("file", filepath.Join(d.cfg.StateDir, marksFile)))
+	}
+	return k, err
 }
 
 // firewalls are the providers of a configuration.

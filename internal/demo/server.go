@@ -71,7 +71,7 @@ func startAt(ctx context.Context, p *place.Place, at ground.Site, listen netip.A
 	}
 	ready := make(chan daemon.Running, 1)
 	d, err := daemon.New(cfg, daemon.Options{
-		Log: slog.New(slog.NewTextHandler(s.log, nil)), Clocks: nil, Providers: at.Providers,
+		Log: slog.New(slog.NewTextHandler(s.log, nil)), Clocks: nil, Providers: at.Providers, NewMarks: false,
 		Version: "demo", NotifySocket: "", Ready: func(r daemon.Running) { ready <- r },
 	})
 	if err != nil {
