@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"encoding/base32"
 	"strings"
 	"testing"
 	"time"
@@ -192,6 +193,31 @@ func FuzzParseReason(f *testing.F) {
 		}
 		if again, err2 := access.ParseReason("reason", got); err == nil && (err2 != nil || again != got) {
 			t.Fatalf("%q reads as %q, %v", got, again, err2)
+		}
+	})
+}
+
+func FuzzParseID(f *testing.F) {
+	for _, s := range []string{"g-0123456789abcdef", "r-0123456789abcdef", "g-0123456789ABCDEF", "g-0123456789abcde\n", "g-", "g-ilouilouilouilou"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		id, err := access.ParseID("grant", access.GrantPrefix, s)
+		if err != nil {
+			if id != "" || errkind.FieldOf(err).Name != "grant" {
+				t.Fatalf("ParseID(%q) failed and returned %q, %v", s, id, err)
+			}
+			return
+		}
+		// What is an id was made of some random bytes, and of those alone.
+		const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+		digits, ok := strings.CutPrefix(id, access.GrantPrefix)
+		random, err := base32.NewEncoding(alphabet).WithPadding(base32.NoPadding).DecodeString(digits)
+		if !ok || id != s || err != nil || len(random) != access.IDBytes || access.NewID(access.GrantPrefix, [access.IDBytes]byte(random)) != id {
+			t.Fatalf("ParseID(%q) = %q, of %x, %v", s, id, random, err)
+		}
+		if other, err := access.ParseID("request", access.RequestPrefix, s); err == nil {
+			t.Fatalf("%q is a grant and a request, %q", s, other)
 		}
 	})
 }
