@@ -1,5 +1,29 @@
 // Package fleet runs one reconcile loop for every firewall in front of every VM
 // of the inventory, and answers questions about all of them.
+//
+// # Running
+//
+// Run reads the inventory of every provider, at once and then every ten resyncs,
+// or after one where an inventory could not be read. Each firewall in it gets a
+// loop, and keeps that until Run ends: a VM that the inventory does not name any
+// more, or that of an inventory that could not be read, keeps its loop and its
+// locks and is marked as missing, so that it is closed and never opened. Events
+// of a firewall wake its loop; when they end they are asked for again. What could
+// not be saved is tried again every two seconds, and once more at the end, after
+// the last pass.
+//
+// # Asking
+//
+// Settle asks the loops that some grants need for a pass over those grants'
+// keys, and waits until what is there was read back: open means open on every
+// firewall in the path. A grant that no firewall stands in front of is an error,
+// never "open". End closes a grant of which nothing could be saved; it waits for
+// no database. Preview reads everything anew, computes what would be written if
+// the book said something else, and writes nothing; Sweep needs no Fleet and no
+// database, and closes by the marks alone.
+//
+// All methods may be called at the same time, from when New returned on; before
+// Known is closed the fleet does not know its VMs yet.
 package fleet
 
 import (

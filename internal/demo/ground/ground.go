@@ -1,6 +1,18 @@
 // Package ground is what the demo's VMs stand on: network namespaces with a real
 // sshd in each, behind the kernel's own firewall, or a simulation in the memory
 // of this process.
+//
+// Both grounds answer the same questions. A new connection from this terminal or
+// from a stranger on the same network gets through, or does not, and that is
+// found out by trying: on the kernel by a connection that is really made, in the
+// simulation by walking a packet through the rules. Nobody asks the server. A
+// session that was logged in to goes on, or is gone. Flush removes every rule in
+// front of a VM behind Sesame's back, as somebody with root there could.
+//
+// A ground says of itself what it is: where there is an ssh_config there are
+// machines to log in to, and where there are Providers nothing is real. Close
+// removes everything that was made, in any state; on the kernel it goes with the
+// process, too.
 package ground
 
 import (

@@ -1,5 +1,20 @@
 // Package storetest is what every database behind package store must pass. It
-// tests what the package's comment promises, through the exported methods only.
+// tests what the package's comment promises, through the exported methods only:
+//
+//   - A change is saved as a whole, with at least one record, or not at all, and
+//     its failure touches no other change that was saved in the same breath.
+//   - What was saved comes back as it was, in the order that the lists promise,
+//     also from another process after the first has closed the database.
+//   - Who decided by rules that have changed since saves nothing; of two that
+//     update one grant of the same epoch one wins; an idempotency key makes one
+//     request. What has ended stays ended, and outcomes count once.
+//   - The records are the leaves of a tree that only grows: checkpoints and
+//     bundles verify, before and after personal parts were erased.
+//   - Lists are filtered and paged without gaps or repetitions while they grow,
+//     a cursor from elsewhere is refused, and hostile text stays text.
+//
+// A database passes when Run does. Each test gets an empty directory of its own
+// and opens the database there once or more.
 package storetest
 
 import (
