@@ -17,7 +17,7 @@ import (
 // A Config is what the daemon needs to know before it starts. Its lists are
 // sorted, without duplicates, and nil where they are empty.
 type Config struct {
-	// Listen are the addresses of the API and the portal, over TLS; at least one.
+	// Listen are the addresses of the API, over TLS; at least one.
 	Listen []netip.AddrPort
 	// Socket is the local socket, on which the file's permissions say who is an
 	// administrator. Absolute.

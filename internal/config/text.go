@@ -40,7 +40,7 @@ func Format(c Config) []byte {
 	w := &writer{Buffer: bytes.Buffer{}}
 	w.comment("", "The configuration of `sesame serve`. Everything here may be left out.")
 	w.line("")
-	w.comment("", "Where the API and the portal listen, over TLS: addresses with a port.",
+	w.comment("", "Where the API listens, over TLS: addresses with a port.",
 		"0.0.0.0:8443 is every IPv4 address of this machine, [::]:8443 every IPv6 one.")
 	list(w, "", "listen", c.Listen, netip.AddrPort.String)
 	w.line("")
