@@ -7,8 +7,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -355,20 +353,17 @@ func dialTLS(t *testing.T, host string, cfg *tls.Config) (*tls.Conn, error) {
 // token of its reader, which runs out without a change of any rule.
 func TestStreamsOutliveSilenceButNotTheirToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := build(t)
-		h.http.Close() // the reader calls the handler itself: a bubble's time stands still while a network is waited for
+		h := assemble(t)
+		h.furnish()
 		secret, _, err := h.broker.CreateToken(t.Context(), broker.Caller{Principal: authn.LocalAdmin()},
 			broker.NewToken{Name: "brief", Role: authz.Viewer, Lifetime: time.Minute})
 		must(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		req := httptest.NewRequestWithContext(ctx, http.MethodGet, "https://localhost/v1/activity/stream", nil)
-		req.RemoteAddr = "192.0.2.77:1234"
-		req.Header.Set("Authorization", "Bearer "+secret)
-		out := httptest.NewRecorder()
+		h.tokens["brief"] = secret
 		begin := time.Now()
-		h.server.handler.ServeHTTP(out, req)
-		took, text := time.Since(begin), out.Body.String()
+		text := h.send(h.newRequest("brief", "GET", "/v1/activity/stream", "").WithContext(ctx)).body
+		took := time.Since(begin)
 		if took < time.Minute || took > time.Minute+heartbeat {
 			t.Errorf("the stream ended after %v, of a token that was good for a minute", took)
 		}
