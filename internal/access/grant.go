@@ -52,6 +52,7 @@ const (
 	DoorUnlocked  EndReason = "disabled" // the door is not just-in-time any more
 	PolicyRemoved EndReason = "policy"   // no policy covers the door any more
 	NeverOpened   EndReason = "unopened" // it could not be opened in time
+	RoleLost      EndReason = "role"     // its owner may not ask for the door any more
 )
 
 // State is where a grant stands at one reading of the clocks. It is derived,

@@ -40,6 +40,7 @@ type Caller struct {
 type Ledger interface {
 	Reader
 	Grants(ctx context.Context, f store.GrantFilter) (grants []access.Grant, next string, err error)
+	Tokens(ctx context.Context) ([]store.Token, error)
 	// Save stores state and record in one transaction.
 	Save(ctx context.Context, c store.Change) error
 }
@@ -97,14 +98,14 @@ const SettleTime = 20 * time.Second
 const tries = 5
 
 // decide runs f, which reads the rules, decides and saves, again as long as the
-// rules change between its reading and its saving.
+// rules, or a grant that f ends, change between its reading and its saving.
 func (b *Broker) decide(ctx context.Context, f func(rules store.Rules) error) error {
 	for range tries {
 		rules, err := b.Ledger.Rules(ctx)
 		if err != nil {
 			return errkind.Wrap(errkind.Unavailable, err, "the rules cannot be read, so nothing can be decided; closing goes on")
 		}
-		if err := f(rules); !errors.Is(err, store.ErrStale) {
+		if err := f(rules); !errors.Is(err, store.ErrStale) && !errors.Is(err, store.ErrEpoch) {
 			return err
 		}
 	}

@@ -162,7 +162,7 @@ func (b *Broker) DropPolicy(ctx context.Context, caller Caller, name string) err
 		rec := b.record(audit.PolicyDeleted, caller)
 		rec.Text = "the locks of policy " + name + " stay"
 		c := store.Change{Expect: rules.Version, DropPolicies: []string{name}, Records: []audit.Record{rec}}
-		if err := b.endAll(ctx, &c, caller, p.Doors(), access.PolicyRemoved); err != nil {
+		if _, err := b.endAll(ctx, &c, caller, at(p.Doors()), access.PolicyRemoved); err != nil {
 			return err
 		}
 		return b.save(ctx, c)
@@ -194,7 +194,7 @@ func (b *Broker) Disable(ctx context.Context, caller Caller, doors []firewall.Do
 		if len(doors) == 0 {
 			return errkind.New(errkind.Invalid, "no door is named, so there is nothing to disable")
 		}
-		if err := b.endAll(ctx, &c, caller, doors, access.DoorUnlocked); err != nil {
+		if _, err := b.endAll(ctx, &c, caller, at(doors), access.DoorUnlocked); err != nil {
 			return err
 		}
 		c.DropPolicies = emptied(rules, doors)
@@ -206,25 +206,33 @@ func (b *Broker) Disable(ctx context.Context, caller Caller, doors []firewall.Do
 	return err
 }
 
-// endAll adds to c the end of every grant on one of the doors.
-func (b *Broker) endAll(ctx context.Context, c *store.Change, caller Caller, doors []firewall.Door, why access.EndReason) error {
+// at says of a grant whether it is on one of the doors.
+func at(doors []firewall.Door) func(access.Grant) bool {
+	return func(g access.Grant) bool { return slices.Contains(doors, g.Door) }
+}
+
+// endAll adds to c the end of every grant that is not over and that which picks,
+// and returns them as they are then.
+func (b *Broker) endAll(ctx context.Context, c *store.Change, caller Caller, which func(access.Grant) bool, why access.EndReason) ([]access.Grant, error) {
 	grants, err := b.Ledger.Pending(ctx)
 	if err != nil {
-		return errkind.Wrap(errkind.Unavailable, err, "the grants cannot be read")
+		return nil, errkind.Wrap(errkind.Unavailable, err, "the grants cannot be read")
 	}
 	now := b.Clocks()
+	var ended []access.Grant
 	for _, g := range grants {
-		if !slices.Contains(doors, g.Door) || g.Over(now) {
+		if g.Over(now) || !which(g) {
 			continue
 		}
-		ended := access.Ending{At: firewall.Instant(now.Wall), By: caller.Principal, Why: why}
-		c.GrantUpdates = append(c.GrantUpdates, store.GrantUpdate{ID: g.ID, Epoch: g.Epoch, Deadline: access.Deadline{}, Ended: ended})
+		g.Ended = access.Ending{At: firewall.Instant(now.Wall), By: caller.Principal, Why: why}
+		ended = append(ended, g)
+		c.GrantUpdates = append(c.GrantUpdates, store.GrantUpdate{ID: g.ID, Epoch: g.Epoch, Deadline: access.Deadline{}, Ended: g.Ended})
 		rec := b.record(audit.Ended, caller)
 		rec.Request, rec.Grant, rec.Door, rec.Sources = g.Request, g.ID, g.Door, g.Sources
 		rec.Deadline, rec.Text = g.Deadline.Wall, string(why)
 		c.Records = append(c.Records, rec)
 	}
-	return nil
+	return ended, nil
 }
 
 // emptied returns the policies whose doors are all unlocked once the given ones

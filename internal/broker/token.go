@@ -5,8 +5,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
@@ -39,7 +40,10 @@ type NewToken struct {
 }
 
 // CreateToken makes a token for a local principal and gives the principal the
-// role. The secret is returned this once; only its hash is stored.
+// role for as long as the token is good. A name has one good token at most, and
+// roles die with it: what an earlier token of the name brought is taken back, and
+// grants that the new role does not cover end. The secret is returned this once;
+// only its hash is stored.
 func (b *Broker) CreateToken(ctx context.Context, caller Caller, n NewToken) (secret string, token store.Token, err error) {
 	if _, err := firewall.ParseName("name", n.Name); err != nil {
 		return "", store.Token{}, err
@@ -47,37 +51,113 @@ func (b *Broker) CreateToken(ctx context.Context, caller Caller, n NewToken) (se
 	if n.Name == reservedName {
 		return "", store.Token{}, errkind.Bad("name", n.Name, "free; it is the local administrator's")
 	}
+	var lost []access.Grant
 	err = b.decide(ctx, func(rules store.Rules) error {
 		if err := b.may(ctx, rules, caller, authz.Manage, ""); err != nil {
 			return err
 		}
 		secret = newSecret()
-		now := firewall.Instant(b.Clocks().Wall)
-		p := access.Principal{Issuer: "local", Subject: n.Name, Display: n.Name}
-		token = store.Token{
-			ID: b.NewID(tokenIDPrefix), Hash: sha256.Sum256([]byte(secret)), Principal: p,
-			Created: now, Expires: time.Time{}, Revoked: time.Time{},
+		token = b.newToken(n, secret)
+		if good, err := b.goodTokens(ctx, token.Principal); err != nil {
+			return err
+		} else if len(good) > 0 {
+			return errkind.New(errkind.Conflict, "%s has the token %s, which is still good, and a name has one; end it first with `sesame token revoke %s`, or choose another name",
+				n.Name, good[0].ID, good[0].ID)
 		}
-		if n.Lifetime > 0 {
-			token.Expires = now.Add(n.Lifetime)
-		}
-		vms := n.VMs
-		if len(vms) == 0 {
-			vms = []firewall.VMID{""}
-		}
-		c := store.Change{Expect: rules.Version, Tokens: []store.Token{token}}
-		for _, vm := range vms {
-			c.Assignments = append(c.Assignments, authz.Assignment{Principal: p, Role: n.Role, VM: vm})
-		}
+		c := store.Change{Expect: rules.Version, Tokens: []store.Token{token}, Assignments: n.assignments(token.Principal)}
+		c.DropAssignments = slices.DeleteFunc(rolesOf(rules, token.Principal), func(a authz.Assignment) bool {
+			return slices.ContainsFunc(c.Assignments, func(x authz.Assignment) bool { return authz.CompareAssignments(a, x) == 0 })
+		})
 		rec := b.record(audit.TokenCreated, caller)
-		rec.Text = "token " + token.ID + " for " + n.Name + ", " + string(n.Role) + " of " + vmCount(n.VMs)
+		rec.Text = "token " + token.ID + " for " + n.Name + ", " + string(n.Role) + " of " + vmCount(n.VMs) + takenBack(c.DropAssignments)
 		c.Records = []audit.Record{rec}
+		if lost, err = b.endLost(ctx, &c, caller, token.Principal, c.Assignments); err != nil {
+			return err
+		}
 		return b.save(ctx, c)
 	})
 	if err != nil {
 		return "", store.Token{}, err
 	}
+	b.settleLost(ctx, lost)
 	return secret, token, nil
+}
+
+// newToken returns the token that n asks for, with the given secret.
+func (b *Broker) newToken(n NewToken, secret string) store.Token {
+	now := firewall.Instant(b.Clocks().Wall)
+	token := store.Token{
+		ID: b.NewID(tokenIDPrefix), Hash: sha256.Sum256([]byte(secret)),
+		Principal: access.Principal{Issuer: "local", Subject: n.Name, Display: n.Name},
+		Created:   now, Expires: time.Time{}, Revoked: time.Time{},
+	}
+	if n.Lifetime > 0 {
+		token.Expires = now.Add(n.Lifetime)
+	}
+	return token
+}
+
+// assignments returns the roles that the token brings to p.
+func (n NewToken) assignments(p access.Principal) []authz.Assignment {
+	if len(n.VMs) == 0 {
+		return []authz.Assignment{{Principal: p, Role: n.Role, VM: ""}}
+	}
+	var out []authz.Assignment
+	for _, vm := range n.VMs {
+		out = append(out, authz.Assignment{Principal: p, Role: n.Role, VM: vm})
+	}
+	return out
+}
+
+// rolesOf returns every role of p.
+func rolesOf(rules store.Rules, p access.Principal) []authz.Assignment {
+	var out []authz.Assignment
+	for _, a := range rules.Assignments {
+		if a.Principal.Is(p) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// takenBack says in a record which roles end.
+func takenBack(roles []authz.Assignment) string {
+	names := make([]string, len(roles))
+	for i, a := range roles {
+		names[i] = strings.TrimPrefix(a.String(), "assignment ")
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "; taken back: " + strings.Join(names, ", ")
+}
+
+// goodTokens returns the tokens of p that are neither revoked nor expired.
+func (b *Broker) goodTokens(ctx context.Context, p access.Principal) ([]store.Token, error) {
+	tokens, err := b.Ledger.Tokens(ctx)
+	if err != nil {
+		return nil, errkind.Wrap(errkind.Unavailable, err, "the tokens cannot be read, so none is made or ended")
+	}
+	now := b.Clocks().Wall
+	return slices.DeleteFunc(tokens, func(t store.Token) bool {
+		return !t.Principal.Is(p) || !t.Revoked.IsZero() || !t.Expires.IsZero() && !now.Before(t.Expires)
+	}), nil
+}
+
+// endLost adds to c the end of every grant of p that p could not ask for with
+// the roles that are left, and returns them.
+func (b *Broker) endLost(ctx context.Context, c *store.Change, caller Caller, p access.Principal, left []authz.Assignment) ([]access.Grant, error) {
+	return b.endAll(ctx, c, caller, func(g access.Grant) bool {
+		return g.Principal.Is(p) && !authz.May(left, p, authz.Request, g.Door.VM).Allow
+	}, access.RoleLost)
+}
+
+// settleLost waits until the grants that a lost role has ended are closed, or
+// SettleTime has passed; what is not closed by then goes on behind.
+func (b *Broker) settleLost(ctx context.Context, lost []access.Grant) {
+	if len(lost) > 0 {
+		b.settle(ctx, lost)
+	}
 }
 
 func vmCount(vms []firewall.VMID) string {
@@ -94,30 +174,59 @@ func newSecret() string {
 	return TokenPrefix + base64.RawURLEncoding.EncodeToString(random[:])
 }
 
-// RevokeToken ends a token. Grants that were asked for with it live on; close
-// them if they should not.
+// RevokeToken ends a token. With the last good token of a name its roles are
+// taken back, and its grants end: both in the same change.
 func (b *Broker) RevokeToken(ctx context.Context, caller Caller, id string) error {
 	if _, err := access.ParseID("token", tokenIDPrefix, id); err != nil {
 		return err
 	}
-	return b.decide(ctx, func(rules store.Rules) error {
+	var lost []access.Grant
+	err := b.decide(ctx, func(rules store.Rules) error {
 		if err := b.may(ctx, rules, caller, authz.Manage, ""); err != nil {
 			return err
 		}
-		rec := b.record(audit.TokenRevoked, caller)
-		rec.Text = "token " + id
-		err := b.save(ctx, store.Change{
-			Expect:       rules.Version,
-			RevokeTokens: []store.Revocation{{ID: id, At: firewall.Instant(b.Clocks().Wall)}},
-			Records:      []audit.Record{rec},
-		})
-		if !errors.Is(err, store.ErrStale) {
+		token, err := b.token(ctx, id)
+		if err != nil {
 			return err
 		}
-		// Either the rules moved on, or there is no such token to end.
-		if again, readErr := b.Ledger.Rules(ctx); readErr == nil && again.Version == rules.Version {
-			return errkind.New(errkind.NotFound, "there is no token %s that is still good; `sesame token list` shows them", errkind.Quote(id))
+		good, err := b.goodTokens(ctx, token.Principal)
+		if err != nil {
+			return err
 		}
-		return err
+		c := store.Change{
+			Expect:       rules.Version,
+			RevokeTokens: []store.Revocation{{ID: id, At: firewall.Instant(b.Clocks().Wall)}},
+		}
+		last := !slices.ContainsFunc(good, func(t store.Token) bool { return t.ID != id })
+		if last {
+			c.DropAssignments = rolesOf(rules, token.Principal)
+		}
+		rec := b.record(audit.TokenRevoked, caller)
+		rec.Text = "token " + id + " of " + token.Principal.String() + takenBack(c.DropAssignments)
+		c.Records = []audit.Record{rec}
+		if last {
+			if lost, err = b.endLost(ctx, &c, caller, token.Principal, nil); err != nil {
+				return err
+			}
+		}
+		return b.save(ctx, c)
 	})
+	if err == nil {
+		b.settleLost(ctx, lost)
+	}
+	return err
+}
+
+// token returns a token that nobody has revoked yet.
+func (b *Broker) token(ctx context.Context, id string) (store.Token, error) {
+	tokens, err := b.Ledger.Tokens(ctx)
+	if err != nil {
+		return store.Token{}, errkind.Wrap(errkind.Unavailable, err, "the tokens cannot be read, so none is made or ended")
+	}
+	for _, t := range tokens {
+		if t.ID == id && t.Revoked.IsZero() {
+			return t, nil
+		}
+	}
+	return store.Token{}, errkind.New(errkind.NotFound, "there is no token %s that is still good; `sesame token list` shows them", errkind.Quote(id))
 }

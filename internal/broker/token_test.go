@@ -61,3 +61,92 @@ func TestTokens(t *testing.T) {
 		}
 	})
 }
+
+// holder is the principal of a token called ci.
+func holder() broker.Caller {
+	return broker.Caller{Principal: access.Principal{Issuer: "local", Subject: "ci"}, Addr: laptop()}
+}
+
+// A role dies with its token: nobody keeps or gains one by another token of the
+// same name, and what was opened with a lost role closes.
+func TestRolesDieWithTheirToken(t *testing.T) {
+	in(t, func(t *testing.T, b bench) {
+		n := broker.NewToken{Name: "ci", Role: authz.Requester, Lifetime: time.Hour}
+		_, first, err := b.Broker().CreateToken(b.ctx, root(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		admin := broker.NewToken{Name: "ci", Role: authz.Admin, Lifetime: time.Hour}
+		_, _, err = b.Broker().CreateToken(b.ctx, root(), admin)
+		wants(t, err, errkind.Conflict, "sesame token revoke "+first.ID)
+		wants(t, b.Broker().May(b.ctx, holder(), authz.Manage, ""), errkind.Denied, "may not manage")
+
+		answer, err := b.Broker().Request(b.ctx, holder(), ask())
+		if err != nil || !b.gets() {
+			t.Fatalf("%+v, %v; let in %v", answer, err, b.gets())
+		}
+		if err := b.Broker().RevokeToken(b.ctx, root(), first.ID); err != nil {
+			t.Fatal(err)
+		}
+		if b.gets() {
+			t.Error("the role is lost, and its grant is still open")
+		}
+		saved, err := b.Store().Grant(b.ctx, answer.Grants[0].ID)
+		if err != nil || saved.Ended.Why != access.RoleLost {
+			t.Errorf("the grant is %+v, %v", saved, err)
+		}
+		_, err = b.Broker().Request(b.ctx, holder(), ask())
+		wants(t, err, errkind.Denied, "no role is assigned")
+		if r := b.records(t, audit.TokenRevoked); len(r) != 1 || !strings.Contains(r[0].Text, "taken back: requester on all VMs") {
+			t.Errorf("records %+v do not say what was taken back", r)
+		}
+	})
+}
+
+func TestNewTokenTakesBackTheOldRoles(t *testing.T) {
+	in(t, func(t *testing.T, b bench) {
+		n := broker.NewToken{Name: "ci", Role: authz.Admin, Lifetime: time.Minute}
+		_, old, err := b.Broker().CreateToken(b.ctx, root(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Broker().Request(b.ctx, holder(), ask()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		n.Role, n.Lifetime = authz.Viewer, 0
+		_, next, err := b.Broker().CreateToken(b.ctx, root(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wants(t, b.Broker().May(b.ctx, holder(), authz.Manage, ""), errkind.Denied, "may not manage")
+		if err := b.Broker().May(b.ctx, holder(), authz.View, ""); err != nil {
+			t.Errorf("the new role is not there: %v", err)
+		}
+		if b.gets() {
+			t.Error("a viewer is still let in by what the admin asked for")
+		}
+		// Ending the old token, which has expired, takes nothing from the new one.
+		if err := b.Broker().RevokeToken(b.ctx, root(), old.ID); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Broker().May(b.ctx, holder(), authz.View, ""); err != nil {
+			t.Errorf("the new token has lost its role: %v", err)
+		}
+		if err := b.Broker().RevokeToken(b.ctx, root(), next.ID); err != nil {
+			t.Fatal(err)
+		}
+		rules, err := b.Store().Rules(b.ctx)
+		if err != nil || len(rules.Assignments) != 2 { // root and alice
+			t.Errorf("roles are left: %v, %v", rules.Assignments, err)
+		}
+		// The same role again is kept, not taken back by its own change.
+		for range 2 {
+			_, again, err := b.Broker().CreateToken(b.ctx, root(), broker.NewToken{Name: "ci", Role: authz.Viewer, Lifetime: time.Minute})
+			if err != nil || b.Broker().May(b.ctx, holder(), authz.View, "") != nil {
+				t.Fatalf("token %+v, %v", again, err)
+			}
+			time.Sleep(time.Hour)
+		}
+	})
+}

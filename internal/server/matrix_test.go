@@ -80,7 +80,7 @@ func probes(vm, grant, request, token string) map[string]probe {
 		"plan":             {"/v1/plan", "", global(200, everybody...)},
 		"sweep":            {"/v1/sweep", `{"dry_run":true}`, global(200, "admin")},
 		"list-tokens":      {"/v1/tokens", "", global(200, "admin")},
-		"create-token":     {"/v1/tokens", `{"name":"new","role":"viewer","vms":["` + vm + `"]}`, global(201, "admin")},
+		"create-token":     {"/v1/tokens", `{"name":"new-` + vm + `","role":"viewer","vms":["` + vm + `"]}`, global(201, "admin")},
 		"revoke-token":     {"/v1/tokens/" + token, "", global(204, "admin")},
 		"list-activity":    {"/v1/activity?vm=" + vm, "", ifSeen},
 		"follow-activity":  {"/v1/activity/stream?vm=" + vm, "", ifSeen},
@@ -123,7 +123,7 @@ func (h *house) stage(rt route, vm string) probe {
 	h.ok("admin", "PUT", "/v1/policies/"+vm+"-ssh", policyText(firewall.HostVM(vm)))
 	asked := read[api.Request](h, "requester", "POST", "/v1/requests",
 		`{"vm":"`+vm+`","ports":[{"port":22}],"sources":["198.51.100.9"],"duration":"5m"}`)
-	made := read[api.CreatedToken](h, "admin", "POST", "/v1/tokens", `{"name":"other","role":"viewer"}`)
+	made := read[api.CreatedToken](h, "admin", "POST", "/v1/tokens", `{"name":"other-`+asked.ID+`","role":"viewer"}`)
 	p, ok := probes(vm, asked.Grants[0].ID, asked.ID, made.Token.ID)[rt.id]
 	if !ok {
 		h.t.Fatalf("no probe for %s", rt.id)

@@ -105,7 +105,7 @@ func (s *Server) ruleRoutes() []route {
 		change(http.MethodPost, "/v1/tokens", "create-token",
 			"Make a token; its secret is shown this once", manages, http.StatusCreated, takes(s.createToken)),
 		change(http.MethodDelete, "/v1/tokens/{token}", "revoke-token",
-			"End a token; grants that were asked for with it stay", manages, http.StatusNoContent, reads(s.revokeToken)),
+			"End a token, the roles that it brought and their grants", manages, http.StatusNoContent, reads(s.revokeToken)),
 	}
 }
 

@@ -127,6 +127,10 @@ func (l ledger) Idempotency(ctx context.Context, p access.Principal, key string)
 	return read(l, func() (store.Idempotency, error) { return l.store.Idempotency(ctx, p, key) })
 }
 
+func (l ledger) Tokens(ctx context.Context) ([]store.Token, error) {
+	return read(l, func() ([]store.Token, error) { return l.store.Tokens(ctx) })
+}
+
 func (l ledger) Grants(ctx context.Context, f store.GrantFilter) (grants []access.Grant, next string, err error) {
 	grants, err = read(l, func() (grants []access.Grant, err error) {
 		grants, next, err = l.store.Grants(ctx, f)

@@ -37,8 +37,10 @@ func (a commands) tokenCreateCommand() *cobra.Command {
 		Use:   "create NAME --role ROLE",
 		Short: "Make a token; it is shown this once",
 		Long: `Create makes a token for a person or a program and gives it a role: a viewer
-sees, a requester also opens, an admin rules. The token alone goes to standard
-output, and it cannot be shown again.`,
+sees, a requester also opens, an admin rules. The role lasts as long as the
+token. A name has one good token at most; to change a role, revoke the token and
+make another. The token alone goes to standard output, and it cannot be shown
+again.`,
 		Example: `  sesame token create ana --role requester
   sesame token create ci --role requester --vm build-1 --for 720h > ci.token`,
 		Args: console.Takes(1, 1, "the name of who is to use it, such as ana"),
@@ -132,8 +134,8 @@ func (a commands) tokenRevokeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke TOKEN",
 		Short: "End a token now",
-		Long: `Revoke ends a token by its id, as the list shows it. Grants that were asked for
-with it live on; close them if they should not.`,
+		Long: `Revoke ends a token by its id, as the list shows it, takes back the roles that
+it brought, and closes what was opened with them.`,
 		Example: "  sesame token revoke t-0123456789abcdef",
 		Args:    console.Takes(1, 1, "the id of a token"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -151,7 +153,7 @@ with it live on; close them if they should not.`,
 			return a.Show(struct {
 				Revoked string `json:"revoked"`
 			}{args[0]}, func() error {
-				fmt.Fprintf(a.Out, "token %s is revoked\n", args[0])
+				fmt.Fprintf(a.Out, "token %s is revoked; its roles and grants have ended\n", args[0])
 				return nil
 			})
 		},
