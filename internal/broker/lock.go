@@ -19,7 +19,7 @@ import (
 
 // Enable saves a policy and locks its doors. A door that another policy covers
 // is a conflict: one door, one policy. Doors that an earlier version of the
-// policy covered keep their lock.
+// policy covered and this one does not keep their lock, and their grants end.
 func (b *Broker) Enable(ctx context.Context, caller Caller, p policy.Policy) (policy.Policy, error) {
 	var saved policy.Policy
 	err := b.decide(ctx, func(rules store.Rules) error {
@@ -28,7 +28,8 @@ func (b *Broker) Enable(ctx context.Context, caller Caller, p policy.Policy) (po
 			return err
 		}
 		saved = p
-		saved.Version = version(rules, p.Name) + 1
+		old, _ := inForce(rules, p.Name)
+		saved.Version = old.Version + 1
 		c := store.Change{Expect: rules.Version, Policies: []policy.Policy{p}, Locks: locks}
 		rec := b.record(audit.PolicySaved, caller)
 		rec.Text = summary(p) + "\n" + string(policy.Format(p))
@@ -38,6 +39,9 @@ func (b *Broker) Enable(ctx context.Context, caller Caller, p policy.Policy) (po
 			rec.Door, rec.Text = l.Door, "policy "+p.Name
 			c.Records = append(c.Records, rec)
 		}
+		if _, err := b.endAll(ctx, &c, caller, at(left(rules, p)), access.PolicyRemoved); err != nil {
+			return err
+		}
 		return b.save(ctx, c)
 	})
 	if err != nil {
@@ -45,6 +49,24 @@ func (b *Broker) Enable(ctx context.Context, caller Caller, p policy.Policy) (po
 	}
 	b.Enforcer.Wake("policy " + p.Name)
 	return saved, nil
+}
+
+// left returns the doors that the version of p in force covers and p does not.
+func left(rules store.Rules, p policy.Policy) []firewall.Door {
+	old, _ := inForce(rules, p.Name)
+	return slices.DeleteFunc(old.Doors(), func(d firewall.Door) bool {
+		_, covered := p.PortOf(d)
+		return covered
+	})
+}
+
+// inForce returns the policy of that name as it is in force.
+func inForce(rules store.Rules, name string) (policy.Policy, bool) {
+	i := slices.IndexFunc(rules.Policies, func(p policy.Policy) bool { return p.Name == name })
+	if i < 0 {
+		return policy.Policy{}, false
+	}
+	return rules.Policies[i], true
 }
 
 // summary says in one line what p is about: "policy ssh: 22/tcp of db-1, web-1".
@@ -74,7 +96,7 @@ func (b *Broker) PreviewEnable(ctx context.Context, caller Caller, p policy.Poli
 		for _, l := range added {
 			locks = slices.DeleteFunc(locks, func(x access.Lock) bool { return x.Door == l.Door })
 		}
-		return append(locks, added...), grants
+		return append(locks, added...), slices.DeleteFunc(grants, at(left(rules, p)))
 	})
 }
 
@@ -136,24 +158,14 @@ func (b *Broker) lock(ctx context.Context, rules store.Rules, caller Caller, p p
 	return locks, nil
 }
 
-func version(rules store.Rules, name string) int64 {
-	for _, p := range rules.Policies {
-		if p.Name == name {
-			return p.Version
-		}
-	}
-	return 0
-}
-
 // DropPolicy deletes a policy: its doors cannot be asked for any more and their
 // grants end, but they stay locked until somebody disables them.
 func (b *Broker) DropPolicy(ctx context.Context, caller Caller, name string) error {
 	err := b.decide(ctx, func(rules store.Rules) error {
-		i := slices.IndexFunc(rules.Policies, func(p policy.Policy) bool { return p.Name == name })
-		if i < 0 {
+		p, found := inForce(rules, name)
+		if !found {
 			return errkind.New(errkind.NotFound, "there is no policy %s", errkind.Quote(name))
 		}
-		p := rules.Policies[i]
 		for _, vm := range p.VMs {
 			if err := b.may(ctx, rules, caller, authz.Enable, vm); err != nil {
 				return err

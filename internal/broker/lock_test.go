@@ -9,6 +9,7 @@ import (
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/policy"
 	"github.com/sesame-access/sesame/internal/provider/memory"
 )
 
@@ -85,6 +86,48 @@ func TestDropPolicyLeavesAnOrphan(t *testing.T) {
 			t.Error("the orphan lock does not hold")
 		}
 	})
+}
+
+// A door that leaves its policy stays locked and takes its grants along, be it
+// that its port leaves or its VM.
+func TestLeavingAPolicyEndsGrants(t *testing.T) {
+	port22 := policy.Port{Port: 22, Max: time.Hour}
+	for name, without := range map[string]func(p *policy.Policy){
+		"port": func(p *policy.Policy) { p.Ports = []policy.Port{port22}; p.Ports[0].Port = 23 },
+		"VM":   func(p *policy.Policy) { p.VMs = []firewall.VMID{firewall.HostVM("web-2")} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T, b bench) {
+				b.letIn(t)
+				b.enable(t, ssh())
+				g := b.open(t)
+				kept := ssh()
+				kept.Ports[0].Max = time.Minute
+				b.enable(t, kept)
+				if !b.gets() {
+					t.Error("a grant ended although its door is still covered")
+				}
+				next := ssh()
+				without(&next)
+				preview, err := b.Broker().PreviewEnable(b.ctx, root(), next.WithDefaults())
+				if err != nil || len(preview.Doors) != 2 {
+					t.Errorf("the preview shows %+v, %v; want the new door and the one that closes", preview.Doors, err)
+				}
+				b.enable(t, next.WithDefaults())
+				if b.gets() {
+					t.Error("the door has left the policy, and the grant is still open")
+				}
+				saved, err := b.Store().Grant(b.ctx, g.ID)
+				if err != nil || saved.Ended.Why != access.PolicyRemoved {
+					t.Errorf("the grant is %+v, %v", saved, err)
+				}
+				time.Sleep(time.Hour)
+				if b.world.Admits(door(22), laptop().Next()) {
+					t.Error("the orphan lock does not hold")
+				}
+			})
+		})
+	}
 }
 
 func TestDisableGivesBack(t *testing.T) {
