@@ -35,6 +35,9 @@ func (b *Broker) Enable(ctx context.Context, caller Caller, p policy.Policy) (po
 		rec.Text = summary(p) + "\n" + string(policy.Format(p))
 		c.Records = append(c.Records, rec)
 		for _, l := range locks {
+			if locked(rules, l.Door) {
+				continue
+			}
 			rec := b.record(audit.Locked, caller)
 			rec.Door, rec.Text = l.Door, "policy "+p.Name
 			c.Records = append(c.Records, rec)
@@ -58,6 +61,11 @@ func left(rules store.Rules, p policy.Policy) []firewall.Door {
 		_, covered := p.PortOf(d)
 		return covered
 	})
+}
+
+// locked reports whether d has a lock already.
+func locked(rules store.Rules, d firewall.Door) bool {
+	return slices.ContainsFunc(rules.Locks, func(l access.Lock) bool { return l.Door == d })
 }
 
 // inForce returns the policy of that name as it is in force.
@@ -195,7 +203,7 @@ func (b *Broker) Disable(ctx context.Context, caller Caller, doors []firewall.Do
 			if err := b.may(ctx, rules, caller, authz.Disable, d.VM); err != nil {
 				return err
 			}
-			if !slices.ContainsFunc(rules.Locks, func(l access.Lock) bool { return l.Door == d }) {
+			if !locked(rules, d) {
 				return errkind.New(errkind.NotFound, "%s is not locked, so there is nothing to disable", d)
 			}
 			c.Unlocks = append(c.Unlocks, d)
@@ -210,6 +218,11 @@ func (b *Broker) Disable(ctx context.Context, caller Caller, doors []firewall.Do
 			return err
 		}
 		c.DropPolicies = emptied(rules, doors)
+		for _, name := range c.DropPolicies {
+			rec := b.record(audit.PolicyDeleted, caller)
+			rec.Text = "policy " + name + ": its last port was disabled"
+			c.Records = append(c.Records, rec)
+		}
 		return b.save(ctx, c)
 	})
 	if err == nil {

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,6 +55,9 @@ func TestEnable(t *testing.T) {
 		}
 		if n := len(b.records(t, audit.LockShown)); n != 1 {
 			t.Errorf("%d locks shown, want 1", n)
+		}
+		if n := len(b.records(t, audit.Locked)); n != 1 {
+			t.Errorf("%d locks added, want 1: the second policy locked nothing that was not", n)
 		}
 	})
 }
@@ -160,6 +164,9 @@ func TestDisableGivesBack(t *testing.T) {
 		rules, err := b.Store().Rules(b.ctx)
 		if err != nil || len(rules.Policies)+len(rules.Locks) != 0 {
 			t.Errorf("left: %d policies, %d locks, %v", len(rules.Policies), len(rules.Locks), err)
+		}
+		if r := b.records(t, audit.PolicyDeleted); len(r) != 1 || !strings.Contains(r[0].Text, "policy ssh") {
+			t.Errorf("the policy went with its last door, and the records of that are %+v", r)
 		}
 		time.Sleep(time.Minute)
 		saved, err := b.Store().Grant(b.ctx, g.ID)
