@@ -31,9 +31,7 @@ func (b *Broker) Enable(ctx context.Context, caller Caller, p policy.Policy) (po
 		old, _ := inForce(rules, p.Name)
 		saved.Version = old.Version + 1
 		c := store.Change{Expect: rules.Version, Policies: []policy.Policy{p}, Locks: locks}
-		rec := b.record(audit.PolicySaved, caller)
-		rec.Text = summary(p) + "\n" + string(policy.Format(p))
-		c.Records = append(c.Records, rec)
+		c.Records = append(c.Records, b.saved(caller, p))
 		for _, l := range locks {
 			if locked(rules, l.Door) {
 				continue
@@ -77,6 +75,13 @@ func inForce(rules store.Rules, name string) (policy.Policy, bool) {
 	return rules.Policies[i], true
 }
 
+// saved is the record that p was saved.
+func (b *Broker) saved(caller Caller, p policy.Policy) audit.Record {
+	rec := b.record(audit.PolicySaved, caller)
+	rec.Text = summary(p) + "\n" + string(policy.Format(p))
+	return rec
+}
+
 // summary says in one line what p is about: "policy ssh: 22/tcp of db-1, web-1".
 func summary(p policy.Policy) string {
 	ports, vms := make([]string, len(p.Ports)), make([]string, len(p.VMs))
@@ -105,25 +110,6 @@ func (b *Broker) PreviewEnable(ctx context.Context, caller Caller, p policy.Poli
 			locks = slices.DeleteFunc(locks, func(x access.Lock) bool { return x.Door == l.Door })
 		}
 		return append(locks, added...), slices.DeleteFunc(grants, at(left(rules, p)))
-	})
-}
-
-// PreviewDisable shows what Disable would write and whom it would let in again;
-// nothing is changed.
-func (b *Broker) PreviewDisable(ctx context.Context, caller Caller, doors []firewall.Door) (fleet.Preview, error) {
-	rules, err := b.Ledger.Rules(ctx)
-	if err != nil {
-		return fleet.Preview{}, errkind.Wrap(errkind.Unavailable, err, "the rules cannot be read")
-	}
-	for _, d := range doors {
-		if err := b.may(ctx, rules, caller, authz.Disable, d.VM); err != nil {
-			return fleet.Preview{}, err
-		}
-	}
-	return b.Enforcer.Preview(ctx, func(locks []access.Lock, grants []access.Grant) ([]access.Lock, []access.Grant) {
-		gone := func(d firewall.Door) bool { return slices.Contains(doors, d) }
-		return slices.DeleteFunc(locks, func(l access.Lock) bool { return gone(l.Door) }),
-			slices.DeleteFunc(grants, func(g access.Grant) bool { return gone(g.Door) })
 	})
 }
 
@@ -193,44 +179,6 @@ func (b *Broker) DropPolicy(ctx context.Context, caller Caller, name string) err
 	return err
 }
 
-// Disable ends the locks of the given doors and their grants, and gives the
-// doors back to whatever governs them without Sesame. A door without a lock
-// cannot be asked for; a policy that has no locked door left is deleted.
-func (b *Broker) Disable(ctx context.Context, caller Caller, doors []firewall.Door) error {
-	err := b.decide(ctx, func(rules store.Rules) error {
-		c := store.Change{Expect: rules.Version}
-		for _, d := range doors {
-			if err := b.may(ctx, rules, caller, authz.Disable, d.VM); err != nil {
-				return err
-			}
-			if !locked(rules, d) {
-				return errkind.New(errkind.NotFound, "%s is not locked, so there is nothing to disable", d)
-			}
-			c.Unlocks = append(c.Unlocks, d)
-			rec := b.record(audit.Unlocked, caller)
-			rec.Door = d
-			c.Records = append(c.Records, rec)
-		}
-		if len(doors) == 0 {
-			return errkind.New(errkind.Invalid, "no door is named, so there is nothing to disable")
-		}
-		if _, err := b.endAll(ctx, &c, caller, at(doors), access.DoorUnlocked); err != nil {
-			return err
-		}
-		c.DropPolicies = emptied(rules, doors)
-		for _, name := range c.DropPolicies {
-			rec := b.record(audit.PolicyDeleted, caller)
-			rec.Text = "policy " + name + ": its last port was disabled"
-			c.Records = append(c.Records, rec)
-		}
-		return b.save(ctx, c)
-	})
-	if err == nil {
-		b.Enforcer.Wake(fmt.Sprintf("%d doors disabled", len(doors)))
-	}
-	return err
-}
-
 // at says of a grant whether it is on one of the doors.
 func at(doors []firewall.Door) func(access.Grant) bool {
 	return func(g access.Grant) bool { return slices.Contains(doors, g.Door) }
@@ -258,20 +206,4 @@ func (b *Broker) endAll(ctx context.Context, c *store.Change, caller Caller, whi
 		c.Records = append(c.Records, rec)
 	}
 	return ended, nil
-}
-
-// emptied returns the policies whose doors are all unlocked once the given ones
-// are.
-func emptied(rules store.Rules, doors []firewall.Door) []string {
-	var names []string
-	for _, p := range rules.Policies {
-		covered := p.Doors()
-		left := slices.ContainsFunc(rules.Locks, func(l access.Lock) bool {
-			return slices.Contains(covered, l.Door) && !slices.Contains(doors, l.Door)
-		})
-		if !left && slices.ContainsFunc(covered, func(d firewall.Door) bool { return slices.Contains(doors, d) }) {
-			names = append(names, p.Name)
-		}
-	}
-	return names
 }

@@ -21,7 +21,8 @@ func (a commands) disableCommand() *cobra.Command {
 		Short: "Give just-in-time ports back to whoever ruled them before",
 		Long: `Disable ends the locks of a VM's ports and every grant on them. It shows first
 who gets in again, and asks for your consent. Without --port it is about every
-just-in-time port of the VM.`,
+just-in-time port of the VM. The ports leave their policy, which is deleted with
+the last one.`,
 		Example: `  sesame disable web-1 --port 3389
   sesame disable web-1 --dry-run`,
 		Args: console.Takes(1, 1, "one VM, such as web-1"),
