@@ -17,6 +17,9 @@ type Policy struct {
 	Ports  []PolicyPort `json:"ports" minItems:"1"`
 	Exempt []string     `json:"exempt,omitempty" doc:"Who is let in without asking."`
 	Cut    bool         `json:"cut,omitzero" doc:"Established connections end with their grant."`
+	// Version is checked against what is in force, so that nobody overwrites what
+	// they have not seen.
+	Version int64 `json:"version,omitzero" minimum:"1" doc:"The version that this one is made from; it must still be in force. Absent to replace whatever is."`
 }
 
 // A PolicyPort is one just-in-time port of every VM of a policy.
@@ -37,11 +40,12 @@ type Widest struct {
 // PolicyOf returns p as it goes over the wire.
 func PolicyOf(p policy.Policy) Policy {
 	return Policy{
-		Name:   p.Name,
-		VMs:    mapped(p.VMs, func(vm firewall.VMID) string { return string(vm) }),
-		Ports:  mapped(p.Ports, policyPortOf),
-		Exempt: SourcesOf(p.Exempt),
-		Cut:    p.Cut,
+		Name:    p.Name,
+		VMs:     mapped(p.VMs, func(vm firewall.VMID) string { return string(vm) }),
+		Ports:   mapped(p.Ports, policyPortOf),
+		Exempt:  SourcesOf(p.Exempt),
+		Cut:     p.Cut,
+		Version: p.Version,
 	}
 }
 
@@ -52,7 +56,7 @@ func policyPortOf(p policy.Port) PolicyPort {
 	}
 }
 
-// Domain returns what PolicyOf was given, but for the version.
+// Domain returns what PolicyOf was given.
 func (p Policy) Domain() (policy.Policy, error) {
 	text, err := Encode(p)
 	if err != nil {
@@ -78,12 +82,13 @@ func ParsePolicy(name string, document []byte) (policy.Policy, error) {
 type SavedPolicy struct {
 	Policy  Policy `json:"policy"`
 	Version int64  `json:"version" doc:"Counts the saved changes of this policy, from 1."`
+	Hidden  int    `json:"hidden_vms,omitzero" doc:"How many VMs of it you may not view; it takes the right on all of them to change it."`
 	Damaged string `json:"damaged,omitzero" doc:"Why the policy cannot be read; its locks stay, nothing is granted by it."`
 }
 
-// SavedPolicyOf returns p with its version as it goes over the wire.
-func SavedPolicyOf(p policy.Policy) SavedPolicy {
-	return SavedPolicy{Policy: PolicyOf(p), Version: p.Version, Damaged: ""}
+// SavedPolicyOf returns p, without VMs that are hidden, as it goes over the wire.
+func SavedPolicyOf(p policy.Policy, hidden int) SavedPolicy {
+	return SavedPolicy{Policy: PolicyOf(p), Version: p.Version, Hidden: hidden, Damaged: ""}
 }
 
 // A PolicyChange answers a policy that was put: the policy as it is now in force
@@ -91,7 +96,20 @@ func SavedPolicyOf(p policy.Policy) SavedPolicy {
 type PolicyChange struct {
 	Policy  Policy   `json:"policy"`
 	Version int64    `json:"version,omitzero" doc:"Absent from a dry run."`
+	Changes []string `json:"changes,omitempty" doc:"Of a dry run: what is different from the policy in force, for people to read."`
 	Preview *Preview `json:"preview,omitempty" doc:"Of a dry run: what would be written, and whom it would keep out."`
+}
+
+// PolicyTrial answers a dry run of putting p where the given policies are in
+// force.
+func PolicyTrial(inForce []policy.Policy, p policy.Policy, preview Preview) PolicyChange {
+	out := PolicyChange{Policy: PolicyOf(p), Version: 0, Changes: nil, Preview: &preview}
+	for _, old := range inForce {
+		if old.Name == p.Name {
+			out.Changes = policy.Diff(old, p)
+		}
+	}
+	return out
 }
 
 // A Disable asks to end the locks of some ports of a VM.

@@ -17,8 +17,9 @@ import (
 	"github.com/sesame-access/sesame/internal/store"
 )
 
-// Enable saves a policy and locks its doors. A door that another policy covers
-// is a conflict: one door, one policy. Doors that an earlier version of the
+// Enable saves a policy and locks its doors. A version that p gives must be the
+// one in force. A door that another policy covers is a conflict: one door, one
+// policy. It takes the right on every VM of p and of the version in force. Doors that an earlier version of the
 // policy covered and this one does not keep their lock, and their grants end.
 func (b *Broker) Enable(ctx context.Context, caller Caller, p policy.Policy) (policy.Policy, error) {
 	var saved policy.Policy
@@ -77,6 +78,7 @@ func inForce(rules store.Rules, name string) (policy.Policy, bool) {
 
 // saved is the record that p was saved.
 func (b *Broker) saved(caller Caller, p policy.Policy) audit.Record {
+	p.Version = 0 // of what it was made from, which the log knows
 	rec := b.record(audit.PolicySaved, caller)
 	rec.Text = summary(p) + "\n" + string(policy.Format(p))
 	return rec
@@ -126,6 +128,12 @@ func (b *Broker) Plan(ctx context.Context, caller Caller) (fleet.Preview, error)
 }
 
 func (b *Broker) lock(ctx context.Context, rules store.Rules, caller Caller, p policy.Policy) ([]access.Lock, error) {
+	if err := b.mayReplace(ctx, rules, caller, p.Name); err != nil {
+		return nil, err
+	}
+	if err := current(rules, p); err != nil {
+		return nil, err
+	}
 	vms := b.Enforcer.VMs()
 	for _, id := range p.VMs {
 		if _, err := inventory.Find(vms, string(id)); err != nil {
@@ -160,10 +168,8 @@ func (b *Broker) DropPolicy(ctx context.Context, caller Caller, name string) err
 		if !found {
 			return errkind.New(errkind.NotFound, "there is no policy %s", errkind.Quote(name))
 		}
-		for _, vm := range p.VMs {
-			if err := b.may(ctx, rules, caller, authz.Enable, vm); err != nil {
-				return err
-			}
+		if err := b.mayReplace(ctx, rules, caller, name); err != nil {
+			return err
 		}
 		rec := b.record(audit.PolicyDeleted, caller)
 		rec.Text = "the locks of policy " + name + " stay"
@@ -177,6 +183,44 @@ func (b *Broker) DropPolicy(ctx context.Context, caller Caller, name string) err
 		b.Enforcer.Wake("policy " + name + " deleted")
 	}
 	return err
+}
+
+// mayReplace fails unless caller may change every VM of the policy of that name
+// that is in force. VMs that the caller may not view are counted and not named.
+func (b *Broker) mayReplace(ctx context.Context, rules store.Rules, caller Caller, name string) error {
+	old, _ := inForce(rules, name)
+	var hidden []firewall.VMID
+	for _, vm := range old.VMs {
+		switch {
+		case authz.May(rules.Assignments, caller.Principal, authz.Enable, vm).Allow:
+		case authz.May(rules.Assignments, caller.Principal, authz.View, vm).Allow:
+			return b.may(ctx, rules, caller, authz.Enable, vm)
+		default:
+			hidden = append(hidden, vm)
+		}
+	}
+	if len(hidden) == 0 {
+		return nil
+	}
+	_ = b.may(ctx, rules, caller, authz.Enable, hidden[0]) // records the denial; its text would name the VM
+	return errkind.New(errkind.Denied, "policy %s also covers %s that %s may not view, and it takes the right on every VM of a policy to change it; put other VMs into a policy of another name",
+		name, vmCount(len(hidden)), caller)
+}
+
+// current fails if p says which version it was made from, and another is in
+// force by now.
+func current(rules store.Rules, p policy.Policy) error {
+	old, found := inForce(rules, p.Name)
+	switch {
+	case p.Version == 0 || p.Version == old.Version:
+		return nil
+	case found && len(policy.Diff(old, p)) == 0:
+		return nil // nothing is lost; the answer to the first try may have been
+	case !found:
+		return errkind.New(errkind.Conflict, "there is no policy %s any more, of which this is made from version %d; leave the version out to make it anew", p.Name, p.Version)
+	}
+	return errkind.New(errkind.Conflict, "policy %s is at version %d by now, and this is made from version %d; it would change what is in force like this: %s. Start again from what `sesame policy show %s` says now",
+		p.Name, old.Version, p.Version, strings.Join(policy.Diff(old, p), "; "), p.Name)
 }
 
 // at says of a grant whether it is on one of the doors.

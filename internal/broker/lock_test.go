@@ -8,6 +8,8 @@ import (
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
+	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/policy"
@@ -201,5 +203,65 @@ func TestPreviewEnableChangesNothing(t *testing.T) {
 		}
 		_, err = b.Broker().Plan(b.ctx, nobody())
 		wants(t, err, errkind.Denied, "may not view")
+	})
+}
+
+// Who may change some of a policy's VMs changes none of it, and does not learn
+// what the others are called.
+func TestPoliciesAreChangedWhole(t *testing.T) {
+	in(t, func(t *testing.T, b bench) {
+		both := ssh()
+		both.VMs = []firewall.VMID{firewall.HostVM("web-1"), firewall.HostVM("web-2")}
+		b.enable(t, both)
+		n := broker.NewToken{Name: "ci", Role: authz.Admin, VMs: []firewall.VMID{firewall.HostVM("web-1")}}
+		if _, _, err := b.Broker().CreateToken(b.ctx, root(), n); err != nil {
+			t.Fatal(err)
+		}
+		const why = "policy ssh also covers 1 VM that ci may not view"
+		_, err := b.Broker().PreviewEnable(b.ctx, holder(), ssh())
+		wants(t, err, errkind.Denied, why)
+		_, err = b.Broker().Enable(b.ctx, holder(), ssh())
+		wants(t, err, errkind.Denied, why)
+		err = b.Broker().DropPolicy(b.ctx, holder(), "ssh")
+		wants(t, err, errkind.Denied, why)
+		if strings.Contains(errkind.Public(err), "web-2") {
+			t.Errorf("the refusal names what is hidden: %v", err)
+		}
+		if denied := b.records(t, audit.Denied); len(denied) != 3 || denied[0].Door.VM != firewall.HostVM("web-2") {
+			t.Errorf("records %+v, want three denials about web-2", denied)
+		}
+		rules, err := b.Store().Rules(b.ctx)
+		if err != nil || len(rules.Policies) != 1 || len(rules.Policies[0].VMs) != 2 {
+			t.Errorf("policies %+v, %v", rules.Policies, err)
+		}
+	})
+}
+
+// A policy that says what it was made from replaces nothing else.
+func TestPolicyVersions(t *testing.T) {
+	in(t, func(t *testing.T, b bench) {
+		mine, other := ssh(), ssh()
+		mine.Version, other.Version = 1, 1
+		other.Ports[0].Max = 2 * time.Hour
+		b.enable(t, other)
+		mine.Cut = true
+		_, err := b.Broker().PreviewEnable(b.ctx, root(), mine)
+		wants(t, err, errkind.Conflict, "at version 2 by now")
+		_, err = b.Broker().Enable(b.ctx, root(), mine)
+		wants(t, err, errkind.Conflict, "22/tcp max: 2h → 1h; cut: false → true")
+		b.enable(t, other) // the same again loses nothing
+		mine.Version = 0
+		if saved := b.enable(t, mine); saved.Version != 4 {
+			t.Errorf("version %d, want 4", saved.Version)
+		}
+		gone := ssh()
+		gone.Name, gone.Version = "none", 3
+		_, err = b.Broker().Enable(b.ctx, root(), gone)
+		wants(t, err, errkind.Conflict, "no policy none any more")
+		for _, r := range b.records(t, audit.PolicySaved) {
+			if strings.Contains(r.Text, "version:") {
+				t.Errorf("the record has the version that the document was made from:\n%s", r.Text)
+			}
+		}
 	})
 }

@@ -69,7 +69,7 @@ func (b *Broker) CreateToken(ctx context.Context, caller Caller, n NewToken) (se
 			return slices.ContainsFunc(c.Assignments, func(x authz.Assignment) bool { return authz.CompareAssignments(a, x) == 0 })
 		})
 		rec := b.record(audit.TokenCreated, caller)
-		rec.Text = "token " + token.ID + " for " + n.Name + ", " + string(n.Role) + " of " + vmCount(n.VMs) + takenBack(c.DropAssignments)
+		rec.Text = "token " + token.ID + " for " + n.Name + ", " + string(n.Role) + " of " + scope(n.VMs) + takenBack(c.DropAssignments)
 		c.Records = []audit.Record{rec}
 		if lost, err = b.endLost(ctx, &c, caller, token.Principal, c.Assignments); err != nil {
 			return err
@@ -160,11 +160,19 @@ func (b *Broker) settleLost(ctx context.Context, lost []access.Grant) {
 	}
 }
 
-func vmCount(vms []firewall.VMID) string {
+// scope says how many VMs a role is for.
+func scope(vms []firewall.VMID) string {
 	if len(vms) == 0 {
 		return "all VMs"
 	}
-	return strconv.Itoa(len(vms)) + " VMs"
+	return vmCount(len(vms))
+}
+
+func vmCount(n int) string {
+	if n == 1 {
+		return "1 VM"
+	}
+	return strconv.Itoa(n) + " VMs"
 }
 
 // newSecret returns a token's text: 256 random bits.

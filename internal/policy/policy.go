@@ -47,8 +47,9 @@ const (
 type Policy struct {
 	// Name identifies the policy; see firewall.ValidName.
 	Name string
-	// Version counts the saved changes of this policy, from 1. It is not part of
-	// the document's text.
+	// Version counts the saved changes of this policy, from 1. In a document it is
+	// the version that the document was made from, and 0 where it does not say:
+	// only what is still in force can be replaced by it.
 	Version int64
 	VMs     []firewall.VMID // sorted
 	Ports   []Port          // sorted by port and protocol

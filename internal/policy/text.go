@@ -18,6 +18,7 @@ import (
 // and validates it. Its keys are
 //
 //	name: prod-ssh                    # required; see firewall.ValidName
+//	version: 3                        # what the document was made from; not checked
 //	vms: [host://web-1]               # required; 1 to MaxVMs ids
 //	ports:                            # required; 1 to MaxPorts
 //	  - port: 22                      # required
@@ -39,11 +40,11 @@ func Parse(text []byte) (Policy, error) {
 }
 
 func fromDocument(root document.Value) Policy {
-	m := root.Map("name", "vms", "ports", "exempt", "cut")
+	m := root.Map("name", "version", "vms", "ports", "exempt", "cut")
 	parseName := func(s string) (string, error) { return firewall.ParseName("name", s) }
 	return Policy{
 		Name:    document.Text(m.Get("name").Required(wantName), "", parseName),
-		Version: 0,
+		Version: document.Number(m.Get("version"), 0, parseVersion),
 		VMs:     document.Texts(m.Get("vms").Required(wantVMs), 1, MaxVMs, firewall.ParseVMID, cmp.Compare),
 		Ports:   document.Items(m.Get("ports").Required(wantPorts), 1, MaxPorts, portFromDocument, comparePorts),
 		Exempt:  document.Texts(m.Get("exempt"), 0, MaxSources, parsePrefix, netip.Prefix.Compare),
@@ -63,6 +64,15 @@ func portFromDocument(v document.Value) Port {
 		WidestIPv4: document.Integer(widest.Get("ipv4"), DefaultWidestIPv4, LeastBitsIPv4, 32),
 		WidestIPv6: document.Integer(widest.Get("ipv6"), DefaultWidestIPv6, LeastBitsIPv6, 128),
 	}
+}
+
+// parseVersion reads the version that a document was made from.
+func parseVersion(s string) (int64, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 1 || s != strconv.FormatInt(n, 10) {
+		return 0, errkind.Bad("version", s, "a whole number from 1, such as 3; leave it out to replace whatever is in force")
+	}
+	return n, nil
 }
 
 // parsePrefix reads a prefix that a policy may name.
@@ -85,12 +95,15 @@ func wantNarrower(p netip.Prefix) string {
 	return "/" + strconv.Itoa(leastBits(p)) + " or narrower; leave the sources of a port out to allow every address"
 }
 
-// Format returns p as canonical YAML: Parse(Format(p)) is p but for its
-// version, and equal policies have equal texts. The defaults are written out,
-// so that a text keeps its meaning when they change.
+// Format returns p as canonical YAML: Parse(Format(p)) is p, and equal policies
+// have equal texts. The defaults are written out, so that a text keeps its
+// meaning when they change.
 func Format(p Policy) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "name: %s\n", document.Scalar(p.Name))
+	if p.Version > 0 {
+		fmt.Fprintf(&b, "version: %d\n", p.Version)
+	}
 	formatList(&b, "", "vms", p.VMs, func(vm firewall.VMID) string { return string(vm) })
 	b.WriteString("ports:\n")
 	for _, x := range p.Ports {

@@ -161,7 +161,8 @@ func TestParseMistakes(t *testing.T) {
 		"widest as a length":  {port("{port: 22, widest: /24}"), `line 4: ports[0].widest: "/24" is text, and must be a map`},
 		"everybody exempt":    {"name: p\nvms: [host://a]\nports: [{port: 22}]\nexempt: [0.0.0.0/0]\n", `line 4: exempt[0]: "0.0.0.0/0" is not /8 or narrower`},
 		"cut: yes":            {"name: p\nvms: [host://a]\nports: [{port: 22}]\ncut: yes\n", `line 4: cut: "yes" is text, and must be true or false`},
-		"version":             {"name: p\nversion: 9\nvms: [host://a]\nports: [{port: 22}]\n", `line 2: there is no key "version"`},
+		"version 0":           {"name: p\nversion: 0\nvms: [host://a]\nports: [{port: 22}]\n", `line 2: version: "0" is not a whole number from 1`},
+		"version as text":     {"name: p\nversion: \"9\"\nvms: [host://a]\nports: [{port: 22}]\n", `line 2: version: "9" is text`},
 		"a slip":              {port("{port: 22, source: [1.2.3.4]}"), `line 4: there is no key "ports[0].source"; did you mean sources?`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -200,7 +201,8 @@ func drawPolicy(t *rapid.T) policy.Policy {
 	})
 	name := rapid.OneOf(rapid.SampledFrom([]string{"22", "1e3", "0x1f", "null", "true", "no", "y", "2030-01-01", "prod-ssh"}), rapid.StringMatching(`[a-z0-9]([a-z0-9-]{0,5}[a-z0-9])?`))
 	return policy.Policy{
-		Name: name.Draw(t, "name"),
+		Name:    name.Draw(t, "name"),
+		Version: rapid.Int64Min(0).Draw(t, "version"),
 		VMs:  rapid.SliceOfNDistinct(rapid.Map(name, firewall.HostVM), 1, 4, rapid.ID).Draw(t, "vms"),
 		Ports: rapid.SliceOfNDistinct(drawPort, 1, 4, func(p policy.Port) string {
 			return fmt.Sprint(p.Port, max(p.Protocol, firewall.TCP))

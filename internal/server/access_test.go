@@ -2,11 +2,15 @@ package server
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/authn"
+	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/firewall"
 )
 
@@ -138,4 +142,48 @@ func TestSweepShowsWhatItCloses(t *testing.T) {
 	if s := read[api.Swept](h, "admin", "POST", "/v1/sweep", `{}`); !s.Done {
 		t.Fatalf("sweep: %+v", s)
 	}
+}
+
+// Who sees a part of a policy is told so, and cannot write that part back as the
+// whole; and nobody writes back what somebody else has changed since.
+func TestPoliciesAreNotOverwrittenUnseen(t *testing.T) {
+	h := build(t)
+	secret, _, err := h.broker.CreateToken(t.Context(), broker.Caller{Principal: authn.LocalAdmin()},
+		broker.NewToken{Name: "web-admin", Role: authz.Admin, VMs: []firewall.VMID{web}})
+	must(t, err)
+	h.tokens["web-admin"] = secret
+	both := "name: rdp\nvms: [host://db-1, host://web-1]\nports: [{port: 3389, max: 1h}]\n"
+	h.ok("admin", "PUT", "/v1/policies/rdp", both)
+
+	part := read[api.SavedPolicy](h, "web-admin", "GET", "/v1/policies/rdp", "")
+	if part.Hidden != 1 || len(part.Policy.VMs) != 1 || part.Policy.Version != 1 {
+		t.Errorf("somebody who sees web-1 is shown %+v", part)
+	}
+	back, err := api.Encode(part.Policy)
+	must(t, err)
+	for _, query := range []string{"", "?dry_run=true"} {
+		r := h.call("web-admin", "PUT", "/v1/policies/rdp"+query, string(back))
+		if r.code != 403 || !strings.Contains(r.body, "also covers 1 VM") || strings.Contains(r.body, "db-1") {
+			t.Errorf("a part was written back: %d %s", r.code, r.body)
+		}
+	}
+	whole := read[api.SavedPolicy](h, "admin", "GET", "/v1/policies/rdp", "")
+	if whole.Hidden != 0 || len(whole.Policy.VMs) != 2 {
+		t.Errorf("the admin is shown %+v", whole)
+	}
+	h.ok("admin", "PUT", "/v1/policies/rdp", strings.Replace(both, "1h", "30m", 1))
+	whole.Policy.Cut = true
+	back, err = api.Encode(whole.Policy)
+	must(t, err)
+	if r := h.call("admin", "PUT", "/v1/policies/rdp", string(back)); r.code != 409 || !strings.Contains(r.body, "3389/tcp max: 30m → 1h") {
+		t.Errorf("a change was overwritten: %d %s", r.code, r.body)
+	}
+	whole.Policy.Version = 2
+	back, err = api.Encode(whole.Policy)
+	must(t, err)
+	trial := read[api.PolicyChange](h, "admin", "PUT", "/v1/policies/rdp?dry_run=true", string(back))
+	if want := []string{"3389/tcp max: 30m → 1h", "cut: false → true"}; !slices.Equal(trial.Changes, want) {
+		t.Errorf("the dry run shows %q, want %q", trial.Changes, want)
+	}
+	h.ok("admin", "PUT", "/v1/policies/rdp", string(back))
 }

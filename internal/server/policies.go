@@ -19,7 +19,7 @@ func (s *Server) listPolicies(ctx context.Context, c *call) (api.Page[api.SavedP
 	var out []api.SavedPolicy
 	for _, p := range v.rules.Policies {
 		if shown, ok := v.policy(p); ok {
-			out = append(out, api.SavedPolicyOf(shown))
+			out = append(out, api.SavedPolicyOf(shown, len(p.VMs)-len(shown.VMs)))
 		}
 	}
 	return api.PageOf(out, ""), nil
@@ -40,7 +40,7 @@ func (s *Server) getPolicy(ctx context.Context, c *call) (api.SavedPolicy, error
 	name := c.path("policy")
 	for _, p := range v.rules.Policies {
 		if shown, ok := v.policy(p); ok && p.Name == name {
-			return api.SavedPolicyOf(shown), nil
+			return api.SavedPolicyOf(shown, len(p.VMs)-len(shown.VMs)), nil
 		}
 	}
 	return api.SavedPolicy{}, errkind.New(errkind.NotFound, "there is no policy %s that you may see", errkind.Quote(name))
@@ -62,11 +62,10 @@ func (s *Server) putPolicy(ctx context.Context, c *call, body []byte) (api.Polic
 	}
 	if c.query.Flag("dry_run") {
 		preview, err := s.Broker.PreviewEnable(ctx, c.Caller, p)
-		shown := s.preview(v, preview)
-		return api.PolicyChange{Policy: api.PolicyOf(p), Version: 0, Preview: &shown}, err
+		return api.PolicyTrial(v.rules.Policies, p, s.preview(v, preview)), err
 	}
 	saved, err := s.Broker.Enable(ctx, c.Caller, p)
-	return api.PolicyChange{Policy: api.PolicyOf(saved), Version: saved.Version, Preview: nil}, err
+	return api.PolicyChange{Policy: api.PolicyOf(saved), Version: saved.Version, Changes: nil, Preview: nil}, err
 }
 
 func (s *Server) dropPolicy(ctx context.Context, c *call) (struct{}, error) {

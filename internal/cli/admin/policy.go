@@ -97,7 +97,10 @@ func (a commands) policyShowCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(a.Out, "# version %d\n%s", saved.Version, policy.Format(p))
+				if n := saved.Hidden; n > 0 {
+					fmt.Fprintf(a.Out, "# and %s that you may not view, so that you cannot change it\n", output.Count(n, "VM"))
+				}
+				fmt.Fprintf(a.Out, "%s", policy.Format(p))
 				return nil
 			})
 		},
@@ -110,8 +113,10 @@ func (a commands) policyApplyCommand() *cobra.Command {
 		Use:   "apply FILE",
 		Short: "Put a policy from a file into force",
 		Long: `Apply reads a policy from a file, or from standard input when FILE is -, shows
-what it would change, and asks for your consent. Ports that an earlier version
-had and this one has not stay locked until somebody disables them.`,
+what it would change, and asks for your consent. A file with a version, as
+` + "`sesame policy show`" + ` prints it, is refused when another one is in force by now.
+Ports that an earlier version had and this one has not lose their grants, and
+stay locked until somebody disables them.`,
 		Example: `  sesame policy apply web-1.yaml --dry-run
   sesame policy apply web-1.yaml --yes`,
 		Args: console.Takes(1, 1, "a file, or - for standard input"),
