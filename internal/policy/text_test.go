@@ -203,7 +203,7 @@ func drawPolicy(t *rapid.T) policy.Policy {
 	return policy.Policy{
 		Name:    name.Draw(t, "name"),
 		Version: rapid.Int64Min(0).Draw(t, "version"),
-		VMs:  rapid.SliceOfNDistinct(rapid.Map(name, firewall.HostVM), 1, 4, rapid.ID).Draw(t, "vms"),
+		VMs:     rapid.SliceOfNDistinct(rapid.Map(name, firewall.HostVM), 1, 4, rapid.ID).Draw(t, "vms"),
 		Ports: rapid.SliceOfNDistinct(drawPort, 1, 4, func(p policy.Port) string {
 			return fmt.Sprint(p.Port, max(p.Protocol, firewall.TCP))
 		}).Draw(t, "ports"),

@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -36,9 +35,10 @@ func (a commands) enableCommand() *cobra.Command {
 first what would be written and who loses access, and asks for your consent.
 
 What it makes is a policy, called like the VM unless --name says otherwise. A
-policy of that name that exists already is added to, and a port that it has is
-set anew. --exempt and --cut hold for all of a policy, so they are refused where
-they would change ports of it that are not named.
+policy of that name that exists already is added to; of a port that it has,
+--max and --source replace what it says, and what is not given stays. A policy is
+the same for all of its VMs, and --exempt and --cut hold for all of it, so
+whatever would change or lock a port that is not named is refused.
 
 ` + "`sesame policy apply`" + ` takes a whole policy from a file.`,
 		Example: `  sesame enable web-1
@@ -52,8 +52,8 @@ they would change ports of it that are not named.
 	}
 	f := cmd.Flags()
 	f.StringArrayVarP(&e.ports, "port", "p", []string{"22"}, "a port, such as 22 or 53/udp; may be given again")
-	f.StringVar(&e.longest, "max", "", "the longest that somebody may ask for (3h)")
-	f.StringArrayVar(&e.sources, "source", nil, "where requests may come from, as an address or prefix; anywhere if left out; may be given again")
+	f.StringVar(&e.longest, "max", "", "the longest that somebody may ask for; 3h for a new port")
+	f.StringArrayVar(&e.sources, "source", nil, "where requests may come from, as an address or prefix; anywhere for a new port; may be given again")
 	f.StringArrayVar(&e.exempt, "exempt", nil, "who is let in without asking, as an address or prefix; may be given again")
 	f.BoolVar(&e.cut, "cut", false, "end established connections with their grant")
 	f.StringVar(&e.name, "name", "", "the name of the policy")
@@ -132,7 +132,7 @@ func (e enabling) policy() (policy.Policy, error) {
 }
 
 // merged returns the policy as it is to be: what is there, with the new put over
-// it.
+// it. It has the version of what is there, so that nobody's change is lost.
 func merged(ctx context.Context, c *client.Client, added policy.Policy, cutGiven bool) (policy.Policy, error) {
 	saved, err := c.Policy(ctx, added.Name)
 	if errkind.Of(err) == errkind.NotFound {
@@ -142,47 +142,74 @@ func merged(ctx context.Context, c *client.Client, added policy.Policy, cutGiven
 	if err != nil {
 		return policy.Policy{}, err
 	}
-	p, err := saved.Policy.Domain()
+	old, err := saved.Policy.Domain()
 	if err != nil {
 		return policy.Policy{}, err
 	}
-	if err := spills(p, added, cutGiven); err != nil {
+	p := over(old, added, cutGiven)
+	if err := spills(old, p, added.Doors()); err != nil {
 		return policy.Policy{}, err
 	}
+	return p, policy.Validate(p)
+}
+
+// over returns old with added put over it. Of a port that is there, what added
+// does not say stays.
+func over(old, added policy.Policy, cutGiven bool) policy.Policy {
+	p := old.WithDefaults() // a copy
 	p.VMs = union(p.VMs, added.VMs)
 	p.Exempt = union(p.Exempt, added.Exempt)
 	for _, x := range added.Ports {
-		p.Ports = append(slices.DeleteFunc(p.Ports, func(y policy.Port) bool {
-			return x.Port == y.Port && x.Protocol == y.Protocol
-		}), x)
+		i := slices.IndexFunc(p.Ports, func(y policy.Port) bool { return x.Port == y.Port && x.Protocol == y.Protocol })
+		if i < 0 {
+			p.Ports = append(p.Ports, x)
+			continue
+		}
+		if x.Max != 0 {
+			p.Ports[i].Max = x.Max
+		}
+		if len(x.Sources) > 0 {
+			p.Ports[i].Sources = x.Sources
+		}
 	}
 	if cutGiven {
 		p.Cut = added.Cut
 	}
-	p = p.WithDefaults()
-	return p, policy.Validate(p)
+	return p.WithDefaults()
 }
 
-// spills refuses what would change more than was named: the exempt sources and
-// the cut of a policy hold for all of its doors.
-func spills(saved, added policy.Policy, cutGiven bool) error {
-	var flag string
-	switch {
-	case cutGiven && added.Cut != saved.Cut:
-		flag = "--cut"
-	case slices.ContainsFunc(added.Exempt, func(x netip.Prefix) bool { return !slices.Contains(saved.Exempt, x) }):
-		flag = "--exempt"
-	default:
-		return nil
-	}
-	named := added.Doors()
-	others := slices.DeleteFunc(saved.Doors(), func(d firewall.Door) bool { return slices.Contains(named, d) })
+// spills refuses what would change more doors than were named: a port of a policy
+// is the same for all of its VMs, and exempt sources and cut hold for all of it.
+func spills(old, next policy.Policy, named []firewall.Door) error {
+	others := slices.DeleteFunc(union(old.Doors(), next.Doors()), func(d firewall.Door) bool {
+		return slices.Contains(named, d) || sameFor(old, next, d)
+	})
 	if len(others) == 0 {
 		return nil
 	}
-	return console.Hint(errkind.New(errkind.Conflict, "%s holds for all that policy %s covers, so it would also change %s, which %s not named; nothing was changed",
-		flag, saved.Name, doorNames(others), map[bool]string{true: "is", false: "are"}[len(others) == 1]),
-		"for a policy of its own say --name OTHER; to change them all, name every VM and every --port of policy %s", saved.Name)
+	slices.SortFunc(others, firewall.CompareDoors)
+	because := "a port of policy " + old.Name + " is the same for all of its VMs"
+	switch {
+	case old.Cut != next.Cut:
+		because = "--cut holds for all that policy " + old.Name + " covers"
+	case !slices.Equal(old.Exempt, next.Exempt):
+		because = "--exempt holds for all that policy " + old.Name + " covers"
+	}
+	return console.Hint(errkind.New(errkind.Conflict, "%s, so it would also change %s, which %s not named; nothing was changed",
+		because, doorNames(others), map[bool]string{true: "is", false: "are"}[len(others) == 1]),
+		"for a policy of its own say --name OTHER; to change them all, name every VM and every --port of policy %s", old.Name)
+}
+
+// sameFor reports whether two policies say the same of a door.
+func sameFor(a, b policy.Policy, d firewall.Door) bool {
+	one := func(p policy.Policy) policy.Policy {
+		x, covered := p.PortOf(d)
+		if !covered {
+			return policy.Policy{}
+		}
+		return policy.Policy{Name: "", Version: 0, VMs: nil, Ports: []policy.Port{x}, Exempt: p.Exempt, Cut: p.Cut}
+	}
+	return len(policy.Diff(one(a), one(b))) == 0
 }
 
 // doorNames writes doors as people read them, the first few by name.

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -32,7 +33,13 @@ func (a commands) putPolicy(ctx context.Context, c *client.Client, p policy.Poli
 	}
 	live.Clear()
 	if how.DryRun {
-		return a.Show(trial, func() error { return console.PrintPreview(a.Out, *trial.Preview) })
+		return a.Show(trial, func() error {
+			printChanges(a.Out, p.Name, trial.Changes)
+			return console.PrintPreview(a.Out, *trial.Preview)
+		})
+	}
+	if a.Format != output.JSON || !how.Yes {
+		printChanges(a.Err, p.Name, trial.Changes)
 	}
 	if err := a.consent(ctx, *trial.Preview, how, "Lock these ports?"); err != nil {
 		return err
@@ -58,6 +65,17 @@ func (a commands) putPolicy(ctx context.Context, c *client.Client, p policy.Poli
 		}
 		return nil
 	})
+}
+
+// printChanges says what is different from the policy in force.
+func printChanges(w io.Writer, name string, changes []string) {
+	if len(changes) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "Policy %s would change:\n", name)
+	for _, line := range changes {
+		fmt.Fprintf(w, "  %s\n", output.Plain(line))
+	}
 }
 
 // consent shows what would be done and asks for it. Who has agreed beforehand
