@@ -32,13 +32,18 @@ func Encode(v any) ([]byte, error) {
 // duplicate, unknown and case-variant names, null, trailing data, invalid UTF-8,
 // a byte order mark, more than MaxDepth levels and more than MaxBody bytes are
 // errors of kind Invalid that name the field. What v holds is then undefined.
-func Decode(text []byte, v any) error { return decode(text, v, true) }
+func Decode(text []byte, v any) error { return decode(text, v, true, true) }
+
+// DecodeAsked is Decode for what a caller asks: an empty text or list is an
+// error, too. It is what a script sends whose variable is not set, and must not
+// be taken for a field that was left out, which often means the most there is.
+func DecodeAsked(text []byte, v any) error { return decode(text, v, true, false) }
 
 // DecodeAnswer is Decode for what a server says: names that are not known are
 // passed over, because a newer server of the same version may say more.
-func DecodeAnswer(text []byte, v any) error { return decode(text, v, false) }
+func DecodeAnswer(text []byte, v any) error { return decode(text, v, false, true) }
 
-func decode(text []byte, v any, known bool) error {
+func decode(text []byte, v any, known, empty bool) error {
 	switch {
 	case len(text) > MaxBody:
 		return errkind.New(errkind.Invalid, "the JSON text has %d bytes; at most %d are read", len(text), MaxBody)
@@ -47,7 +52,7 @@ func decode(text []byte, v any, known bool) error {
 	case len(bytes.TrimSpace(text)) == 0:
 		return errkind.New(errkind.Invalid, "there is no JSON text; send an object")
 	}
-	if err := scan(text); err != nil {
+	if err := scan(text, empty); err != nil {
 		return err
 	}
 	err := json.Unmarshal(text, v, json.RejectUnknownMembers(known))
@@ -61,8 +66,9 @@ func decode(text []byte, v any, known bool) error {
 }
 
 // scan reads the whole text without building anything from it: it must be one
-// value, not too deep, without null.
-func scan(text []byte) error {
+// value, not too deep, without null and, unless that is allowed, without texts
+// and lists that are empty.
+func scan(text []byte, empty bool) error {
 	dec := jsontext.NewDecoder(bytes.NewReader(text))
 	for read := false; ; read = true {
 		if read && dec.StackDepth() == 0 {
@@ -77,12 +83,26 @@ func scan(text []byte) error {
 		case tok.Kind() == 'n':
 			name := fieldOf(dec.StackPointer())
 			return fieldError(name, "null", name+": null is no value; leave the field out instead", "left out, or a value")
+		case !empty && isEmpty(dec, tok):
+			name := fieldOf(dec.StackPointer())
+			return fieldError(name, "", name+" is empty; say what it is to be, or leave the field out for the default", "a value, or left out for the default")
 		}
 	}
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return errkind.New(errkind.Invalid, "the JSON text goes on after its end; send one value")
 	}
 	return nil
+}
+
+// isEmpty reports whether tok, which dec has read last, is an empty text or
+// begins an empty list.
+func isEmpty(dec *jsontext.Decoder, tok jsontext.Token) bool {
+	if tok.Kind() == jsontext.KindBeginArray {
+		return dec.PeekKind() == jsontext.KindEndArray
+	}
+	in, n := dec.StackIndex(dec.StackDepth())
+	name := in == jsontext.KindBeginObject && n%2 == 1
+	return tok.Kind() == jsontext.KindString && !name && tok.String() == ""
 }
 
 // unreadable explains why a text is not JSON.

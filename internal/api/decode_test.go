@@ -10,6 +10,35 @@ import (
 	"github.com/sesame-access/sesame/internal/errkind"
 )
 
+// What is empty is not what was left out.
+func TestEmptyIsNotAbsent(t *testing.T) {
+	for text, field := range map[string]string{
+		`{"vm":"a","duration":""}`:                         "duration",
+		`{"vm":"a","start":"","reason":"x"}`:               "start",
+		`{"vm":"a","sources":[]}`:                          "sources",
+		`{"vm":"a","sources":[ ] }`:                        "sources",
+		`{"sources":["192.0.2.1",""]}`:                     "sources[1]",
+		`{"ports":[{"port":1,"protocol":"\u0022\u0022"}]}`: "",
+		`{"ports":[{"port":1,"protocol":""}]}`:             "ports[0].protocol",
+		`{}`:                                               "",
+		`{"vm":"a","ports":[{"port":1}]}`:                  "",
+	} {
+		err := DecodeAsked([]byte(text), &Ask{})
+		if f := errkind.FieldOf(err); f.Name != field || field != "" && !strings.Contains(errkind.Public(err), field+" is empty; ") {
+			t.Errorf("%s: field %q, want %q: %v", text, f.Name, field, err)
+		}
+		if err := Decode([]byte(text), &Ask{}); err != nil {
+			t.Errorf("%s, as an answer: %v", text, err)
+		}
+	}
+	if err := DecodeAsked([]byte(`{"":1}`), &Ask{}); !strings.Contains(errkind.Public(err), "not a field") {
+		t.Errorf("a name without letters: %v", err)
+	}
+	if err := DecodeAsked([]byte(`{"name":"ana","role":"viewer","vms":[],"lifetime":""}`), &NewToken{}); errkind.FieldOf(err).Name != "vms" {
+		t.Errorf("a token for no VM: %v", err)
+	}
+}
+
 func TestDecodeNamesWhatIsWrong(t *testing.T) {
 	for text, want := range map[string]struct{ field, says string }{
 		`{"vm":7}`:                               {"vm", "text in quotes"},

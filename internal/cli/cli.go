@@ -80,11 +80,13 @@ always closes it again.`,
   sesame activity -f                     what is going on`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			a.started = true
 			var err error
-			a.Format, err = output.ParseFormat(format)
-			return err
+			if a.Format, err = output.ParseFormat(format); err != nil {
+				return err
+			}
+			return console.NotEmpty(cmd.Flags())
 		},
 		RunE: console.ShowHelp,
 	}

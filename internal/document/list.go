@@ -7,6 +7,11 @@ import (
 	"github.com/sesame-access/sesame/internal/errkind"
 )
 
+// Empty reports whether the document has an empty list here.
+func (v Value) Empty() bool {
+	return !v.Missing() && v.node.kind == kindList && len(v.node.items) == 0
+}
+
 // List returns the items of a list with least to most of them; none where the
 // document says nothing.
 func (v Value) List(least, most int) []Value {

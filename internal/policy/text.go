@@ -24,7 +24,7 @@ import (
 //	  - port: 22                      # required
 //	    protocol: tcp                 # or udp; DefaultProtocol
 //	    max: 3h                       # 1m to 168h; DefaultMax
-//	    sources: [198.51.100.0/24]    # up to MaxSources; anywhere but special ranges
+//	    sources: [198.51.100.0/24]    # 1 to MaxSources; anywhere but special ranges
 //	    widest: {ipv4: 32, ipv6: 64}  # DefaultWidestIPv4, DefaultWidestIPv6
 //	exempt: [198.51.100.4]            # up to MaxSources; none
 //	cut: false
@@ -60,10 +60,20 @@ func portFromDocument(v document.Value) Port {
 		Port:       document.Number(m.Get("port").Required("a port number from 1 to 65535"), 0, firewall.ParsePort),
 		Protocol:   document.Text(m.Get("protocol"), DefaultProtocol, firewall.ParseProtocol),
 		Max:        document.Text(m.Get("max"), DefaultMax, parseMax),
-		Sources:    document.Texts(m.Get("sources"), 0, MaxSources, parsePrefix, netip.Prefix.Compare),
+		Sources:    sourcesFromDocument(m.Get("sources")),
 		WidestIPv4: document.Integer(widest.Get("ipv4"), DefaultWidestIPv4, LeastBitsIPv4, 32),
 		WidestIPv6: document.Integer(widest.Get("ipv6"), DefaultWidestIPv6, LeastBitsIPv6, 128),
 	}
+}
+
+// sourcesFromDocument reads where requests may come from. An empty list is not
+// anywhere: it is what is left when a template has nothing to fill in.
+func sourcesFromDocument(v document.Value) []netip.Prefix {
+	out := document.Texts(v, 0, MaxSources, parsePrefix, netip.Prefix.Compare)
+	if v.Empty() {
+		v.Fail(errkind.New(errkind.Invalid, "the list is empty; name a source, or leave the key out to allow every address"))
+	}
+	return out
 }
 
 // parseVersion reads the version that a document was made from.

@@ -81,11 +81,11 @@ func TestParse(t *testing.T) {
 		text string
 		want policy.Policy
 	}{
-		"canonical":  {fullText, full()},
-		"any order":  {"cut: true\nexempt: ['::1', 198.51.100.4]\nports:\n- {port: 51820, protocol: udp}\n- {port: 22, max: 90m, sources: [2001:db8::/48, 198.51.100.0/24], widest: {ipv6: 56, ipv4: 28}}\nvms: [host://web-1, host://db-1]\nname: prod-ssh\n", full()},
-		"defaults":   {"name: p\nvms: [host://a]\nports: [{port: 22}]\n", least},
-		"empty list": {"name: p\nvms: [host://a]\nports: [{port: 22, sources: [], widest: {}}]\nexempt: []\ncut: false\n", least},
-		"JSON":       {`{"name": "p", "vms": ["host://a"], "ports": [{"port": 22, "max": "3h"}]}`, least},
+		"canonical": {fullText, full()},
+		"any order": {"cut: true\nexempt: ['::1', 198.51.100.4]\nports:\n- {port: 51820, protocol: udp}\n- {port: 22, max: 90m, sources: [2001:db8::/48, 198.51.100.0/24], widest: {ipv6: 56, ipv4: 28}}\nvms: [host://web-1, host://db-1]\nname: prod-ssh\n", full()},
+		"defaults":  {"name: p\nvms: [host://a]\nports: [{port: 22}]\n", least},
+		"nobody":    {"name: p\nvms: [host://a]\nports: [{port: 22, widest: {}}]\nexempt: []\ncut: false\n", least},
+		"JSON":      {`{"name": "p", "vms": ["host://a"], "ports": [{"port": 22, "max": "3h"}]}`, least},
 	} {
 		got, err := policy.Parse([]byte(c.text))
 		if err != nil {
@@ -161,6 +161,8 @@ func TestParseMistakes(t *testing.T) {
 		"widest as a length":  {port("{port: 22, widest: /24}"), `line 4: ports[0].widest: "/24" is text, and must be a map`},
 		"everybody exempt":    {"name: p\nvms: [host://a]\nports: [{port: 22}]\nexempt: [0.0.0.0/0]\n", `line 4: exempt[0]: "0.0.0.0/0" is not /8 or narrower`},
 		"cut: yes":            {"name: p\nvms: [host://a]\nports: [{port: 22}]\ncut: yes\n", `line 4: cut: "yes" is text, and must be true or false`},
+		"no sources":          {port("{port: 22, sources: []}"), `line 4: ports[0].sources: the list is empty; name a source, or leave the key out to allow every address`},
+		"no max":              {port("{port: 22, max: \"\"}"), `line 4: ports[0].max: "" is not a duration`},
 		"version 0":           {"name: p\nversion: 0\nvms: [host://a]\nports: [{port: 22}]\n", `line 2: version: "0" is not a whole number from 1`},
 		"version as text":     {"name: p\nversion: \"9\"\nvms: [host://a]\nports: [{port: 22}]\n", `line 2: version: "9" is text`},
 		"a slip":              {port("{port: 22, source: [1.2.3.4]}"), `line 4: there is no key "ports[0].source"; did you mean sources?`},

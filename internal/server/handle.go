@@ -47,7 +47,7 @@ func takes[In, Out any](f func(context.Context, *call, In) (Out, error)) endpoin
 		in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](), media: []string{front.JSON}, stream: nil,
 		serve: func(ctx context.Context, c *call, body []byte) (any, error) {
 			var in In
-			if err := api.Decode(body, &in); err != nil {
+			if err := api.DecodeAsked(body, &in); err != nil {
 				return nil, err
 			}
 			return f(ctx, c, in)

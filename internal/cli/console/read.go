@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/errkind"
@@ -25,6 +26,23 @@ func Takes(least, most int, what string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// NotEmpty refuses a flag that was given as an empty text: it is what a script
+// types whose variable is not set, and must not be taken for a flag that was left
+// out, which often means the most there is.
+func NotEmpty(flags *pflag.FlagSet) error {
+	var err error
+	flags.Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		if err == nil && slices.Contains(values, "") {
+			err = errkind.New(errkind.Invalid, "--%s is empty; say what it is to be, or leave it out: %s", f.Name, f.Usage)
+		}
+	})
+	return err
 }
 
 // ParsePort reads "22", "3389/tcp" or "53/udp".
