@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/cli/output"
 )
 
@@ -89,5 +91,16 @@ func TestJSON(t *testing.T) {
 	}
 	if _, err := output.ParseFormat("yaml"); err == nil {
 		t.Error("yaml is taken for a format")
+	}
+}
+
+// The reasons against a request are those of a denial; a grant has some, too, and
+// they would read as if it had been denied.
+func TestRecordLineTellsGrantsFromDenials(t *testing.T) {
+	for kind, want := range map[audit.Kind]bool{audit.Requested: false, audit.Extended: false, audit.Denied: true} {
+		line := output.RecordLine(api.Record{Kind: string(kind), Not: []string{"assignment viewer: does not include request"}}, time.Time{})
+		if got := strings.Contains(line, "does not include"); got != want {
+			t.Errorf("%s gives reasons against it: %v, want %v", line, got, want)
+		}
 	}
 }

@@ -35,7 +35,7 @@ func RecordLine(r api.Record, now time.Time) string {
 	if r.Reason != "" {
 		fmt.Fprintf(&b, ", %q", r.Reason)
 	}
-	for _, s := range []string{r.Level, firstLine(r.Text), repaired(r), strings.Join(r.Not, "; ")} {
+	for _, s := range []string{r.Level, firstLine(r.Text), repaired(r), refused(r)} {
 		if s != "" {
 			fmt.Fprintf(&b, ": %s", s)
 		}
@@ -44,6 +44,15 @@ func RecordLine(r api.Record, now time.Time) string {
 		b.WriteString(" (personal part erased)")
 	}
 	return Plain(b.String())
+}
+
+// refused says why something was denied. A grant has such reasons, too, of the
+// rules that did not allow it; beside the one that did they would mislead.
+func refused(r api.Record) string {
+	if r.Kind != string(audit.Denied) {
+		return ""
+	}
+	return strings.Join(r.Not, "; ")
 }
 
 // repaired says what was put right first, and why: the count alone says nothing
