@@ -113,18 +113,28 @@ func (b *Broker) decide(ctx context.Context, f func(rules store.Rules) error) er
 }
 
 // May fails unless caller may do action to vm, or to all VMs if vm is empty; a
-// denial is recorded. It is for what is read without the broker.
-func (b *Broker) May(ctx context.Context, caller Caller, action authz.Action, vm firewall.VMID) error {
+// denial is recorded. It is for what is read without the broker; asked says what
+// that is, such as "list tokens".
+func (b *Broker) May(ctx context.Context, caller Caller, asked string, action authz.Action, vm firewall.VMID) error {
 	rules, err := b.Ledger.Rules(ctx)
 	if err != nil {
 		return errkind.Wrap(errkind.Unavailable, err, "the rules cannot be read, so nothing can be decided; closing goes on")
 	}
-	return b.may(ctx, rules, caller, action, vm)
+	return b.mayDo(ctx, rules, caller, asked, action, vm)
 }
 
 // may fails with Denied unless caller may do action to vm; the denial is
 // recorded.
 func (b *Broker) may(ctx context.Context, rules store.Rules, caller Caller, action authz.Action, vm firewall.VMID) error {
+	asked := string(action)
+	if vm != "" {
+		asked += " " + vm.Name()
+	}
+	return b.mayDo(ctx, rules, caller, asked, action, vm)
+}
+
+// mayDo is may for what is asked in other words than those of the action.
+func (b *Broker) mayDo(ctx context.Context, rules store.Rules, caller Caller, asked string, action authz.Action, vm firewall.VMID) error {
 	d := authz.May(rules.Assignments, caller.Principal, action, vm)
 	if d.Allow {
 		return nil
@@ -132,15 +142,11 @@ func (b *Broker) may(ctx context.Context, rules store.Rules, caller Caller, acti
 	rec := b.record(audit.Denied, caller)
 	rec.Door.VM = vm
 	rec.Not = d.Not
-	rec.Text = string(action)
+	rec.Text = asked
 	if err := b.Ledger.Save(ctx, store.Change{Records: []audit.Record{rec}}); err != nil {
 		b.Log.LogAttrs(ctx, slog.LevelError, "record denial", slog.Any("error", err))
 	}
-	what := string(action)
-	if vm != "" {
-		what += " " + vm.Name()
-	}
-	return errkind.New(errkind.Denied, "%s may not %s: %s", caller, what, reasons(d.Not))
+	return errkind.New(errkind.Denied, "%s may not %s: %s", caller, asked, reasons(d.Not))
 }
 
 // record starts a record of something that caller did.

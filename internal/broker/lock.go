@@ -121,7 +121,7 @@ func (b *Broker) Plan(ctx context.Context, caller Caller) (fleet.Preview, error)
 	if err != nil {
 		return fleet.Preview{}, errkind.Wrap(errkind.Unavailable, err, "the rules cannot be read")
 	}
-	if err := b.may(ctx, rules, caller, authz.View, ""); err != nil {
+	if err := b.mayDo(ctx, rules, caller, "view the plan", authz.View, ""); err != nil {
 		return fleet.Preview{}, err
 	}
 	return b.Enforcer.Preview(ctx, nil)

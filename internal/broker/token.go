@@ -53,7 +53,7 @@ func (b *Broker) CreateToken(ctx context.Context, caller Caller, n NewToken) (se
 	}
 	var lost []access.Grant
 	err = b.decide(ctx, func(rules store.Rules) error {
-		if err := b.may(ctx, rules, caller, authz.Manage, ""); err != nil {
+		if err := b.mayDo(ctx, rules, caller, "create a token", authz.Manage, ""); err != nil {
 			return err
 		}
 		secret = newSecret()
@@ -190,7 +190,7 @@ func (b *Broker) RevokeToken(ctx context.Context, caller Caller, id string) erro
 	}
 	var lost []access.Grant
 	err := b.decide(ctx, func(rules store.Rules) error {
-		if err := b.may(ctx, rules, caller, authz.Manage, ""); err != nil {
+		if err := b.mayDo(ctx, rules, caller, "revoke a token", authz.Manage, ""); err != nil {
 			return err
 		}
 		token, err := b.token(ctx, id)

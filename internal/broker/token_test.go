@@ -18,7 +18,7 @@ func TestTokens(t *testing.T) {
 	in(t, func(t *testing.T, b bench) {
 		n := broker.NewToken{Name: "ci", Role: authz.Requester, VMs: []firewall.VMID{firewall.HostVM("web-1")}, Lifetime: time.Hour}
 		_, _, err := b.Broker().CreateToken(b.ctx, alice(), n)
-		wants(t, err, errkind.Denied, "may not manage")
+		wants(t, err, errkind.Denied, "may not create a token: ")
 		bad := n
 		bad.Name = "CI; drop table"
 		_, _, err = b.Broker().CreateToken(b.ctx, root(), bad)
@@ -46,7 +46,7 @@ func TestTokens(t *testing.T) {
 			}
 		}
 
-		wants(t, b.Broker().RevokeToken(b.ctx, alice(), token.ID), errkind.Denied, "may not manage")
+		wants(t, b.Broker().RevokeToken(b.ctx, alice(), token.ID), errkind.Denied, "may not revoke a token: ")
 		wants(t, b.Broker().RevokeToken(b.ctx, root(), "t-0000000000000000"), errkind.NotFound, "there is no token")
 		wants(t, b.Broker().RevokeToken(b.ctx, root(), "ci"), errkind.Invalid, "token")
 		if err := b.Broker().RevokeToken(b.ctx, root(), token.ID); err != nil {
@@ -79,7 +79,7 @@ func TestRolesDieWithTheirToken(t *testing.T) {
 		admin := broker.NewToken{Name: "ci", Role: authz.Admin, Lifetime: time.Hour}
 		_, _, err = b.Broker().CreateToken(b.ctx, root(), admin)
 		wants(t, err, errkind.Conflict, "sesame token revoke "+first.ID)
-		wants(t, b.Broker().May(b.ctx, holder(), authz.Manage, ""), errkind.Denied, "may not manage")
+		wants(t, b.Broker().May(b.ctx, holder(), "list tokens", authz.Manage, ""), errkind.Denied, "may not list tokens: ")
 
 		answer, err := b.Broker().Request(b.ctx, holder(), ask())
 		if err != nil || !b.gets() {
@@ -119,8 +119,8 @@ func TestNewTokenTakesBackTheOldRoles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wants(t, b.Broker().May(b.ctx, holder(), authz.Manage, ""), errkind.Denied, "may not manage")
-		if err := b.Broker().May(b.ctx, holder(), authz.View, ""); err != nil {
+		wants(t, b.Broker().May(b.ctx, holder(), "list tokens", authz.Manage, ""), errkind.Denied, "may not list tokens: ")
+		if err := b.Broker().May(b.ctx, holder(), "list tokens", authz.View, ""); err != nil {
 			t.Errorf("the new role is not there: %v", err)
 		}
 		if b.gets() {
@@ -130,7 +130,7 @@ func TestNewTokenTakesBackTheOldRoles(t *testing.T) {
 		if err := b.Broker().RevokeToken(b.ctx, root(), old.ID); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Broker().May(b.ctx, holder(), authz.View, ""); err != nil {
+		if err := b.Broker().May(b.ctx, holder(), "list tokens", authz.View, ""); err != nil {
 			t.Errorf("the new token has lost its role: %v", err)
 		}
 		if err := b.Broker().RevokeToken(b.ctx, root(), next.ID); err != nil {
@@ -143,7 +143,7 @@ func TestNewTokenTakesBackTheOldRoles(t *testing.T) {
 		// The same role again is kept, not taken back by its own change.
 		for range 2 {
 			_, again, err := b.Broker().CreateToken(b.ctx, root(), broker.NewToken{Name: "ci", Role: authz.Viewer, Lifetime: time.Minute})
-			if err != nil || b.Broker().May(b.ctx, holder(), authz.View, "") != nil {
+			if err != nil || b.Broker().May(b.ctx, holder(), "list tokens", authz.View, "") != nil {
 				t.Fatalf("token %+v, %v", again, err)
 			}
 			time.Sleep(time.Hour)

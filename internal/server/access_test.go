@@ -187,3 +187,21 @@ func TestPoliciesAreNotOverwrittenUnseen(t *testing.T) {
 	}
 	h.ok("admin", "PUT", "/v1/policies/rdp", string(back))
 }
+
+// A refusal says what was asked, and not only which right it takes.
+func TestRefusalsSayWhatWasAsked(t *testing.T) {
+	h := build(t)
+	for path, want := range map[string]string{
+		"GET /v1/tokens": "requester may not list tokens: assignment requester on all VMs: does not include manage",
+		"POST /v1/sweep": "requester may not sweep: assignment requester on all VMs: does not include close",
+	} {
+		method, path, _ := strings.Cut(path, " ")
+		body := ""
+		if method == "POST" {
+			body = `{"dry_run":true}`
+		}
+		if r := h.call("requester", method, path, body); r.code != 403 || r.problem(t).Detail != want {
+			t.Errorf("%s %s: %d %s, want %s", method, path, r.code, r.body, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/api"
@@ -119,7 +120,7 @@ func (s *Server) caller(w *front.Recorder, r *http.Request, rt route) (*call, er
 		return nil, errkind.New(errkind.Exhausted, "more than %d requests a minute; wait a little", s.Limits.Rate)
 	}
 	if action := rt.may.action(); action != "" {
-		if err := s.Broker.May(r.Context(), c.Caller, action, ""); err != nil {
+		if err := s.Broker.May(r.Context(), c.Caller, strings.ReplaceAll(rt.id, "-", " "), action, ""); err != nil {
 			return nil, err
 		}
 	}
