@@ -120,18 +120,23 @@ func unreadable(err error) error {
 
 // misfit explains why a JSON value does not fit its place.
 func misfit(e *json.SemanticError) error {
-	name, value := fieldOf(e.JSONPointer), text(e)
+	name, value := fieldOf(e.JSONPointer), given(e)
 	if bad, ok := errors.AsType[*errkind.Error](e.Err); ok {
 		return errkind.At(name, bad)
 	}
 	if errors.Is(e.Err, json.ErrUnknownName) {
 		return fieldError(name, "", name+" is not a field here; names are in lower case, and /v1/openapi.json lists them", "a known field")
 	}
-	return errkind.Bad(name, value, wantOf(e.GoType))
+	want := wantOf(e.GoType)
+	if e.JSONValue == nil {
+		return errkind.Wrong(name, "", want, "it is %s, and must be %s", value, want)
+	}
+	return errkind.Bad(name, value, want)
 }
 
-// text returns the JSON value that an error is about, as far as it is known.
-func text(e *json.SemanticError) string {
+// given returns the JSON value that an error is about or, where that is not known,
+// what kind of value it is.
+func given(e *json.SemanticError) string {
 	if e.JSONValue != nil {
 		if s, err := jsontext.AppendUnquote(nil, e.JSONValue); err == nil {
 			return string(s)
@@ -151,7 +156,7 @@ func text(e *json.SemanticError) string {
 		return "an object"
 	case jsontext.KindInvalid, jsontext.KindNull, jsontext.KindEndArray, jsontext.KindEndObject:
 	}
-	return ""
+	return "something else"
 }
 
 // wantOf says in JSON's words what fits into t.

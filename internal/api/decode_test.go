@@ -6,9 +6,28 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sesame-access/sesame/internal/errkind"
 )
+
+// A message is a sentence, and quotes only what was sent.
+func TestDecodeSaysWhatItFound(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"duration":5}`:     "duration: it is a number, and must be text in quotes",
+		`{"vm":["a"]}`:       "vm: it is a list, and must be text in quotes",
+		`{"ports":"22"}`:     "ports: it is text, and must be a list",
+		`{"sources":[true]}`: "sources[0]: it is true or false, and must be text in quotes",
+	} {
+		if got := errkind.Public(Decode([]byte(text), &Ask{})); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	_, err := Ask{VM: "a", Ports: make([]Port, 17)}.Parse(time.Time{})
+	if got, want := errkind.Public(err), "ports: it has 17 entries, and may have 16 at most"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
 
 // What is empty is not what was left out.
 func TestEmptyIsNotAbsent(t *testing.T) {

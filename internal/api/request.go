@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
@@ -90,7 +91,8 @@ func parsePorts(vm string, ports []Port) ([]AskedPort, error) {
 }
 
 func tooMany(field string, n, most int) error {
-	return errkind.Bad(field, fmt.Sprintf("%d entries", n), fmt.Sprintf("a list of at most %d", most))
+	want := fmt.Sprintf("a list of at most %d", most)
+	return errkind.Wrong(field, strconv.Itoa(n), want, "it has %d entries, and may have %d at most", n, most)
 }
 
 // A Request is a request with the decision that answered it, and its grants.

@@ -115,11 +115,11 @@ func (b *Broker) build(caller Caller, vm inventory.VM, ask Ask) (access.Request,
 	}
 	switch {
 	case len(ask.Ports) == 0:
-		return req, errkind.Bad("ports", "[]", "a list of at least one port")
+		return req, errkind.Wrong("ports", "", "a list of at least one port", "none is named; name at least one")
 	case len(ask.Ports) > access.MaxDoors:
-		return req, errkind.Bad("ports", strconv.Itoa(len(ask.Ports))+" ports", "a list of at most "+strconv.Itoa(access.MaxDoors)+" ports")
+		return req, tooMany("ports", len(ask.Ports), access.MaxDoors)
 	case len(ask.Sources) > access.MaxSources:
-		return req, errkind.Bad("sources", strconv.Itoa(len(ask.Sources))+" sources", "a list of at most "+strconv.Itoa(access.MaxSources)+" sources")
+		return req, tooMany("sources", len(ask.Sources), access.MaxSources)
 	case !ask.Start.IsZero() && ask.Start.Before(now.Add(-access.MaxSkew)):
 		return req, errkind.Bad("start", ask.Start.Format(time.RFC3339), "in the future; leave it out to start now")
 	}
@@ -127,18 +127,26 @@ func (b *Broker) build(caller Caller, vm inventory.VM, ask Ask) (access.Request,
 		req.Doors = append(req.Doors, firewall.Door{VM: vm.ID, Protocol: p.Protocol, Port: p.Number})
 	}
 	slices.SortFunc(req.Doors, firewall.CompareDoors)
-	if distinct := slices.Compact(slices.Clone(req.Doors)); len(distinct) != len(req.Doors) {
-		return req, errkind.Bad("ports", "a port named twice", "a list that names each port once")
+	for i, d := range req.Doors[1:] {
+		if d == req.Doors[i] {
+			port := fmt.Sprintf("%d/%s", d.Port, d.Protocol)
+			return req, errkind.Wrong("ports", port, "a list that names each port once", "%s is named twice; name each port once", port)
+		}
 	}
 	if len(req.Sources) == 0 {
 		if !caller.Addr.IsValid() {
-			return req, errkind.Bad("sources", "", "given; over the local socket Sesame cannot see your address, so say --from ADDRESS")
+			return req, errkind.Wrong("sources", "", "a list of at least one address", "none is named, and over the local socket Sesame cannot see your address; say --from ADDRESS")
 		}
 		req.Sources = []netip.Prefix{netip.PrefixFrom(caller.Addr, caller.Addr.BitLen())}
 	}
 	slices.SortFunc(req.Sources, netip.Prefix.Compare)
 	req.Sources = slices.Compact(req.Sources)
 	return req, nil
+}
+
+func tooMany(field string, n, most int) error {
+	want := fmt.Sprintf("a list of at most %d", most)
+	return errkind.Wrong(field, strconv.Itoa(n), want, "it has %d entries, and may have %d at most", n, most)
 }
 
 // ready fails when nothing can be opened on vm right now.

@@ -12,6 +12,7 @@ import (
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/policy"
 	"github.com/sesame-access/sesame/internal/provider/memory"
 	"github.com/sesame-access/sesame/internal/simtest"
 )
@@ -239,5 +240,33 @@ func TestAnAnswerDoesNotWaitForEver(t *testing.T) {
 		if !b.gets() {
 			t.Error("the firewall answers again, and the door is not open")
 		}
+	})
+}
+
+// A request for two ports is two grants, each with its own record.
+func TestEveryDoorIsRecorded(t *testing.T) {
+	in(t, func(t *testing.T, b bench) {
+		two := ssh()
+		two.Ports = append(two.Ports, policy.Port{Port: 3389, Max: time.Hour})
+		b.enable(t, two.WithDefaults())
+		a := ask()
+		a.Ports = append(a.Ports, broker.Port{Number: 3389, Protocol: firewall.TCP})
+		answer, err := b.Broker().Request(b.ctx, alice(), a)
+		if err != nil || len(answer.Grants) != 2 {
+			t.Fatalf("%+v, %v", answer, err)
+		}
+		records := b.records(t, audit.Requested)
+		if len(records) != 2 {
+			t.Fatalf("%d records of two grants", len(records))
+		}
+		for i, g := range answer.Grants {
+			if r := records[i]; r.Grant != g.ID || r.Door != g.Door || r.Request != answer.Request.ID || !r.Deadline.Equal(g.Deadline.Wall) {
+				t.Errorf("record %+v is not of grant %+v", r, g)
+			}
+		}
+
+		a.Ports = append(a.Ports, a.Ports[1])
+		_, err = b.Broker().Request(b.ctx, alice(), a)
+		wants(t, err, errkind.Invalid, "ports: 3389/tcp is named twice; name each port once")
 	})
 }

@@ -64,6 +64,15 @@ func Bad(name, value, want string) error {
 	}
 }
 
+// Wrong reports what is wrong with the input called name, for which value stands,
+// where Bad would not make a sentence: "ports: 22/tcp is named twice".
+func Wrong(name, value, want, format string, args ...any) error {
+	return &Error{
+		Kind: Invalid, Msg: name + ": " + fmt.Sprintf(format, args...),
+		Field: Field{Name: name, Value: Shorten(value), Want: want}, Err: nil,
+	}
+}
+
 // In returns err with its field name put below the given parent: "port" becomes
 // "ports[2].port". Errors without a field are returned as they are.
 func In(parent string, err error) error {

@@ -47,7 +47,7 @@ func fromDocument(root document.Value) Policy {
 		Version: document.Number(m.Get("version"), 0, parseVersion),
 		VMs:     document.Texts(m.Get("vms").Required(wantVMs), 1, MaxVMs, firewall.ParseVMID, cmp.Compare),
 		Ports:   document.Items(m.Get("ports").Required(wantPorts), 1, MaxPorts, portFromDocument, comparePorts),
-		Exempt:  document.Texts(m.Get("exempt"), 0, MaxSources, parsePrefix, netip.Prefix.Compare),
+		Exempt:  document.Texts(m.Get("exempt"), 0, MaxSources, parseExempt, netip.Prefix.Compare),
 		Cut:     m.Get("cut").Bool(),
 	}
 }
@@ -85,11 +85,20 @@ func parseVersion(s string) (int64, error) {
 	return n, nil
 }
 
-// parsePrefix reads a prefix that a policy may name.
+// parsePrefix reads a prefix that requests may come from.
 func parsePrefix(s string) (netip.Prefix, error) {
+	return parseNarrow(s, "; leave the sources of a port out to allow every address")
+}
+
+// parseExempt reads a prefix that is let in without asking.
+func parseExempt(s string) (netip.Prefix, error) {
+	return parseNarrow(s, "; nobody is exempt by the million")
+}
+
+func parseNarrow(s, hint string) (netip.Prefix, error) {
 	p, err := firewall.ParseSource(s)
-	if err == nil && p.Bits() < leastBits(p) {
-		return netip.Prefix{}, errkind.Bad("source", s, wantNarrower(p))
+	if least := leastBits(p); err == nil && p.Bits() < least {
+		return netip.Prefix{}, errkind.Bad("source", s, "/"+strconv.Itoa(least)+" or narrower"+hint)
 	}
 	return p, err
 }
@@ -99,10 +108,6 @@ func leastBits(p netip.Prefix) int {
 		return LeastBitsIPv4
 	}
 	return LeastBitsIPv6
-}
-
-func wantNarrower(p netip.Prefix) string {
-	return "/" + strconv.Itoa(leastBits(p)) + " or narrower; leave the sources of a port out to allow every address"
 }
 
 // Format returns p as canonical YAML: Parse(Format(p)) is p, and equal policies

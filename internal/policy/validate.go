@@ -41,7 +41,7 @@ func Validate(p Policy) error {
 			return errkind.In(fmt.Sprintf("ports[%d]", i), err)
 		}
 	}
-	return validatePrefixes("exempt", p.Exempt)
+	return validatePrefixes("exempt", p.Exempt, parseExempt)
 }
 
 func validatePort(p Port) error {
@@ -65,15 +65,15 @@ func validatePort(p Port) error {
 	if p.WidestIPv6 < LeastBitsIPv6 || p.WidestIPv6 > 128 {
 		return errkind.Bad("widest.ipv6", strconv.Itoa(p.WidestIPv6), fmt.Sprintf("a whole number from %d to 128", LeastBitsIPv6))
 	}
-	return validatePrefixes("sources", p.Sources)
+	return validatePrefixes("sources", p.Sources, parsePrefix)
 }
 
-func validatePrefixes(field string, prefixes []netip.Prefix) error {
+func validatePrefixes(field string, prefixes []netip.Prefix, parse func(string) (netip.Prefix, error)) error {
 	if err := list(field, prefixes, 0, MaxSources, netip.Prefix.Compare); err != nil {
 		return err
 	}
 	for i, p := range prefixes {
-		if _, err := parsePrefix(p.String()); err != nil {
+		if _, err := parse(p.String()); err != nil {
 			return errkind.At(fmt.Sprintf("%s[%d]", field, i), err)
 		}
 	}
@@ -84,7 +84,8 @@ func validatePrefixes(field string, prefixes []netip.Prefix) error {
 // different.
 func list[T any](field string, values []T, least, most int, compare func(a, b T) int) error {
 	if n := len(values); n < least || n > most {
-		return errkind.Bad(field, strconv.Itoa(n)+" entries", fmt.Sprintf("a list of %d to %d", least, most))
+		want := fmt.Sprintf("a list of %d to %d", least, most)
+		return errkind.Wrong(field, strconv.Itoa(n), want, "it has %d entries, and may have %d to %d", n, least, most)
 	}
 	for i := 1; i < len(values); i++ {
 		if compare(values[i-1], values[i]) >= 0 {

@@ -68,7 +68,7 @@ func ParsePorts(list []string) ([]api.Port, error) {
 			return nil, err
 		}
 		if slices.Contains(out, p) {
-			return nil, errkind.Bad("--port", s, "named once")
+			return nil, errkind.New(errkind.Invalid, "--port: %s is named twice; name each port once", PortName(p))
 		}
 		out = append(out, p)
 	}

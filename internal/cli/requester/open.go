@@ -87,7 +87,7 @@ func (a commands) open(ctx context.Context, door string, o opening) error {
 	a.Stays("the request may have been granted; `sesame requests` shows it")
 	req, err := c.Request(ctx, ask, o.key)
 	if err != nil {
-		return err
+		return asTyped(err)
 	}
 	a.Stays("%s", stay(req.Grants))
 	live.Then("granted")
@@ -138,6 +138,17 @@ func (o opening) ask(door string) (api.Ask, error) {
 		return api.Ask{}, err
 	}
 	return api.Ask{VM: vm, Ports: ports, Sources: o.from, Duration: o.duration, Start: o.at, Reason: o.reason}, nil
+}
+
+// asTyped says what the server finds wrong with a request in the words of the
+// command line.
+func asTyped(err error) error {
+	field := errkind.FieldOf(err).Name
+	name, _, _ := strings.Cut(field, "[")
+	if flag, ok := map[string]string{"start": "--at", "duration": "--for", "sources": "--from", "reason": "--reason", "ports": "--port"}[name]; ok {
+		return errkind.At(flag, err)
+	}
+	return err
 }
 
 // usualPort returns the port that is meant when none is named.

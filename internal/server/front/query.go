@@ -39,9 +39,9 @@ func ParseQuery(raw string, params []Param) (Query, error) {
 		i := slices.IndexFunc(params, func(p Param) bool { return p.Name == name })
 		switch {
 		case i < 0:
-			return Query{}, errkind.Bad("query", name, "a parameter here"+parameters(params))
+			return Query{}, errkind.Wrong("query", name, "a parameter that is known here", "%s is not a parameter here%s", errkind.Quote(name), parameters(params))
 		case len(list) > 1 && !params[i].Many:
-			return Query{}, errkind.Bad(name, strings.Join(list, ", "), "there once")
+			return Query{}, errkind.Wrong(name, strings.Join(list, ", "), "given once", "it is given %d times, and may be given once", len(list))
 		}
 		for _, v := range list {
 			if err := checkParam(params[i], v); err != nil {
@@ -51,7 +51,7 @@ func ParseQuery(raw string, params []Param) (Query, error) {
 	}
 	for _, p := range params {
 		if p.Required && !values.Has(p.Name) {
-			return Query{}, errkind.Bad(p.Name, "", "given; "+p.Doc)
+			return Query{}, errkind.Wrong(p.Name, "", p.Doc, "it is missing; needed is %s", p.Doc)
 		}
 	}
 	return Query{values: values}, nil
