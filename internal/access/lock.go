@@ -16,6 +16,9 @@ type Lock struct {
 	Exempt []netip.Prefix // masked, sorted
 	// Cut asks that established connections end with their grant.
 	Cut bool
+	// Proof asks that a grant is opened only where it is proven that it comes
+	// through; without it, a way that is not known all along is no obstacle.
+	Proof bool
 	// Policy is the name of the policy that brought the lock.
 	Policy string
 	Since  time.Time

@@ -17,6 +17,7 @@ type Policy struct {
 	Ports  []PolicyPort `json:"ports" minItems:"1"`
 	Exempt []string     `json:"exempt,omitempty" doc:"Who is let in without asking."`
 	Cut    bool         `json:"cut,omitzero" doc:"Established connections end with their grant."`
+	Proof  bool         `json:"proof,omitzero" doc:"A grant opens only where it is proven that it comes through."`
 	// Version is checked against what is in force, so that nobody overwrites what
 	// they have not seen.
 	Version int64 `json:"version,omitzero" minimum:"1" doc:"The version that this one is made from; it must still be in force. Absent to replace whatever is."`
@@ -45,6 +46,7 @@ func PolicyOf(p policy.Policy) Policy {
 		Ports:   mapped(p.Ports, policyPortOf),
 		Exempt:  SourcesOf(p.Exempt),
 		Cut:     p.Cut,
+		Proof:   p.Proof,
 		Version: p.Version,
 	}
 }

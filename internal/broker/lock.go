@@ -151,7 +151,7 @@ func (b *Broker) lock(ctx context.Context, rules store.Rules, caller Caller, p p
 				return nil, errkind.New(errkind.Conflict, "policy %s covers %s already; change that one, or take the door out of it first", other.Name, d)
 			}
 		}
-		l := access.Lock{Door: d, Exempt: p.Exempt, Cut: p.Cut, Policy: p.Name, Since: now, By: caller.Principal}
+		l := access.Lock{Door: d, Exempt: p.Exempt, Cut: p.Cut, Proof: p.Proof, Policy: p.Name, Since: now, By: caller.Principal}
 		if i := slices.IndexFunc(rules.Locks, func(x access.Lock) bool { return x.Door == d }); i >= 0 {
 			l.Since = rules.Locks[i].Since
 		}

@@ -75,6 +75,9 @@ type Want struct {
 	Locked bool
 	// Cut asks that established connections end with their opening.
 	Cut bool
+	// Proof asks that nobody is let in for a grant of whom it is not proven that
+	// they come through. It is about the way as a whole, not for the firewall.
+	Proof bool
 	// Open lists the exempt sources and the live grants, sorted, one entry for
 	// each source.
 	Open []Opening

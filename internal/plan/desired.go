@@ -22,10 +22,11 @@ func Desired(locks []access.Lock, grants []access.Grant, now access.Reading) fir
 	for _, l := range locks {
 		d, again := doors[l.Door]
 		if !again {
-			d = &gathering{cut: false, sources: map[netip.Prefix]*needed{}}
+			d = &gathering{cut: false, proof: false, sources: map[netip.Prefix]*needed{}}
 			doors[l.Door] = d
 		}
 		d.cut = d.cut || l.Cut
+		d.proof = d.proof || l.Proof
 		for _, p := range l.Exempt {
 			d.need(p, time.Time{}, "")
 		}
@@ -42,7 +43,7 @@ func Desired(locks []access.Lock, grants []access.Grant, now access.Reading) fir
 	}
 	wants := make(firewall.Wants, 0, len(doors))
 	for door, d := range doors {
-		wants = append(wants, firewall.Want{Door: door, Locked: true, Cut: d.cut, Open: d.openings()})
+		wants = append(wants, firewall.Want{Door: door, Locked: true, Cut: d.cut, Proof: d.proof, Open: d.openings()})
 	}
 	wants.Sort()
 	return wants
@@ -52,6 +53,7 @@ func Desired(locks []access.Lock, grants []access.Grant, now access.Reading) fir
 // joined once, at the end: thousands may need the same source.
 type gathering struct {
 	cut     bool
+	proof   bool
 	sources map[netip.Prefix]*needed
 }
 
@@ -155,7 +157,7 @@ func routeDoor(w firewall.Want, v inventory.VM) map[firewall.ID]firewall.Want {
 		for _, h := range p.Hops {
 			g, seen := behind[h.Firewall]
 			if !seen {
-				g = &gathering{cut: false, sources: map[netip.Prefix]*needed{}}
+				g = &gathering{cut: false, proof: false, sources: map[netip.Prefix]*needed{}}
 				behind[h.Firewall] = g
 			}
 			// Two paths to one firewall need the same; needing it twice is harmless,
@@ -171,7 +173,7 @@ func routeDoor(w firewall.Want, v inventory.VM) map[firewall.ID]firewall.Want {
 	}
 	out := make(map[firewall.ID]firewall.Want, len(behind))
 	for fw, g := range behind {
-		out[fw] = firewall.Want{Door: w.Door, Locked: w.Locked, Cut: w.Cut, Open: g.openings()}
+		out[fw] = firewall.Want{Door: w.Door, Locked: w.Locked, Cut: w.Cut, Proof: false, Open: g.openings()}
 	}
 	return out
 }

@@ -59,6 +59,9 @@ type Policy struct {
 	// Cut ends established connections with their grant, where the firewall can
 	// do that without touching others.
 	Cut bool
+	// Proof opens a grant only where it is proven that it comes through. Without
+	// it, one opens past layers that could not be read, too, and says so.
+	Proof bool
 }
 
 // A Port is one just-in-time port of every VM of the policy.

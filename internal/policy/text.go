@@ -28,6 +28,7 @@ import (
 //	    widest: {ipv4: 32, ipv6: 64}  # DefaultWidestIPv4, DefaultWidestIPv6
 //	exempt: [198.51.100.4]            # up to MaxSources; none
 //	cut: false
+//	proof: false
 //
 // The error is of kind errkind.Invalid and names line, field, value and what
 // would be right for every mistake; its Field is that of the first one.
@@ -40,7 +41,7 @@ func Parse(text []byte) (Policy, error) {
 }
 
 func fromDocument(root document.Value) Policy {
-	m := root.Map("name", "version", "vms", "ports", "exempt", "cut")
+	m := root.Map("name", "version", "vms", "ports", "exempt", "cut", "proof")
 	parseName := func(s string) (string, error) { return firewall.ParseName("name", s) }
 	return Policy{
 		Name:    document.Text(m.Get("name").Required(wantName), "", parseName),
@@ -49,6 +50,7 @@ func fromDocument(root document.Value) Policy {
 		Ports:   document.Items(m.Get("ports").Required(wantPorts), 1, MaxPorts, portFromDocument, comparePorts),
 		Exempt:  document.Texts(m.Get("exempt"), 0, MaxSources, parseExempt, netip.Prefix.Compare),
 		Cut:     m.Get("cut").Bool(),
+		Proof:   m.Get("proof").Bool(),
 	}
 }
 
@@ -127,7 +129,7 @@ func Format(p Policy) []byte {
 		fmt.Fprintf(&b, "    widest: {ipv4: %d, ipv6: %d}\n", x.WidestIPv4, x.WidestIPv6)
 	}
 	formatList(&b, "", "exempt", p.Exempt, firewall.FormatSource)
-	fmt.Fprintf(&b, "cut: %t\n", p.Cut)
+	fmt.Fprintf(&b, "cut: %t\nproof: %t\n", p.Cut, p.Proof)
 	return b.Bytes()
 }
 

@@ -41,6 +41,7 @@ func full() policy.Policy {
 		},
 		Exempt: sources("198.51.100.4", "::1"),
 		Cut:    true,
+		Proof:  true,
 	}
 }
 
@@ -64,6 +65,7 @@ exempt:
   - 198.51.100.4
   - "::1"
 cut: true
+proof: true
 `
 
 func TestFormatIsCanonical(t *testing.T) {
@@ -82,7 +84,7 @@ func TestParse(t *testing.T) {
 		want policy.Policy
 	}{
 		"canonical": {fullText, full()},
-		"any order": {"cut: true\nexempt: ['::1', 198.51.100.4]\nports:\n- {port: 51820, protocol: udp}\n- {port: 22, max: 90m, sources: [2001:db8::/48, 198.51.100.0/24], widest: {ipv6: 56, ipv4: 28}}\nvms: [host://web-1, host://db-1]\nname: prod-ssh\n", full()},
+		"any order": {"proof: true\ncut: true\nexempt: ['::1', 198.51.100.4]\nports:\n- {port: 51820, protocol: udp}\n- {port: 22, max: 90m, sources: [2001:db8::/48, 198.51.100.0/24], widest: {ipv6: 56, ipv4: 28}}\nvms: [host://web-1, host://db-1]\nname: prod-ssh\n", full()},
 		"defaults":  {"name: p\nvms: [host://a]\nports: [{port: 22}]\n", least},
 		"nobody":    {"name: p\nvms: [host://a]\nports: [{port: 22, widest: {}}]\nexempt: []\ncut: false\n", least},
 		"JSON":      {`{"name": "p", "vms": ["host://a"], "ports": [{"port": 22, "max": "3h"}]}`, least},

@@ -311,7 +311,7 @@ func TestHandEditedRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	edit(t, dir, `INSERT INTO policies VALUES ('bad', 1, '{"ports":[{"sources":["x"]}]}'), ('good', 1, '{"vms":["host://a"]}');
-		INSERT INTO locks VALUES ('host://a', 70000, 6, '', 0, '', 0, '', '', ''), ('host://a', 22, 6, 'x', 0, '', 0, '', '', '')`)
+		INSERT INTO locks VALUES ('host://a', 70000, 6, '', 0, '', 0, '', '', '', 0), ('host://a', 22, 6, 'x', 0, '', 0, '', '', '', 0)`)
 	s = openIn(t, dir)
 	defer s.Close()
 	r, err := s.Rules(t.Context())
@@ -417,7 +417,7 @@ func TestNewerSchemasAreRefused(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	edit(t, dir, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (2, 1)")
+	edit(t, dir, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (1000, 1)")
 	if text := refusal(t, dir); !strings.Contains(text, "newer version of Sesame") {
 		t.Errorf("it says %q", text)
 	}

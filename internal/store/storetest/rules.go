@@ -22,12 +22,12 @@ func webPolicy() policy.Policy {
 			{Port: 22, Protocol: firewall.TCP, Max: 3 * time.Hour, Sources: sources("203.0.113.0/24"), WidestIPv4: 32, WidestIPv6: 64},
 			{Port: 53, Protocol: firewall.UDP, Max: time.Minute, Sources: nil, WidestIPv4: 24, WidestIPv6: 128},
 		},
-		Exempt: sources("192.0.2.1/32", "2001:db8:1::/48"), Cut: true,
+		Exempt: sources("192.0.2.1/32", "2001:db8:1::/48"), Cut: true, Proof: true,
 	}
 }
 
 func lock(host string) access.Lock {
-	return access.Lock{Door: ssh(host), Exempt: sources("192.0.2.1/32"), Cut: true, Policy: "web", Since: now(), By: alice()}
+	return access.Lock{Door: ssh(host), Exempt: sources("192.0.2.1/32"), Cut: true, Proof: true, Policy: "web", Since: now(), By: alice()}
 }
 
 func saveNeedsARecord(t *testing.T, f fixture) {
@@ -70,7 +70,7 @@ func locksAreKept(t *testing.T, f fixture) {
 	f.save(t, store.Change{Locks: []access.Lock{two, one}})
 	equal(t, "locks", get(f.Rules(t.Context()))(t).Locks, []access.Lock{one, two})
 
-	one.Cut, one.Exempt = false, nil
+	one.Cut, one.Proof, one.Exempt = false, false, nil
 	f.save(t, store.Change{Locks: []access.Lock{one}, Unlocks: []firewall.Door{two.Door}})
 	equal(t, "locks", get(f.Rules(t.Context()))(t).Locks, []access.Lock{one})
 

@@ -79,6 +79,7 @@ type Lock struct {
 	Issuer   string
 	Subject  string
 	Display  string
+	Proof    int64
 }
 
 type Policy struct {

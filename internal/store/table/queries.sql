@@ -25,12 +25,12 @@ DELETE FROM policies WHERE name = sqlc.arg(name);
 SELECT * FROM policies ORDER BY name;
 
 -- name: PutLock :exec
-INSERT INTO locks (vm, port, protocol, exempt, cut, policy, since, issuer, subject, display)
+INSERT INTO locks (vm, port, protocol, exempt, cut, policy, since, issuer, subject, display, proof)
 VALUES (sqlc.arg(vm), sqlc.arg(port), sqlc.arg(protocol), sqlc.arg(exempt), sqlc.arg(cut), sqlc.arg(policy),
-  sqlc.arg(since), sqlc.arg(issuer), sqlc.arg(subject), sqlc.arg(display))
+  sqlc.arg(since), sqlc.arg(issuer), sqlc.arg(subject), sqlc.arg(display), sqlc.arg(proof))
 ON CONFLICT (vm, port, protocol) DO UPDATE SET exempt = excluded.exempt, cut = excluded.cut,
   policy = excluded.policy, since = excluded.since, issuer = excluded.issuer, subject = excluded.subject,
-  display = excluded.display;
+  display = excluded.display, proof = excluded.proof;
 
 -- name: DropLock :execrows
 DELETE FROM locks WHERE vm = sqlc.arg(vm) AND port = sqlc.arg(port) AND protocol = sqlc.arg(protocol);

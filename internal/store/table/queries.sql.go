@@ -873,7 +873,7 @@ func (q *Queries) Instance(ctx context.Context) (Instance, error) {
 }
 
 const locks = `-- name: Locks :many
-SELECT vm, port, protocol, exempt, cut, policy, since, issuer, subject, display FROM locks ORDER BY vm, port, protocol
+SELECT vm, port, protocol, exempt, cut, policy, since, issuer, subject, display, proof FROM locks ORDER BY vm, port, protocol
 `
 
 func (q *Queries) Locks(ctx context.Context) ([]Lock, error) {
@@ -896,6 +896,7 @@ func (q *Queries) Locks(ctx context.Context) ([]Lock, error) {
 			&i.Issuer,
 			&i.Subject,
 			&i.Display,
+			&i.Proof,
 		); err != nil {
 			return nil, err
 		}
@@ -1046,12 +1047,12 @@ func (q *Queries) Policies(ctx context.Context) ([]Policy, error) {
 }
 
 const putLock = `-- name: PutLock :exec
-INSERT INTO locks (vm, port, protocol, exempt, cut, policy, since, issuer, subject, display)
+INSERT INTO locks (vm, port, protocol, exempt, cut, policy, since, issuer, subject, display, proof)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6,
-  ?7, ?8, ?9, ?10)
+  ?7, ?8, ?9, ?10, ?11)
 ON CONFLICT (vm, port, protocol) DO UPDATE SET exempt = excluded.exempt, cut = excluded.cut,
   policy = excluded.policy, since = excluded.since, issuer = excluded.issuer, subject = excluded.subject,
-  display = excluded.display
+  display = excluded.display, proof = excluded.proof
 `
 
 type PutLockParams struct {
@@ -1065,6 +1066,7 @@ type PutLockParams struct {
 	Issuer   string
 	Subject  string
 	Display  string
+	Proof    int64
 }
 
 func (q *Queries) PutLock(ctx context.Context, arg PutLockParams) error {
@@ -1079,6 +1081,7 @@ func (q *Queries) PutLock(ctx context.Context, arg PutLockParams) error {
 		arg.Issuer,
 		arg.Subject,
 		arg.Display,
+		arg.Proof,
 	)
 	return err
 }

@@ -17,6 +17,7 @@ type policyBody struct {
 	Ports  []port   `json:"ports"`
 	Exempt []string `json:"exempt,omitempty"`
 	Cut    bool     `json:"cut,omitempty"`
+	Proof  bool     `json:"proof,omitempty"`
 }
 
 type port struct {
@@ -30,7 +31,7 @@ type port struct {
 
 // PolicyRow returns the row of a policy; its version is counted by the query.
 func PolicyRow(p policy.Policy) PutPolicyParams {
-	body := policyBody{VMs: nil, Ports: nil, Exempt: texts(p.Exempt), Cut: p.Cut}
+	body := policyBody{VMs: nil, Ports: nil, Exempt: texts(p.Exempt), Cut: p.Cut, Proof: p.Proof}
 	for _, vm := range p.VMs {
 		body.VMs = append(body.VMs, string(vm))
 	}
@@ -50,7 +51,7 @@ func (p Policy) Value() (policy.Policy, bool) {
 		return policy.Policy{}, false
 	}
 	exempt, ok := readAll(body.Exempt)
-	v := policy.Policy{Name: p.Name, Version: p.Version, VMs: nil, Ports: nil, Exempt: exempt, Cut: body.Cut}
+	v := policy.Policy{Name: p.Name, Version: p.Version, VMs: nil, Ports: nil, Exempt: exempt, Cut: body.Cut, Proof: body.Proof}
 	for _, vm := range body.VMs {
 		v.VMs = append(v.VMs, firewall.VMID(vm))
 	}
@@ -92,7 +93,7 @@ func parse(text string, v any) bool { return json.Unmarshal([]byte(text), v) == 
 func LockRow(l access.Lock) Lock {
 	return Lock{
 		VM: string(l.Door.VM), Port: int64(l.Door.Port), Protocol: int64(l.Door.Protocol),
-		Exempt: prefixes(l.Exempt), Cut: flag(l.Cut), Policy: l.Policy, Since: Millis(l.Since),
+		Exempt: prefixes(l.Exempt), Cut: flag(l.Cut), Proof: flag(l.Proof), Policy: l.Policy, Since: Millis(l.Since),
 		Issuer: l.By.Issuer, Subject: l.By.Subject, Display: l.By.Display,
 	}
 }
@@ -101,7 +102,7 @@ func LockRow(l access.Lock) Lock {
 func (l Lock) Value() (access.Lock, bool) {
 	d, ok := door(l.VM, l.Port, l.Protocol)
 	return access.Lock{
-		Door: d, Exempt: parsePrefixes(l.Exempt), Cut: l.Cut != 0, Policy: l.Policy,
+		Door: d, Exempt: parsePrefixes(l.Exempt), Cut: l.Cut != 0, Proof: l.Proof != 0, Policy: l.Policy,
 		Since: Instant(l.Since), By: principal(l.Issuer, l.Subject, l.Display),
 	}, ok
 }
