@@ -45,7 +45,8 @@ func (f *Fleet) Preview(ctx context.Context, change Supposing) (Preview, error) 
 		locks, grants = change(slices.Clone(locks), slices.Clone(grants))
 	}
 	vms := f.VMs()
-	wants := plan.Route(plan.Desired(locks, grants, now), vms)
+	desired := plan.Desired(locks, grants, now)
+	wants := plan.Route(desired, vms)
 	given := slices.Concat(book.Unlocked, unlocked(book.Locks, locks))
 	before, after := map[firewall.ID]firewall.Layer{}, map[firewall.ID]firewall.Layer{}
 	var out Preview
@@ -71,7 +72,7 @@ func (f *Fleet) Preview(ctx context.Context, change Supposing) (Preview, error) 
 	}
 	for _, p := range out.Plans {
 		out.Refused = append(out.Refused, plan.Verify(plan.Case{
-			Plan: p, Want: wants[p.Firewall], VMs: f.behind(p.Firewall),
+			Plan: p, Want: wants[p.Firewall], Desired: plan.Sticky(desired, wants[p.Firewall], nil), VMs: f.behind(p.Firewall),
 			Observed: before, Joint: after, Unlocking: given,
 		})...)
 	}

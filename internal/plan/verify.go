@@ -38,7 +38,8 @@ type Case struct {
 //     door is being unlocked;
 //   - what it newly shuts are just-in-time doors;
 //   - no opening is for another source, or for longer, than the want says;
-//   - every source it opens for gets in, unless something could not be read;
+//   - every source it opens for gets in; where something on the way is not known
+//     it may, unless the policy demands proof;
 //   - it opens nothing on a VM about which something is missing.
 //
 // A verdict that was unknown counts as closed for the first and as open for the
@@ -187,20 +188,41 @@ func (j *judge) openings(v inventory.VM, d firewall.Door) []Refusal {
 		if end.Len() == 0 {
 			end = j.ask.VM(v, j.joint, d)
 		}
-		if no, blocked := j.blocked(end, v, x); blocked {
+		if no, blocked := j.blocked(end, v, x, reach.Closed); blocked {
 			out = append(out, Refusal{
 				Door: d, From: from,
 				Why: fmt.Sprintf("%s would still not get through to %s: %s blocks it", no.Range, d, no.By()),
+			})
+			continue
+		}
+		desired, _ := j.Desired.Of(d)
+		if no, doubtful := j.blocked(end, v, x, reach.Unknown); doubtful && desired.Proof && !x.Opening.Exempt() {
+			out = append(out, Refusal{
+				Door: d, From: from,
+				Why: fmt.Sprintf("it is not proven that %s would get through to %s, which its policy demands: %s is not known", no.Range, d, no.By()),
 			})
 		}
 	}
 	return out
 }
 
-// blocked returns a part of the clients for whom x opens that is proven not to
-// get in. Behind an address translation one opening serves many clients: it is
+// Unverified says that it is not known all along the way whether from gets
+// through to d of v, and what is not; empty when it is proven that it does, or
+// that it does not. Such an opening stands, and is shown as what it is.
+func Unverified(v inventory.VM, layers map[firewall.ID]firewall.Layer, d firewall.Door, from []netip.Prefix) string {
+	set := reach.VM(v, layers, d)
+	for _, p := range from {
+		if x, doubtful := stopped(set, p, reach.Unknown); doubtful {
+			return "path unverified: " + x.By()
+		}
+	}
+	return ""
+}
+
+// blocked returns a part of the clients for whom x opens whose verdict is v: that
+// is proven not to get in, or of which it is not known. Behind an address translation one opening serves many clients: it is
 // blocked if none of them gets in whole, for each has its own opening before.
-func (j *judge) blocked(end reach.Set, v inventory.VM, x Change) (first reach.Span, blocked bool) {
+func (j *judge) blocked(end reach.Set, v inventory.VM, x Change, verdict reach.Verdict) (first reach.Span, blocked bool) {
 	clients := []netip.Prefix{x.Opening.From}
 	if translated(v, j.Plan.Firewall, x.Opening.From) {
 		clients = nil
@@ -210,8 +232,8 @@ func (j *judge) blocked(end reach.Set, v inventory.VM, x Change) (first reach.Sp
 		}
 	}
 	for i, client := range clients {
-		no, stopped := stoppedOf(end, client)
-		if !stopped {
+		no, found := stopped(end, client, verdict)
+		if !found {
 			return reach.Span{}, false
 		}
 		if i == 0 {
@@ -221,10 +243,10 @@ func (j *judge) blocked(end reach.Set, v inventory.VM, x Change) (first reach.Sp
 	return first, len(clients) > 0
 }
 
-// stoppedOf returns the first part of client that is proven not to get in.
-func stoppedOf(end reach.Set, client netip.Prefix) (reach.Span, bool) {
+// stopped returns the first part of client whose verdict is v.
+func stopped(end reach.Set, client netip.Prefix, v reach.Verdict) (reach.Span, bool) {
 	for s := range end.Within(client) {
-		if s.Verdict == reach.Closed {
+		if s.Verdict == v {
 			return s, true
 		}
 	}

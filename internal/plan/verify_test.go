@@ -33,6 +33,12 @@ func change(op plan.Op, d firewall.Door, o firewall.Opening) plan.Change {
 	return plan.Change{Step: 1, Op: op, Door: d, Opening: o, Why: "test", Native: "", Undo: ""}
 }
 
+// proven returns w with proof demanded.
+func proven(w firewall.Want) firewall.Want {
+	w.Proof = true
+	return w
+}
+
 // A situation is what a plan for the firewall "host" is judged in: two VMs
 // behind it, web with a lock and db without.
 type situation struct {
@@ -264,6 +270,16 @@ func TestVerify(t *testing.T) {
 		"an unread layer does not refuse": {
 			situation{[]firewall.LayerRule{lock}, []firewall.LayerRule{allow, lock}, []plan.Change{opens}, firewall.Wants{locked(web, me)}, upstream()}, nil,
 		},
+		"an unread layer where proof is demanded": {
+			situation{[]firewall.LayerRule{lock}, []firewall.LayerRule{allow, lock}, []plan.Change{opens}, firewall.Wants{proven(locked(web, me))}, upstream()},
+			[]string{"host://web:22/tcp 203.0.113.7: it is not proven that 203.0.113.7 would get through to host://web:22/tcp, which its policy demands: hub: not read is not known"},
+		},
+		"proof that is there": {
+			situation{[]firewall.LayerRule{lock}, []firewall.LayerRule{allow, lock}, []plan.Change{opens}, firewall.Wants{proven(locked(web, me))}, upstream([]firewall.LayerRule{}...)}, nil,
+		},
+		"proof of an exempt source": {
+			situation{[]firewall.LayerRule{lock}, []firewall.LayerRule{allow, lock}, []plan.Change{change(plan.Open, web, opening("203.0.113.7", 0, ""))}, firewall.Wants{proven(locked(web, opening("203.0.113.7", 0, "")))}, upstream()}, nil,
+		},
 		"an unresolved rule does not refuse": {
 			situation{
 				[]firewall.LayerRule{rule("tag", firewall.Unknown, web.VM), lock},
@@ -447,6 +463,133 @@ func TestVerifyNeverRefusesAClose(t *testing.T) {
 			t.Fatalf("a close was refused: %v", got)
 		}
 	})
+}
+
+// TestNothingHoldsAClose plays what the reconciler does with a plan that closes and
+// opens at once, in worlds of every kind: whatever is refused, by whatever
+// firewalls, unknowns and demands, what has ended is gone in the end.
+func TestNothingHoldsAClose(t *testing.T) {
+	sources := []string{"203.0.113.7", "10.0.0.0/8", "2001:db8::7", "198.51.100.0/24"}
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(label string) bool { return rapid.Bool().Draw(t, label) }
+		drawRules := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) firewall.LayerRule {
+			r := rule("foreign", rapid.SampledFrom([]firewall.Action{firewall.Allow, firewall.Deny, firewall.Unknown, firewall.Deliver}).Draw(t, "action"), "")
+			r.From = rapid.SliceOfN(rapid.Custom(drawSource), 0, 2).Draw(t, "from")
+			r.Maybe = rapid.Bool().Draw(t, "maybe")
+			return r
+		}), 0, 3)
+		foreign := drawRules.Draw(t, "foreign")
+		shown, want := locked(web), locked(web)
+		want.Proof = draw("proof")
+		var ended []netip.Prefix
+		for _, p := range sources {
+			o := opening(p, time.Hour, "g-1")
+			is, be := draw("shown "+p), draw("wanted "+p)
+			if is {
+				shown.Open = append(shown.Open, o)
+			}
+			if be {
+				want.Open = append(want.Open, o)
+			}
+			if is && !be {
+				ended = append(ended, o.From)
+			}
+		}
+		was, wants := firewall.Wants{shown}, firewall.Wants{want}
+		was.Sort()
+		wants.Sort()
+		show := func(ws firewall.Wants) (l firewall.Layer) {
+			w, _ := ws.Of(web)
+			for _, o := range w.Open {
+				r := rule("grant", firewall.Allow, web.VM)
+				r.From = []netip.Prefix{o.From}
+				l.Rules = append(l.Rules, r)
+			}
+			return layer("host", slices.Concat(foreign, l.Rules, []firewall.LayerRule{rule("lock", firewall.Deny, web.VM)})...)
+		}
+		c := plan.Case{
+			VMs:      []inventory.VM{behind(web.VM, inventory.Hop{Firewall: "hub"}, inventory.Hop{Firewall: "host"}), behind(db.VM, inventory.Hop{Firewall: "host"})},
+			Observed: map[firewall.ID]firewall.Layer{"host": show(was)},
+		}
+		if draw("hub is read") {
+			c.Observed["hub"] = layer("hub", drawRules.Draw(t, "hub")...)
+		}
+		if draw("missing") {
+			c.VMs[0].Missing = []string{"half of it"}
+		}
+		if draw("gone") {
+			c.VMs = c.VMs[1:]
+		}
+		for round := 0; ; round++ {
+			changes := []plan.Change{}
+			now, before := plan.Index(wants), plan.Index(was)
+			for k, o := range before {
+				if _, stays := now[k]; !stays {
+					changes = append(changes, change(plan.Close, web, o))
+				}
+			}
+			for k, o := range now {
+				if _, is := before[k]; !is {
+					changes = append(changes, change(plan.Open, web, o))
+				}
+			}
+			c.Plan, c.Want = plan.Plan{Firewall: "host", Changes: changes, After: show(wants)}, wants
+			refused := plan.Verify(c)
+			if len(refused) == 0 {
+				break
+			}
+			if wants = plan.Hold(wants, was, refused...); round == 8 {
+				wants = plan.Closings(wants, was)
+				break
+			}
+		}
+		for _, p := range ended {
+			if _, held := plan.Index(wants)[firewall.Key{Door: web, From: p}]; held {
+				t.Fatalf("%s has ended and is held open", p)
+			}
+		}
+	})
+}
+
+func TestUnverified(t *testing.T) {
+	v := behind(web.VM, inventory.Hop{Firewall: "hub"}, inventory.Hop{Firewall: "host"})
+	layers := map[firewall.ID]firewall.Layer{"host": layer("host", rule("grant", firewall.Allow, "", "203.0.113.7"), rule("lock", firewall.Deny, ""))}
+	if got := plan.Unverified(v, layers, web, sources("203.0.113.7")); got != "path unverified: hub: not read" {
+		t.Errorf("unread: %q", got)
+	}
+	if got := plan.Unverified(v, layers, web, sources("203.0.113.8")); got != "" {
+		t.Errorf("closed: %q", got)
+	}
+	layers["hub"] = layer("hub")
+	if got := plan.Unverified(v, layers, web, sources("203.0.113.7")); got != "" {
+		t.Errorf("open: %q", got)
+	}
+}
+
+// A rule of a firewall in front of an address translation is about the port that
+// clients knock at, and its effect is on the port behind.
+func TestVerifySeesThroughTranslations(t *testing.T) {
+	edge := func(from ...string) firewall.Layer {
+		r := rule("dnat", firewall.Allow, "", from...)
+		r.First, r.Last = 50022, 50022
+		return firewall.Layer{Firewall: "edge", Rules: []firewall.LayerRule{r}, Default: firewall.Deny}
+	}
+	v := behind(web.VM, inventory.Hop{Firewall: "edge", Port: 50022})
+	v.Paths[0].Protocol, v.Paths[0].Port = firewall.TCP, 22
+	me := opening("203.0.113.7", time.Hour, "g-1")
+	c := plan.Case{
+		Plan:     plan.Plan{Firewall: "edge", Changes: []plan.Change{change(plan.Open, web, me)}, After: edge("203.0.113.0/24")},
+		Want:     firewall.Wants{locked(web, me)},
+		VMs:      []inventory.VM{v},
+		Observed: map[firewall.ID]firewall.Layer{"edge": edge("203.0.113.7")},
+	}
+	if got := plan.Verify(c); len(got) != 1 || !strings.Contains(got[0].Why, "(by edge: dnat); nothing allows that") {
+		t.Errorf("wider: %v", got)
+	}
+	c.Plan.After = edge("203.0.113.7")
+	if got := plan.Verify(c); len(got) != 0 {
+		t.Errorf("as wanted: %v", got)
+	}
 }
 
 // benchmarkCase opens one more door on a firewall with n grants.

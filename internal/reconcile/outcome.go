@@ -3,6 +3,7 @@ package reconcile
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
@@ -81,6 +82,9 @@ func (r reading) live(g access.Grant, seen Seen, c *store.Change) {
 		if g.Impeded != "" {
 			rec.Text = "it was kept closed: " + g.Impeded
 		}
+		if doubt := r.unverified(g); doubt != "" {
+			rec.Text = strings.Trim(rec.Text+"; "+doubt, "; ")
+		}
 	case !seen.Open && seen.Why != g.Impeded && seen.Why != "":
 		o.Impeded = seen.Why
 		rec.Kind, rec.Text = audit.Impeded, seen.Why
@@ -89,6 +93,18 @@ func (r reading) live(g access.Grant, seen Seen, c *store.Change) {
 	}
 	o.Records = []audit.Record{rec}
 	c.Outcomes = append(c.Outcomes, o)
+}
+
+// unverified says what on the way to the door of g is not known.
+func (r reading) unverified(g access.Grant) string {
+	layers := r.pass.loop.Sight.layers()
+	layers[r.pass.fw.ID] = r.pass.back.Layer
+	for _, v := range r.pass.fw.VMs {
+		if v.ID == g.Door.VM {
+			return plan.Unverified(v, layers, g.Door, g.Sources)
+		}
+	}
+	return ""
 }
 
 // over notes that a grant was read back closed, or that it is overdue.
