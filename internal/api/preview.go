@@ -152,6 +152,7 @@ func SpanOf(x reach.Span) Span {
 // An Explanation says who can come through a door, why, and since when.
 type Explanation struct {
 	Door   Door       `json:"door"`
+	Says   string     `json:"says" doc:"The whole answer in one sentence."`
 	Lock   *DoorState `json:"lock,omitempty" doc:"Absent when the door is not just-in-time."`
 	Reach  Reach      `json:"reach"`
 	Source *Answer    `json:"source,omitempty" doc:"About the source that was asked about."`

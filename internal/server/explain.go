@@ -30,7 +30,7 @@ func (s *Server) explain(ctx context.Context, c *call) (api.Explanation, error) 
 	if err != nil {
 		return api.Explanation{}, errkind.Wrap(errkind.Unavailable, err, "%s cannot be explained now", d)
 	}
-	out := api.Explanation{Door: api.DoorOf(d), Lock: nil, Reach: api.ReachOf(set), Source: nil, Grants: nil}
+	out := api.Explanation{Door: api.DoorOf(d), Says: set.Sentence(d), Lock: nil, Reach: api.ReachOf(set), Source: nil, Grants: nil}
 	if source != "" {
 		a := api.AnswerOf(set, prefix)
 		out.Source = &a

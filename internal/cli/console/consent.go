@@ -91,12 +91,15 @@ func PrintReach(w io.Writer, p api.Preview) error {
 
 func writeReach(b *strings.Builder, p api.Preview) {
 	for _, r := range p.Reach {
-		if r.Admits == nil && r.Shuts == nil {
+		if r.Admits == nil && r.Shuts == nil && r.Doubts == nil {
 			continue
 		}
 		fmt.Fprintf(b, "%s: reached by %s now, by %s then\n", r.Door, r.Before.Open, r.After.Open)
 		if s := r.Shuts; s != nil {
 			fmt.Fprintf(b, "  loses access: %s (by %s)\n", s.Sources, output.Plain(s.By))
+		}
+		if s := r.Doubts; s != nil {
+			fmt.Fprintf(b, "  may lose access: %s (by %s)\n", s.Sources, output.Plain(s.By))
 		}
 		if s := r.Admits; s != nil {
 			fmt.Fprintf(b, "  gets in: %s (by %s)\n", s.Sources, output.Plain(s.By))

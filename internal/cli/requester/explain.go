@@ -79,6 +79,25 @@ func parseOne(list []string) ([]api.Port, error) {
 	return out, nil
 }
 
+// decidedBy names every layer on the way, in order, and what it is not sure to do.
+func decidedBy(s api.Span) string {
+	steps := make([]string, len(s.Steps))
+	for i, x := range s.Steps {
+		rule := x.Rule
+		if x.Maybe != "" {
+			rule = x.Maybe + ", or " + x.Rule
+		}
+		if x.Firewall != "" {
+			rule = x.Firewall + ": " + rule
+		}
+		if len(x.Can) > 1 && len(s.Steps) > 1 {
+			rule += " (not known)"
+		}
+		steps[i] = rule
+	}
+	return strings.Join(steps, "; ")
+}
+
 func (a commands) printExplanation(e api.Explanation) error {
 	lock := "not just-in-time"
 	if e.Lock != nil {
@@ -101,7 +120,7 @@ func (a commands) printExplanation(e api.Explanation) error {
 	}
 	var rows [][]string
 	for _, s := range spans {
-		rows = append(rows, []string{s.Sources, s.Verdict, s.By})
+		rows = append(rows, []string{s.Sources, s.Verdict, decidedBy(s)})
 	}
 	if err := output.WriteTable(a.Out, "Nothing is known about that source.", []string{"SOURCES", "VERDICT", "DECIDED BY"}, rows); err != nil {
 		return err
