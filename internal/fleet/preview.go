@@ -94,6 +94,10 @@ func (f *Fleet) Explain(ctx context.Context, d firewall.Door) (reach.Set, error)
 				continue // not read is unknown, and reach says so
 			}
 			layers[id] = seen.Layer
+			if other := seen.Beside; other.Firewall != "" {
+				layers[other.Firewall] = other
+				v = v.Beside(id, other.Firewall)
+			}
 		}
 		return reach.VM(v, layers, d), nil
 	}

@@ -95,6 +95,24 @@ type Hop struct {
 // Firewalls returns the firewalls at h.
 func (h Hop) Firewalls() []firewall.ID { return append([]firewall.ID{h.Firewall}, h.Or...) }
 
+// Beside returns v with a hop of the firewall other behind every one of id:
+// something else stands at the same place.
+func (v VM) Beside(id, other firewall.ID) VM {
+	v.Paths = slices.Clone(v.Paths)
+	for i, p := range v.Paths {
+		var hops []Hop
+		for _, h := range p.Hops {
+			hops = append(hops, h)
+			if slices.Contains(h.Firewalls(), id) {
+				h.Firewall, h.Or = other, nil
+				hops = append(hops, h)
+			}
+		}
+		v.Paths[i].Hops = hops
+	}
+	return v
+}
+
 // Firewalls returns the firewalls in front of v, sorted.
 func (v VM) Firewalls() []firewall.ID {
 	var ids []firewall.ID

@@ -1,6 +1,8 @@
 package inventory_test
 
 import (
+	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -22,6 +24,22 @@ func TestFirewalls(t *testing.T) {
 	}
 	if got := (inventory.VM{}).Firewalls(); len(got) != 0 {
 		t.Errorf("nothing is in front, but %v", got)
+	}
+}
+
+func TestBeside(t *testing.T) {
+	sees := netip.MustParsePrefix("10.0.0.0/28")
+	v := inventory.VM{Paths: []inventory.Path{
+		{Name: "a", Hops: []inventory.Hop{{Firewall: "hub"}, {Firewall: "host", Sees: sees, Always: true}}},
+		{Name: "b", Hops: []inventory.Hop{{Firewall: "sg", Or: []firewall.ID{"host"}}}},
+	}}
+	got := v.Beside("host", "others")
+	want := []inventory.Path{
+		{Name: "a", Hops: []inventory.Hop{{Firewall: "hub"}, {Firewall: "host", Sees: sees, Always: true}, {Firewall: "others", Sees: sees, Always: true}}},
+		{Name: "b", Hops: []inventory.Hop{{Firewall: "sg", Or: []firewall.ID{"host"}}, {Firewall: "others"}}},
+	}
+	if !reflect.DeepEqual(got.Paths, want) || len(v.Paths[0].Hops) != 2 {
+		t.Errorf("%+v, want %+v", got.Paths, want)
 	}
 }
 

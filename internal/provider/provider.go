@@ -112,6 +112,10 @@ type Snapshot struct {
 	Clock time.Time
 	// Layer is what the reach engine sees of the firewall.
 	Layer firewall.Layer
+	// Beside is what other people do to the same packets at the same place, where
+	// that is no part of the layer because nothing of ours is in it: a packet has
+	// to pass both. Zero when there is nothing, or nothing is known of it.
+	Beside firewall.Layer
 	// Owned is everything of ours on it, sorted by CompareOwned.
 	Owned []Owned
 	// Obstacles are foreign things that defeat a lock or a grant here although no

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/provider/nftables/foreign"
 	"github.com/sesame-access/sesame/internal/provider/nftables/nfnetlink"
@@ -33,6 +34,7 @@ type view struct {
 	generation uint32
 	frame      *table.Frame
 	obstacles  []provider.Obstacle
+	others     firewall.Layer // what other people's tables do
 }
 
 // connection returns the open connection. The lock is held.
@@ -123,7 +125,7 @@ func (h *host) look(ctx context.Context) (view, *nfnetlink.Conn, error) {
 		return view{}, nil, err
 	}
 	if h.seen != nil && g == h.seen.generation+h.own {
-		return view{generation: g, frame: h.seen.frame, obstacles: h.seen.obstacles}, c, nil
+		return view{generation: g, frame: h.seen.frame, obstacles: h.seen.obstacles, others: h.seen.others}, c, nil
 	}
 	v, err := h.read(ctx, c, g)
 	if err != nil {
@@ -201,8 +203,10 @@ func (h *host) readOnce(ctx context.Context, c *nfnetlink.Conn) (view, error) {
 			return view{}, err
 		}
 	}
-	v := view{generation: 0, frame: table.NewFrame(parts), obstacles: nil}
-	v.obstacles, err = h.obstacles(ctx, c, all.Without(table.ID()), v.frame)
+	v := view{generation: 0, frame: table.NewFrame(parts), obstacles: nil, others: firewall.Layer{}}
+	others := all.Without(table.ID())
+	v.obstacles, err = h.obstacles(ctx, c, others, v.frame)
+	v.others = others.Layer(h.owner.Firewall+" (other tables)", h.owner.VM, v.frame.Locked(h.owner.VM))
 	return v, err
 }
 

@@ -65,7 +65,7 @@ func (p *Provider) observe(ctx context.Context, h *host, only []firewall.Key) (p
 		Firewall: h.owner.Firewall, Version: strconv.FormatUint(uint64(v.generation), 10), Only: only,
 		// The kernel's clock is this machine's, which is asked already.
 		Clock: time.Time{},
-		Layer: state.Layer(), Owned: state.Owned(), Obstacles: obstacles, Raw: state,
+		Layer: state.Layer(), Beside: v.others, Owned: state.Owned(), Obstacles: obstacles, Raw: state,
 	}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/reach"
 )
 
 func TestObstacles(t *testing.T) {
@@ -72,6 +73,15 @@ func TestObstacles(t *testing.T) {
 				}
 			}
 			s.load(c.script)
+			// The layer says the same of the port as the obstacles, and is not sure of
+			// what they do not tell.
+			var verdict reach.Ranges
+			if beside := s.observe().Beside; beside.Firewall != "" {
+				verdict = reach.Layer(beside, ssh()).Sources(reach.Closed, reach.Unknown)
+			}
+			if (c.want != "" || c.name == "a block list") == verdict.Empty() {
+				t.Errorf("of %q the layer says that %s may not pass", c.want, verdict)
+			}
 			var got []string
 			for _, o := range s.observe().Obstacles {
 				if o.Door != ssh() || !o.Blocks {

@@ -20,6 +20,9 @@ type walk struct {
 	// certain is the drop that the packet surely meets unless it was spared, and
 	// uncertain the first one that it may meet.
 	certain, uncertain string
+	// aside is the first drop that the packet may meet of those that do not name
+	// its port.
+	aside string
 }
 
 // An end says how a chain ended.
@@ -34,12 +37,9 @@ const (
 // base returns what the chain does to the packet, as a sentence; empty when it
 // lets it through.
 func (w *walk) base(c ruleset.Chain) string {
-	e := w.chain(c.ChainID, step{sure: true, named: false}, 0)
-	if e == through && c.Hook.Policy == ruleset.VerdictDrop {
-		e, w.certain = dropped, "its policy"
-	}
+	e := w.follow(c)
 	what := fmt.Sprintf("connections to %d/%s", w.packet.port, w.packet.protocol)
-	in := fmt.Sprintf("table %s, chain %s (hook %s)", c.Table, c.Name, hookName(c))
+	in := place(c)
 	switch {
 	case e == dropped && !w.spared:
 		return fmt.Sprintf("%s: %s blocks new %s, also for a grant; allow the port there", in, w.certain, what)
@@ -49,6 +49,33 @@ func (w *walk) base(c ruleset.Chain) string {
 		return fmt.Sprintf("%s: %s may block some new %s", in, w.uncertain, what)
 	}
 	return ""
+}
+
+// follow goes through a base chain.
+func (w *walk) follow(c ruleset.Chain) end {
+	e := w.chain(c.ChainID, step{sure: true, named: false}, 0)
+	if e == through && c.Hook.Policy == ruleset.VerdictDrop {
+		e, w.certain = dropped, "its policy"
+	}
+	return e
+}
+
+// drop returns what in the chain drops the packet, or may, and whether it surely
+// does; empty when nothing does.
+func (w *walk) drop(c ruleset.Chain) (by string, certain bool) {
+	switch e := w.follow(c); {
+	case e == dropped && !w.spared:
+		return w.certain, true
+	case e == dropped:
+		return w.certain, false
+	case w.uncertain != "":
+		return w.uncertain, false
+	}
+	return w.aside, false
+}
+
+func place(c ruleset.Chain) string {
+	return fmt.Sprintf("table %s, chain %s (hook %s)", c.Table, c.Name, hookName(c))
 }
 
 // A step is how sure it is that the packet comes to a rule, and whether the port
@@ -99,6 +126,9 @@ func (w *walk) verdict(r ruleset.Rule, at step, depth int) (e end, done bool) {
 	case v.Code == ruleset.VerdictDrop:
 		if at.named && w.uncertain == "" {
 			w.uncertain = name(r)
+		}
+		if !at.named && w.aside == "" {
+			w.aside = name(r)
 		}
 		return through, false
 	case v.Code == ruleset.VerdictJump, v.Code == ruleset.VerdictGoto:
