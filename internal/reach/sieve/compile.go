@@ -101,7 +101,7 @@ func Compile(l firewall.Layer) *Layer {
 	}
 	const byDefault = "default"
 	out.names[len(rules)] = byDefault
-	var events [2][]event
+	events := [2][]event{make([]event, 0, 2*len(rules)), nil}
 	var blocks [2][]Block
 	called := make(map[string]uint32, len(rules))
 	for i, r := range rules {
@@ -245,7 +245,7 @@ func newAxis(events []event, f Family, rules int) axis {
 		a.ends[rule] = end
 		end += n
 	}
-	slices.SortFunc(events, func(a, b event) int { return a.at.Compare(b.at) })
+	sortEvents(events, f)
 	at := Key{}
 	cut := func(end int) {
 		a.upTo = append(a.upTo, index(end))
@@ -266,6 +266,23 @@ func newAxis(events []event, f Family, rules int) axis {
 	}
 	cut(len(events))
 	return a
+}
+
+// sortEvents sorts by key. An IPv4 address and the index of a rule fit into one
+// word, which sorts several times faster than two.
+func sortEvents(events []event, f Family) {
+	if f == IPv6 {
+		slices.SortFunc(events, func(a, b event) int { return a.at.Compare(b.at) })
+		return
+	}
+	words := make([]uint64, len(events))
+	for i, e := range events {
+		words[i] = e.at.Lo<<32 | uint64(e.rule)
+	}
+	slices.Sort(words)
+	for i, w := range words {
+		events[i] = event{at: Key{Hi: 0, Lo: w >> 32}, rule: index(w & (1<<32 - 1))}
+	}
 }
 
 // LooksAtSourcePorts reports whether some rule of l is about some source ports
