@@ -18,31 +18,37 @@ import (
 // rule's sources begin or end, sorted once and for all.
 type Layer struct {
 	lines    []line
+	sources  []span                   // the client's ports, by rule; nil when no rule looks at them
 	names    []string                 // of the rules, and of the default
+	called   []uint32                 // by rule, the first of its name: one line of a document may be several
 	fallback Decision                 // where no certain rule decides
 	vms      map[firewall.VMID]uint32 // the VMs that rules name, from 1
 	dests    []dest                   // of the rules that have destinations
 	blocks   []Block                  // of the dests
 	axes     [2]axis                  // by family
-	ports    bool                     // some rule looks at the source port
 }
 
 // A line is what decides whether a rule speaks about a door.
 type line struct {
-	first, more, sourceFirst, sourceLast uint16 // more: how many ports beyond the first
-	vm                                   uint32 // 0 is any
-	dest                                 uint32 // index into dests; 0 is any
-	name                                 uint32 // index of the first rule of that name: one line may be several rules
-	protocol                             firewall.Protocol
-	can                                  firewall.Outcomes
-	kind                                 kind // as it is
-	maybe                                kind // when it is not known whether its destinations are meant
+	ports    span
+	vm       uint32 // 0 is any
+	dest     uint32 // index into dests; 0 is any
+	protocol firewall.Protocol
+	can      firewall.Outcomes
+	kind     kind // as it is
+	maybe    kind // when it is not known whether its destinations are meant
 }
 
 // names reports whether the rule is about d, if it is about the VM.
 func (x *line) names(d firewall.Door) bool {
-	return d.Port-x.first <= x.more && (x.protocol == 0 || x.protocol == d.Protocol)
+	return x.ports.holds(d.Port) && (x.protocol == 0 || x.protocol == d.Protocol)
 }
+
+// A span is ports: the first, and how many more.
+type span struct{ first, more uint16 }
+
+// holds needs one comparison: what is below the first wraps around to above.
+func (s span) holds(port uint16) bool { return port-s.first <= s.more }
 
 // destinations returns those of the rule.
 func (l *Layer) destinations(x *line, f Family) []Block {
@@ -96,8 +102,8 @@ func Compile(l firewall.Layer) *Layer {
 		rules = unionRules(rules)
 	}
 	out := &Layer{
-		lines: make([]line, len(rules)), names: make([]string, len(rules)+1),
-		fallback: Decision{Rule: index(len(rules)), Maybe: Nobody, Can: l.Default.Outcomes()}, vms: nil, dests: []dest{{}}, blocks: nil, axes: [2]axis{}, ports: false,
+		lines: make([]line, len(rules)), sources: nil, names: make([]string, len(rules)+1), called: make([]uint32, len(rules)),
+		fallback: Decision{Rule: index(len(rules)), Maybe: Nobody, Can: l.Default.Outcomes()}, vms: nil, dests: []dest{{}}, blocks: nil, axes: [2]axis{},
 	}
 	const byDefault = "default"
 	out.names[len(rules)] = byDefault
@@ -109,7 +115,7 @@ func Compile(l firewall.Layer) *Layer {
 		if _, again := called[r.Name]; !again {
 			called[r.Name] = index(i)
 		}
-		out.lines[i].name = called[r.Name]
+		out.called[i] = called[r.Name]
 		blocks = out.addLine(i, r, blocks)
 		for f := range blocks {
 			for _, b := range blocks[f] {
@@ -167,19 +173,24 @@ func (l *Layer) addLine(i int, r firewall.LayerRule, sources [2][]Block) [2][]Bl
 		r.To, r.Maybe = nil, true
 	}
 	x := line{
-		first: r.First, more: r.Last - r.First, sourceFirst: r.SourceFirst, sourceLast: r.SourceLast,
-		vm: 0, dest: 0, name: l.lines[i].name, protocol: r.Protocol, kind: certain, maybe: maybe + kind(r.Action), can: r.Action.Outcomes(),
+		ports: span{first: r.First, more: r.Last - r.First},
+		vm:    0, dest: 0, protocol: r.Protocol, kind: certain, maybe: maybe + kind(r.Action), can: r.Action.Outcomes(),
 	}
 	if r.Maybe {
 		x.kind = x.maybe
 	}
-	if x.sourceFirst == 0 && x.sourceLast == 0 {
-		x.sourceLast = 65535
-	}
 	if r.First > r.Last { // no port at all
 		x.kind, x.maybe = none, none
 	}
-	l.ports = l.ports || x.sourceFirst > 0 || x.sourceLast < 65535
+	if r.SourceFirst > 0 || r.SourceLast > 0 {
+		if l.sources == nil {
+			l.sources = slices.Repeat([]span{{first: 0, more: 65535}}, len(l.lines))
+		}
+		l.sources[i] = span{first: r.SourceFirst, more: r.SourceLast - r.SourceFirst}
+		if r.SourceFirst > r.SourceLast {
+			x.kind, x.maybe = none, none
+		}
+	}
 	if r.VM != "" {
 		if l.vms == nil {
 			l.vms = map[firewall.VMID]uint32{}
@@ -287,7 +298,7 @@ func sortEvents(events []event, f Family) {
 
 // LooksAtSourcePorts reports whether some rule of l is about some source ports
 // only.
-func (l *Layer) LooksAtSourcePorts() bool { return l.ports }
+func (l *Layer) LooksAtSourcePorts() bool { return l.sources != nil }
 
 // SourcePorts appends to cuts where the rules that may speak about packets to d
 // begin or end to do so with the client's port.
@@ -297,11 +308,12 @@ func (l *Layer) SourcePorts(cuts []uint16, d firewall.Door) []uint16 {
 		if !x.names(d) {
 			continue
 		}
-		if x.sourceFirst > 0 {
-			cuts = append(cuts, x.sourceFirst)
+		s := l.sources[i]
+		if s.first > 0 {
+			cuts = append(cuts, s.first)
 		}
-		if x.sourceLast < 65535 {
-			cuts = append(cuts, x.sourceLast+1)
+		if last := s.first + s.more; last < 65535 {
+			cuts = append(cuts, last+1)
 		}
 	}
 	return cuts

@@ -103,7 +103,7 @@ func (s *Sieve) match(l *Layer, p *Packet, f Family) {
 	from := uint32(0)
 	for i := range l.lines {
 		x, k := &l.lines[i], none
-		if x.names(p.Door) && x.sourceFirst <= p.Source && p.Source <= x.sourceLast && (x.vm == 0 || x.vm == vm) {
+		if x.names(p.Door) && (l.sources == nil || l.sources[i].holds(p.Source)) && (x.vm == 0 || x.vm == vm) {
 			if k = x.kind; x.dest != 0 {
 				k = l.aim(x, p, f)
 			}
@@ -137,7 +137,7 @@ func (s *Sieve) decide(l *Layer) Decision {
 	d, last := l.fallback, index(len(l.lines))
 	if first := s.active[certain].first(); first < last {
 		last = first
-		d.Rule, d.Can = l.lines[first].name, l.lines[first].can
+		d.Rule, d.Can = l.called[first], l.lines[first].can
 	}
 	if !s.doubtful {
 		return d
@@ -151,7 +151,7 @@ func (s *Sieve) decide(l *Layer) Decision {
 		can := l.lines[first].can
 		d.Can |= can
 		if can&^sure != 0 && first < earliest {
-			earliest, d.Maybe = first, l.lines[first].name
+			earliest, d.Maybe = first, l.called[first]
 		}
 	}
 	return d

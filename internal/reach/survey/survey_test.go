@@ -195,3 +195,23 @@ func TestReplaceAsksOnlyWhereAChangedRuleMayMatter(t *testing.T) {
 		break
 	}
 }
+
+// Two VMs that share one group and have another each share no answer.
+func TestGroupsOfOneInterface(t *testing.T) {
+	layers := map[firewall.ID]firewall.Layer{}
+	group := func(id firewall.ID, from string) {
+		layers[id] = firewall.Layer{Firewall: id, Kind: firewall.Union, Default: firewall.Deny, Rules: []firewall.LayerRule{
+			{Name: "only", Action: firewall.Allow, Last: 65535, From: []netip.Prefix{netip.MustParsePrefix(from)}},
+		}}
+	}
+	group("shared", "203.0.113.0/24")
+	group("sg-0", "198.51.100.0/24")
+	group("sg-1", "192.0.2.0/24")
+	var vms []inventory.VM
+	for n := range 2 {
+		vms = append(vms, inventory.VM{ID: firewall.VMID(fmt.Sprint("host://vm-", n)), Paths: []inventory.Path{{
+			Hops: []inventory.Hop{{Firewall: "shared", Or: []firewall.ID{firewall.ID(fmt.Sprint("sg-", n))}}},
+		}}})
+	}
+	hold(t, survey.New(vms, reach.NewModel(layers), ports()...), vms, layers)
+}
