@@ -178,7 +178,7 @@ func TestVerify(t *testing.T) {
 				upstream(firewall.LayerRule{Name: "500", Action: firewall.Allow, Protocol: firewall.TCP, First: 500, Last: 500}, firewall.LayerRule{Name: "no", Action: firewall.Deny, Last: 65535}),
 			},
 			[]string{
-				"host://web:22/tcp *: the change would let anybody reach host://web:500/tcp (by hub: 500); nothing allows that",
+				"host://web:22/tcp *: the change would let anybody reach host://web:500/tcp (by host: wide); nothing allows that",
 				"host://web:22/tcp 203.0.113.7: 203.0.113.7 would still not get through to host://web:22/tcp: hub: no blocks it",
 			},
 		},

@@ -177,18 +177,23 @@ func (x Span) step(l link) Step {
 }
 
 // By names the step that stands for all: of an unknown span the first that is not
-// certain, of an open one that which delivers, or else the first.
+// certain; of an open one that which delivers, or else the last at which a rule
+// decides.
 func (x Span) By() string { return x.by().String() }
 
 func (x Span) by() Step {
 	if len(x.links) == 0 {
 		return Step{}
 	}
-	by := slices.IndexFunc(x.links, func(l link) bool {
-		if x.Verdict == Unknown {
-			return !l.Can.Certain()
+	by := x.step(x.links[0])
+	for _, l := range x.links {
+		s := x.step(l)
+		switch {
+		case x.Verdict == Unknown && !s.Can.Certain(), x.Verdict == Open && s.Can == firewall.Delivers:
+			return s
+		case s.Rule != sieve.Default && x.Verdict == Open:
+			by = s
 		}
-		return l.Can == firewall.Delivers
-	})
-	return x.step(x.links[max(by, 0)])
+	}
+	return by
 }

@@ -163,7 +163,7 @@ func TestAdminRules(t *testing.T) {
 		"192.0.2.1":    "open avnm: 10 monitoring", // delivered past the NSG's default
 		"192.0.2.2":    "open avnm: 10 monitoring",
 		"203.0.113.7":  "closed avnm: 20 never", // the NSG's Allow is of no use
-		"198.51.100.7": "open avnm: 30 look on",
+		"198.51.100.7": "open host: sshd",
 		"198.51.100.8": "closed nsg: default",
 	})
 	f.path.Hops[2].Always = true // nothing in the network skips the VM's own firewall
@@ -184,7 +184,7 @@ func TestSourcePortsAreChosenJointly(t *testing.T) {
 	}
 	low, high := ordered("in", from("low", firewall.Allow, 1, 1023)), ordered("back", from("high", firewall.Allow, 1024, 65535))
 	expect(t, behind(low, high).ask(ssh), map[string]string{"192.0.2.1": "closed in: default"})
-	expect(t, behind(low, ordered("back", from("mixed", firewall.Allow, 1000, 2000))).ask(ssh), map[string]string{"192.0.2.1": "open in: low"})
+	expect(t, behind(low, ordered("back", from("mixed", firewall.Allow, 1000, 2000))).ask(ssh), map[string]string{"192.0.2.1": "open back: mixed"})
 	// A Deny of some source ports keeps nobody out.
 	expect(t, behind(ordered("in", from("no", firewall.Deny, 1, 65534), line("yes", firewall.Allow))).ask(ssh), map[string]string{"192.0.2.1": "open in: yes"})
 	// Behind a translation the port is not the client's to choose.
@@ -204,7 +204,7 @@ func TestSecurityGroupsAndNetworkACL(t *testing.T) {
 	f.layers = append(f.layers, group("sg-2", line("sgr-2", firewall.Allow, "203.0.113.128/25", "198.51.100.0/24")))
 	f.path.Hops[2].Or = []firewall.ID{"sg-2"}
 	expect(t, f.ask(ssh), map[string]string{
-		"203.0.113.7": "open acl in: 100", "203.0.113.200": "open acl in: 100",
+		"203.0.113.7": "open sg-1: sgr-1", "203.0.113.200": "open sg-2: sgr-2",
 		"198.51.100.7": "closed acl out: default", "203.0.112.1": "closed acl out: default",
 	})
 	f.path.Hops = f.path.Hops[2:]
@@ -220,7 +220,7 @@ func TestTranslatedDestination(t *testing.T) {
 	f := behind(ordered("edge", edge), ordered("nsg", line("ssh", firewall.Allow, "198.51.100.0/24")))
 	f.path.Protocol, f.path.Port = firewall.TCP, 22
 	f.path.Hops[0].To, f.path.Hops[0].Port = addrs("203.0.113.50"), 50022
-	expect(t, f.ask(ssh), map[string]string{"198.51.100.7": "open edge: dnat", "192.0.2.1": "closed nsg: default", "2001:db8::1": "closed nobody comes from there by path nic"})
+	expect(t, f.ask(ssh), map[string]string{"198.51.100.7": "open nsg: ssh", "192.0.2.1": "closed nsg: default", "2001:db8::1": "closed nobody comes from there by path nic"})
 	other := ssh
 	other.Port = 23
 	expect(t, f.ask(other), map[string]string{"198.51.100.7": "closed no way leads to host://a:23/tcp"})

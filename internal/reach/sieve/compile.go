@@ -10,6 +10,9 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 )
 
+// Default is the name of what decides where no rule does.
+const Default = "default"
+
 // A Layer is a firewall.Layer made ready for questions. It is immutable, may be
 // shared by any number of queries, and does not refer to what it was made of.
 //
@@ -105,8 +108,7 @@ func Compile(l firewall.Layer) *Layer {
 		lines: make([]line, len(rules)), sources: nil, names: make([]string, len(rules)+1), called: make([]uint32, len(rules)),
 		fallback: Decision{Rule: index(len(rules)), Maybe: Nobody, Can: l.Default.Outcomes()}, vms: nil, dests: []dest{{}}, blocks: nil, axes: [2]axis{},
 	}
-	const byDefault = "default"
-	out.names[len(rules)] = byDefault
+	out.names[len(rules)] = Default
 	events := [2][]event{make([]event, 0, 2*len(rules)), nil}
 	var blocks [2][]Block
 	called := make(map[string]uint32, len(rules))
@@ -126,7 +128,7 @@ func Compile(l firewall.Layer) *Layer {
 			}
 		}
 	}
-	if rule, taken := called[byDefault]; taken {
+	if rule, taken := called[Default]; taken {
 		out.fallback.Rule = rule
 	}
 	for f := range events {
