@@ -1,6 +1,7 @@
 package arm
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/netip"
 	"strings"
@@ -18,23 +19,26 @@ import (
 // taken to be there; one that belongs to no network to be behind a gateway.
 func (s *Simulator) Connect(client netip.Addr, vm string, port uint16) packet.Verdict {
 	ground, endpoints, running := s.around(vm)
-	none := packet.Verdict{Outcome: packet.Denied, Reached: "", Source: client, To: netip.Addr{}, Port: port, Steps: nil}
+	best := packet.Verdict{Outcome: packet.Denied, Reached: "", Source: client, To: netip.Addr{}, Port: port, Steps: nil}
+	nowhere := packet.Step{At: vm, Rule: "", Outcome: packet.Denied, Why: "no way leads there from " + client.String()}
 	if !running {
-		return none
+		nowhere.Why = "it does not run"
 	}
-	best := none
 	for _, e := range endpoints {
 		for _, p := range ways(ground, client, e, port) {
 			p.FromPort, p.Protocol = 50000, packet.TCP
 			v := ground.Judge(p)
 			reached := v.Reached == "" || v.Reached == e.ID && v.Port == port
-			if reached && (v.Outcome > best.Outcome && best.Outcome != packet.Delivered || v.Outcome == packet.Delivered || best.Steps == nil) {
+			if reached && (best.Steps == nil || v.Outcome != packet.Denied) {
 				best = v
 			}
 			if best.Outcome == packet.Delivered {
 				return best
 			}
 		}
+	}
+	if best.Steps == nil {
+		best.Steps = []packet.Step{nowhere}
 	}
 	return best
 }
@@ -103,8 +107,8 @@ func ways(w *packet.World, client netip.Addr, e *topology.Endpoint, port uint16)
 	for _, b := range w.Balancers {
 		for _, r := range append(append([]*topology.BalancerRule{}, b.NATRules...), b.PoolRules...) {
 			for _, f := range b.Frontends {
-				if topology.Same(f.ID, r.Frontend) && r.BackendPort == port {
-					public(f.PublicAddress, r.First)
+				if topology.Same(f.ID, r.Frontend) && (r.BackendPort == port || r.First == 0) {
+					public(f.PublicAddress, cmp.Or(r.First, port)) // 0 stands for all ports
 				}
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/sesame-access/sesame/internal/cloudsim/arm/fault"
 	"github.com/sesame-access/sesame/internal/cloudsim/arm/fleet"
 	"github.com/sesame-access/sesame/internal/cloudsim/arm/rawjson"
+	"github.com/sesame-access/sesame/internal/cloudsim/arm/rp"
 	"github.com/sesame-access/sesame/internal/cloudsim/arm/world"
 )
 
@@ -32,21 +33,22 @@ func (s *Simulator) Delete(id string) error {
 	return s.rp.Edit(fault.Edit{Method: http.MethodDelete, ID: id, Body: ""}, now)
 }
 
-// Document returns what is stored of a resource: what was written, less what the
-// server adds. Two equal documents are equal byte for byte.
+// Document returns what is stored of a resource or of an embedded child: what
+// was written, less what the server adds. Two equal documents are equal byte for
+// byte.
 func (s *Simulator) Document(id string) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rp.Settle(time.Now())
+	now := time.Now()
+	s.rp.Settle(now)
 	parsed, err := world.ParseID(id)
 	if err != nil {
 		return nil, err
 	}
-	r := s.rp.World.Get(parsed)
-	if r == nil {
-		return nil, fmt.Errorf("there is no %s", id)
+	if text := s.rp.Document(rp.NewCall(http.MethodGet, parsed, now)); text != nil {
+		return text, nil
 	}
-	return r.Text.Bytes(), nil
+	return nil, fmt.Errorf("there is no %s", id)
 }
 
 // AdminRules sets the effective security admin rules of the virtual network with

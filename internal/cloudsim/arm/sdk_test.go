@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -239,4 +240,23 @@ func TestSDKManagedIdentity(t *testing.T) {
 	if page := must(vms.NewListAllPager(nil).NextPage(t.Context()))(t); len(page.Value) != 1 {
 		t.Errorf("%d machines", len(page.Value))
 	}
+}
+
+// The real library in a bubble: an operation of an hour takes no time.
+func TestSDKInABubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newLocal(t, cloudsim.Config{RetryAfter: time.Minute, Config: rp.Config{Latency: time.Hour}})
+		s.options = optionsFor(s.url, s.client)
+		at := time.Now()
+		poller := must(s.rules(t).BeginCreateOrUpdate(t.Context(), group, "web-nsg", "mine", allow("mine", 100, "8.8.8.8"), nil))(t)
+		token := must(poller.ResumeToken())(t)
+		resumed := must(s.rules(t).BeginCreateOrUpdate(t.Context(), "", "", "", armnetwork.SecurityRule{}, &armnetwork.SecurityRulesClientBeginCreateOrUpdateOptions{ResumeToken: token}))(t)
+		must(resumed.PollUntilDone(t.Context(), nil))(t)
+		if took := time.Since(at); took < time.Hour || took > time.Hour+2*time.Minute || s.open("8.8.8.8") != packet.Delivered {
+			t.Errorf("after %v the packet is %v", took, s.open("8.8.8.8"))
+		}
+		if polls := s.Counts()["GET Microsoft.Network/locations/operations"]; polls < 59 || polls > 62 {
+			t.Errorf("it was polled %d times, although a minute was asked for", polls)
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package arm
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"strings"
@@ -44,6 +45,8 @@ type Config struct {
 	// [gate.Documented].
 	Limits gate.Limits
 
+	// Skew is by how much the header Date is ahead of the truth.
+	Skew time.Duration
 	// PageSize is how many elements a page has, 100 if it is not given.
 	PageSize int
 }
@@ -57,6 +60,7 @@ type Simulator struct {
 	rp      *rp.Providers
 	buckets *gate.Buckets
 	counts  map[string]int
+	calls   int
 }
 
 // New returns a simulator of an empty world.
@@ -74,7 +78,7 @@ func New(c Config) *Simulator {
 	if c.PageSize == 0 {
 		c.PageSize = pageSize
 	}
-	s := &Simulator{config: c, mu: sync.Mutex{}, rp: rp.New(c.Config), buckets: gate.NewBuckets(c.Limits), counts: map[string]int{}}
+	s := &Simulator{config: c, mu: sync.Mutex{}, rp: rp.New(c.Config), buckets: gate.NewBuckets(c.Limits), counts: map[string]int{}, calls: 0}
 	for _, x := range c.Subscriptions {
 		s.rp.World.AddSubscription(x)
 	}
@@ -118,7 +122,17 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Simulator) answer(r *http.Request, body []byte) reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	answer := s.judge(r, body)
+	answer.header["Date"] = time.Now().Add(s.config.Skew).UTC().Format(http.TimeFormat)
+	for _, name := range []string{"x-ms-request-id", "x-ms-correlation-request-id"} {
+		answer.header[name] = fmt.Sprintf("%08x-0000-4000-8000-%012x", uint32(s.config.Seed), s.calls) //nolint:gosec // only the look of a GUID
+	}
+	return answer
+}
+
+func (s *Simulator) judge(r *http.Request, body []byte) reply {
 	now := time.Now()
+	s.calls++
 	s.rp.Settle(now)
 	if answer, ok := s.open(r); ok {
 		return answer

@@ -284,6 +284,9 @@ func TestUnknownFieldsSurvive(t *testing.T) {
 			t.Errorf("%s is not in %s", part, before)
 		}
 	}
+	if got := string(must(s.Document(nsgPath + "/securityRules/ODD"))(t)); !strings.HasPrefix(got, `{"name":"odd","x-note":{"a":1e2,  "b":[1, 2]},`) {
+		t.Errorf("the rule is stored as %s", got)
+	}
 	s.do(t, "PUT", nsgPath+"/securityRules/mine", rule(100)).want(t, 201)
 	s.do(t, "PUT", nsgPath, s.do(t, "GET", nsgPath, "").text).want(t, 200)
 	s.do(t, "PATCH", nsgPath, `{"tags":{"a":"b"}}`).want(t, 200, "tags.a", "b")
@@ -336,6 +339,9 @@ func TestWhatIsNotThere(t *testing.T) {
 		if a.status != tt.status || a.at("error.code") != tt.code {
 			t.Errorf("%s %s: %d %s", tt.method, tt.path, a.status, a.text)
 		}
+	}
+	if _, err := s.Document(nsgPath + "/securityRules/none"); err == nil {
+		t.Error("what is not there has a document")
 	}
 	s.do(t, "PUT", nsgPath+"2", strings.Repeat(" ", 5<<20)).want(t, 413, "error.code", "RequestContentTooLarge")
 }

@@ -74,3 +74,15 @@ func (s *Providers) SetAdminRules(network world.ID, rules []json.RawMessage) {
 	s.World.AdminRules[network.Key()] = rules
 	s.ground = nil
 }
+
+// Document returns what is stored of what c is about, nil if there is nothing.
+func (s *Providers) Document(c *Call) json.RawMessage {
+	r := s.World.Get(c.Root())
+	switch {
+	case r == nil:
+		return nil
+	case c.Property == "":
+		return r.Text.Bytes()
+	}
+	return r.Stored(c.Property, c.ID.Name())
+}

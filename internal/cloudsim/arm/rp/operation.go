@@ -108,6 +108,7 @@ func (s *Providers) Settle(now time.Time) {
 
 // finish ends o as it was going to end.
 func (s *Providers) finish(o *Operation) {
+	defer o.release()
 	s.ground = nil
 	s.keep(o.ends, o.Target)
 	o.Status = "Succeeded"
@@ -133,7 +134,11 @@ func (s *Providers) supersede(o, by *Operation) {
 	s.running = slices.DeleteFunc(s.running, func(x *Operation) bool { return x == o })
 	o.Status = "Canceled"
 	o.Problem = superseded(o.Name, o.ID, by.Name, by.ID)
+	o.release()
 }
+
+// release lets go of documents: operations are remembered for ever.
+func (o *Operation) release() { o.before, o.call, o.fault = nil, nil, nil }
 
 // superseded is how a superseded operation reports its end, as it was recorded.
 func superseded(name, id, byName, byID string) *world.Problem {

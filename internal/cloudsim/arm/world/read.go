@@ -47,7 +47,8 @@ func (w *World) Read(id ID, k Kind, body []byte) (rawjson.Object, *Problem) {
 				properties[i].Value = items
 			}
 		}
-		o.Set("properties", properties.Bytes())
+		o.Delete("properties")
+		o.Set("properties", properties.Bytes()) // where it is shown
 	}
 	if p := w.check(id, k, o); p != nil {
 		return nil, p
@@ -65,13 +66,10 @@ func (w *World) ReadChild(r *Resource, property string, id ID, body []byte) (raw
 	if p := sameNames(o, id, r.Kind.Type+"/"+property); p != nil {
 		return nil, false, p
 	}
-	child := rawjson.Object{{Name: "name", Value: rawjson.Quote(id.Name())}}
-	for _, m := range o {
-		if m.Name != "name" {
-			child = append(child, m)
-		}
+	if o.Get("name") == nil {
+		o.Set("name", rawjson.Quote(id.Name()))
 	}
-	text, p := w.readChild(r.ID, r.Kind, property, child.Bytes())
+	text, p := w.readChild(r.ID, r.Kind, property, o.Bytes())
 	if p != nil {
 		return nil, false, p
 	}
@@ -99,6 +97,16 @@ func (w *World) Without(r *Resource, property, name string) (rawjson.Object, boo
 		return r.Text, false
 	}
 	return r.Text.With(property, rawjson.Array(slices.Delete(items, at, at+1))), true
+}
+
+// Stored returns the child in property of this name as it is stored, nil if
+// there is none.
+func (r *Resource) Stored(property, name string) json.RawMessage {
+	items := r.Text.Object("properties").List(property)
+	if at := indexOf(items, name); at >= 0 {
+		return items[at]
+	}
+	return nil
 }
 
 // indexOf returns where the child of this name is; names have no case.
@@ -141,7 +149,11 @@ func (w *World) readChild(parent ID, k Kind, property string, text json.RawMessa
 	if p := sameNames(o, parent.Child(property, o.Text("name")), k.Type+"/"+property); p != nil {
 		return nil, p
 	}
-	o.Delete("id", "etag", "type")
+	// A child is stored in the order in which it is shown: its name first, its
+	// properties last.
+	name := o.Get("name")
+	o.Delete("name", "id", "etag", "type")
+	o = append(rawjson.Object{{Name: "name", Value: name}}, o...)
 	raw := o.Get("properties")
 	if raw == nil {
 		raw = json.RawMessage("{}")
@@ -161,6 +173,7 @@ func (w *World) readChild(parent ID, k Kind, property string, text json.RawMessa
 			}
 		}
 	}
+	o.Delete("properties")
 	o.Set("properties", properties.Bytes())
 	return o.Bytes(), nil
 }

@@ -149,11 +149,12 @@ func (w *World) Remove(r *Resource) {
 	}
 }
 
-// Live returns the documents that packets meet, by id.
+// Live returns the documents that packets meet, by id: everything but virtual
+// machines, which are behind their interfaces, and resource groups.
 func (w *World) Live() map[string]json.RawMessage {
 	out := make(map[string]json.RawMessage, len(w.resources))
 	for _, r := range w.resources {
-		if r.Live != nil {
+		if r.Live != nil && !r.Kind.is(machineType) && !r.Kind.is(groupType) {
 			out[r.ID.String()] = w.render(r, r.Live)
 		}
 	}
