@@ -59,6 +59,7 @@ type Table[T interface{ Key() string }] struct {
 	book *Book
 	rows map[string][]version[T]
 	keys []string // of rows that exist, or did lately; sorted
+	lent bool     // somebody may be going through the keys
 }
 
 // A version is a row from one moment on.
@@ -98,9 +99,11 @@ func (t *Table[T]) Get(at time.Time, key string) (v T, found bool) {
 	return v, false
 }
 
-// All returns the rows of a moment, by key.
+// All returns the rows of a moment, by key. What is put meanwhile may be among
+// them or not, if its key is new.
 func (t *Table[T]) All(at time.Time) iter.Seq[T] {
 	return func(yield func(T) bool) {
+		t.lent = true
 		for _, key := range t.keys {
 			if v, found := t.Get(at, key); found && !yield(v) {
 				return
@@ -122,8 +125,16 @@ func (t *Table[T]) add(key string, v version[T]) {
 	}
 	t.rows[key] = append(slices.Clone(kept), v)
 	if i, there := slices.BinarySearch(t.keys, key); !known && !there {
-		t.keys = slices.Insert(t.keys, i, key)
+		t.keys = slices.Insert(t.ownKeys(), i, key)
 	}
+}
+
+// ownKeys returns the keys, which nobody is going through.
+func (t *Table[T]) ownKeys() []string {
+	if t.lent {
+		t.keys, t.lent = slices.Clone(t.keys), false
+	}
+	return t.keys
 }
 
 // restore takes back what add did.
@@ -133,7 +144,7 @@ func (t *Table[T]) restore(key string, versions []version[T]) {
 	if len(versions) == 0 {
 		delete(t.rows, key)
 		if i, there := slices.BinarySearch(t.keys, key); there {
-			t.keys = slices.Delete(t.keys, i, i+1)
+			t.keys = slices.Delete(t.ownKeys(), i, i+1)
 		}
 	}
 }
