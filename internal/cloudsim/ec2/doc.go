@@ -48,6 +48,13 @@
 // idle for too long or the network ACL keeps its packets; one that is not
 // tracked, because everybody was let in and everything out, ends with the rule.
 //
+// # What is there
+//
+// [Simulator.Build] gives access to the tables of a region; package fleet builds
+// VPCs, groups from texts and instances, and whole fleets by a seed
+// ([Simulator.Fleet]). [Simulator.Groups] and [Simulator.Document] tell what is
+// really there, whatever reads say, the second in one canonical form.
+//
 // # What is not simulated
 //
 // Launching and stopping instances, and everything else that a method here does
