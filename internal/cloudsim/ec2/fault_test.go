@@ -14,11 +14,14 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdk "github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sesame-access/sesame/internal/cloudsim/ec2"
+	"github.com/sesame-access/sesame/internal/cloudsim/ec2/gate"
 	"github.com/sesame-access/sesame/internal/cloudsim/ec2/world"
 )
 
@@ -400,4 +403,31 @@ func TestControl(t *testing.T) {
 	if err := sim.HandCall(ec2.DefaultRegion, ec2.DefaultAccount, url.Values{"Action": {"Nothing"}}); err == nil {
 		t.Error("there is no such action")
 	}
+}
+
+// The SDK is told that its clock is wrong, and corrects itself; a session ends by
+// the cloud's clock.
+func TestClockSkew(t *testing.T) {
+	inBubble(t, ec2.Config{}, func(b *bubble) {
+		b.sim.Skew(-16 * time.Minute)
+		wantCode(t, b.authorize("192.0.2.1/32"), "RequestExpired")
+		ok(t, b.authorize("192.0.2.1/32"))
+		b.sim.Skew(-30 * time.Minute)
+		ok(t, b.authorize("192.0.2.2/32"))
+
+		role := gate.Role{ARN: "arn:aws:iam::444455556666:role/x", Trusts: []string{ec2.DefaultAccount}}
+		b.sim.Identities(func(ids *gate.Identities) {
+			*ids = *gate.NewIdentities([]gate.Key{ec2.Admin(ec2.DefaultAccount, ec2.DefaultKey, ec2.DefaultSecret)}, []gate.Role{role})
+		})
+		client := over(b.sim.Client(), "http://aws.example", defaultKey()).sts()
+		b.sim.Skew(0)
+		session, err := client.AssumeRole(b.Context(), &sts.AssumeRoleInput{RoleArn: &role.ARN, RoleSessionName: aws.String("me")})
+		ok(t, err)
+		inside := over(b.sim.Client(), "http://aws.example", credentials.NewStaticCredentialsProvider(*session.Credentials.AccessKeyId, *session.Credentials.SecretAccessKey, *session.Credentials.SessionToken)).sts()
+		_, err = inside.GetCallerIdentity(b.Context(), &sts.GetCallerIdentityInput{})
+		ok(t, err)
+		b.sim.Skew(time.Hour)
+		_, err = inside.GetCallerIdentity(b.Context(), &sts.GetCallerIdentityInput{})
+		wantCode(t, err, "ExpiredToken")
+	})
 }

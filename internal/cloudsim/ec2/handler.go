@@ -49,7 +49,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/xml;charset=UTF-8")
 	w.Header().Set("X-Amzn-Requestid", request)
-	w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	w.Header().Set("Date", s.clock().UTC().Format(http.TimeFormat))
 	w.WriteHeader(status)
 	_, _ = w.Write(reply) //nolint:gosec // XML that is encoded; and who has gone does not listen
 }
@@ -126,7 +126,7 @@ func (s *Simulator) find(c *call) (action.Action, error) {
 
 // admit verifies whose call it is.
 func (s *Simulator) admit(r *http.Request, body []byte, scope gate.Scope) (gate.Principal, error) {
-	now := time.Now()
+	now := s.clock()
 	s.mu.Lock()
 	key, err := s.setting.Identities.Key(scope.AccessKey, r.Header.Get("X-Amz-Security-Token"), now)
 	s.mu.Unlock()
@@ -253,13 +253,15 @@ func (s *Simulator) run(c *call, a action.Action, fault standing) (reply query.R
 		again.Params = c.Again()
 		s.late = append(s.late, lateWrite{
 			at: c.Now.Add(fault.Delay), write: Write{Region: c.World.Region, Action: c.Name, Account: c.Who.Account},
-			do: func(now time.Time) {
+			do: func(now time.Time) bool {
 				again.Now, again.Seen = now, now
 				past.Begin()
-				if _, err := a.Run(&again); err != nil {
+				_, err := a.Run(&again)
+				if err != nil {
 					past.Undo() // and nobody is there any more to be told
 				}
 				past.Commit()
+				return err == nil
 			},
 		})
 		if fault.Quiet {

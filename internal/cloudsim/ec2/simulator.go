@@ -82,7 +82,7 @@ type Simulator struct {
 type lateWrite struct {
 	at    time.Time
 	write Write
-	do    func(now time.Time)
+	do    func(now time.Time) (wrote bool)
 }
 
 // New returns a simulator with empty regions.
@@ -150,6 +150,22 @@ func (s *Simulator) Identities(change func(*gate.Identities)) {
 	change(s.setting.Identities)
 }
 
+// Skew sets how far the cloud's clock is ahead of the true one. It is told by the
+// Date of every answer, and judges signatures and sessions; what happens when is
+// not up to it.
+func (s *Simulator) Skew(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.setting.Skew = d
+}
+
+// clock is the time that the cloud believes it is.
+func (s *Simulator) clock() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().Add(s.setting.Skew)
+}
+
 // Groups returns the security groups of a region as they are, whatever reads may
 // say, by id.
 func (s *Simulator) Groups(region string) []world.Group {
@@ -214,8 +230,9 @@ func (s *Simulator) settle(now time.Time) (done []Write) {
 		}
 		l := s.late[i]
 		s.late = slices.Delete(s.late, i, i+1)
-		l.do(l.at)
-		done = append(done, l.write)
+		if l.do(l.at) {
+			done = append(done, l.write)
+		}
 	}
 }
 

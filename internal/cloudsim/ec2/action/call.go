@@ -24,6 +24,7 @@ type Setting struct {
 	PageKey    []byte   // seals page tokens
 	ShortPages bool     // pages are filtered after they were cut
 	Identities *gate.Identities
+	Skew       time.Duration // how far the cloud's clock is ahead
 }
 
 // A Call is one request while it is served.

@@ -43,7 +43,7 @@ func assumeRole(c *Call) (query.Reply, error) {
 	if length != nil {
 		seconds = *length
 	}
-	key, err := c.Setting.Identities.Assume(c.Who, role, session, external, time.Duration(seconds)*time.Second, c.Now)
+	key, err := c.Setting.Identities.Assume(c.Who, role, session, external, time.Duration(seconds)*time.Second, c.Now.Add(c.Setting.Skew))
 	if err != nil {
 		return nil, err
 	}

@@ -142,8 +142,8 @@ func (r Role) trusts(p Principal) bool {
 // are read from their ARNs; to none, when the action is about no resource. The
 // first resource that it may not be done to is returned.
 func (p Principal) Allows(action string, w *world.World, resources ...world.Resource) (denied string, ok bool) {
-	if len(resources) == 0 {
-		return "*", p.allows(action, "*", nil)
+	if len(resources) == 0 && !p.allows(action, "*", nil) {
+		return "*", false
 	}
 	for _, r := range resources {
 		if arn := w.ARN(r); !p.allows(action, arn, r.Tags) {
