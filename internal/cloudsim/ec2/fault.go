@@ -115,7 +115,10 @@ func (s *Simulator) meet(c *call, writes bool) (passing []Fault, decides standin
 		}
 		keep = append(keep, f)
 	}
-	s.faults = keep
+	if len(keep) < len(s.faults) {
+		s.faults = keep
+		s.pin()
+	}
 	return passing, decides
 }
 

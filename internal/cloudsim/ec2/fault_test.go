@@ -431,3 +431,31 @@ func TestClockSkew(t *testing.T) {
 		wantCode(t, err, "ExpiredToken")
 	})
 }
+
+// Many clients at once lose nothing and see no halves.
+func TestManyAtOnce(t *testing.T) {
+	sim, client := direct(t, ec2.Config{Unthrottled: true, ReadLag: time.Millisecond})
+	sim.Build(ec2.DefaultRegion, small)
+	const clients, rules = 8, 7
+	ended := make(chan error, clients)
+	for n := range clients {
+		go func() {
+			var err error
+			for i := range rules {
+				_, e := client.AuthorizeSecurityGroupIngress(t.Context(), &sdk.AuthorizeSecurityGroupIngressInput{
+					GroupId: aws.String(webID), IpPermissions: []types.IpPermission{tcp(22, 22, fmt.Sprintf("192.0.2.%d/32", n*rules+i))},
+				})
+				_, d := client.DescribeSecurityGroups(t.Context(), &sdk.DescribeSecurityGroupsInput{MaxResults: aws.Int32(5)})
+				sim.Connect(netip.MustParseAddr("192.0.2.1"), iID, 22)
+				err = errors.Join(err, e, d)
+			}
+			ended <- err
+		}()
+	}
+	for range clients {
+		ok(t, <-ended)
+	}
+	if n := strings.Count(sim.Document(ec2.DefaultRegion), "ingress tcp 22:22 192.0.2."); n != clients*rules {
+		t.Errorf("%d rules, want %d", n, clients*rules)
+	}
+}

@@ -15,11 +15,12 @@ type head interface{ Head() world.Resource }
 // A listing is an action that describes resources of one kind: by id, by filter,
 // in pages.
 type listing[T head, D any] struct {
-	element     string // of the reply: "reservationSet"
-	ids         string // the parameter with ids, "" for none
-	kind        string // how ids begin
-	least, most int    // the bounds of a page; 0 for none
-	exclusive   bool   // ids and pages cannot be had together
+	element     string   // of the reply: "reservationSet"
+	ids         string   // the parameter with ids, "" for none
+	kind        string   // how ids begin
+	least, most int      // the bounds of a page; 0 for none
+	exclusive   bool     // ids and pages cannot be had together
+	flags       []string // parameters that make no difference here
 	rows        func(c *Call) iter.Seq[T]
 	mine        func(*Call, world.Resource) bool // nil: those of the account
 	attribute   func(wire.View, T, string) ([]string, bool)
@@ -33,6 +34,9 @@ func (l listing[T, D]) action() Action {
 
 func (l listing[T, D]) run(c *Call) (query.Reply, error) {
 	filters := c.Filters()
+	for _, f := range l.flags {
+		c.Flag(f)
+	}
 	var ids []string
 	if l.ids != "" {
 		ids = c.Texts(l.ids)

@@ -17,15 +17,16 @@ const (
 )
 
 func instanceReads() map[string]Action {
+	managed := []string{"IncludeManagedResources"} // nothing is managed by Amazon
 	return map[string]Action{
 		"DescribeInstances": listing[world.Instance, wire.Reservation]{
-			element: "reservationSet", ids: "InstanceId", kind: "i", least: leastPage, most: mostPage, exclusive: true,
+			element: "reservationSet", ids: "InstanceId", kind: "i", least: leastPage, most: mostPage, exclusive: true, flags: managed,
 			rows:      func(c *Call) iter.Seq[world.Instance] { return c.World.Instances.All(c.Seen) },
 			attribute: wire.View.InstanceAttribute, document: wire.View.Reservation,
 		}.action(),
 		"DescribeInstanceStatus": {Run: describeStatus},
 		"DescribeNetworkInterfaces": listing[world.Interface, wire.NetworkInterface]{
-			element: "networkInterfaceSet", ids: "NetworkInterfaceId", kind: "eni", least: leastPage, most: mostPage, exclusive: true,
+			element: "networkInterfaceSet", ids: "NetworkInterfaceId", kind: "eni", least: leastPage, most: mostPage, exclusive: true, flags: managed,
 			rows:      func(c *Call) iter.Seq[world.Interface] { return c.World.Interfaces.All(c.Seen) },
 			attribute: wire.View.InterfaceAttribute, document: wire.View.Interface,
 		}.action(),
@@ -35,8 +36,9 @@ func instanceReads() map[string]Action {
 // describeStatus leaves out instances that do not run, unless it is asked for all.
 func describeStatus(c *Call) (query.Reply, error) {
 	all := c.Flag("IncludeAllInstances")
+	managed := []string{"IncludeManagedResources"}
 	return listing[world.Instance, wire.InstanceStatus]{
-		element: "instanceStatusSet", ids: "InstanceId", kind: "i", least: leastPage, most: mostPage, exclusive: true,
+		element: "instanceStatusSet", ids: "InstanceId", kind: "i", least: leastPage, most: mostPage, exclusive: true, flags: managed,
 		rows: func(c *Call) iter.Seq[world.Instance] {
 			return func(yield func(world.Instance) bool) {
 				for i := range c.World.Instances.All(c.Seen) {

@@ -51,12 +51,12 @@ func authorize(c *Call, egress bool) (query.Reply, error) {
 }
 
 // documents prints rules of a group.
-func (c *Call) documents(group string, rules []world.Rule, print func(wire.View, world.Resource, world.Rule) wire.SecurityGroupRule) wire.List[wire.SecurityGroupRule] {
+func (c *Call) documents(group string, rules []world.Rule, document func(wire.View, world.Resource, world.Rule) wire.SecurityGroupRule) wire.List[wire.SecurityGroupRule] {
 	v := wire.View{World: c.World, At: c.Now}
 	g, _ := c.World.Groups.Get(c.Now, group)
 	var list wire.List[wire.SecurityGroupRule]
 	for _, r := range rules {
-		list.Items = append(list.Items, print(v, g.Resource, r))
+		list.Items = append(list.Items, document(v, g.Resource, r))
 	}
 	return list
 }

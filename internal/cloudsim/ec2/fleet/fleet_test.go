@@ -29,8 +29,8 @@ func built(t *testing.T, n int, seed uint64) *world.World {
 	return w
 }
 
-// print tells a world's groups and instances apart.
-func print(w *world.World) string {
+// describe tells a world's groups and instances apart.
+func describe(w *world.World) string {
 	var b strings.Builder
 	for g := range w.Groups.All(time.Time{}) {
 		b.WriteString(g.ID + " " + g.Name + "\n" + g.Document())
@@ -42,10 +42,10 @@ func print(w *world.World) string {
 }
 
 func TestTheSameSeedMakesTheSameFleet(t *testing.T) {
-	if diff := cmp.Diff(print(built(t, 100, 7)), print(built(t, 100, 7))); diff != "" {
+	if diff := cmp.Diff(describe(built(t, 100, 7)), describe(built(t, 100, 7))); diff != "" {
 		t.Error(diff)
 	}
-	if print(built(t, 100, 7)) == print(built(t, 100, 8)) {
+	if describe(built(t, 100, 7)) == describe(built(t, 100, 8)) {
 		t.Error("another seed makes the same fleet")
 	}
 }

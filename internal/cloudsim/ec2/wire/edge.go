@@ -2,6 +2,7 @@ package wire
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/sesame-access/sesame/internal/cloudsim/ec2/world"
 )
@@ -105,7 +106,7 @@ func (v View) NetworkACL(x world.NetworkACL) NetworkACL {
 		}
 	}
 	for _, s := range v.subnetsOf(x.ID) {
-		d.Associations.Items = append(d.Associations.Items, ACLAssociation{"aclassoc-" + s[len("subnet-"):], x.ID, s})
+		d.Associations.Items = append(d.Associations.Items, ACLAssociation{"aclassoc-" + strings.TrimPrefix(s, "subnet-"), x.ID, s})
 	}
 	return d
 }
