@@ -60,14 +60,14 @@ func (a *app) simulate(ctx context.Context, s simulation) (err error) {
 	server := &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 1 << 16}
 	scheme, authority := "http", ""
 	if s.tls {
-		dir, err := os.MkdirTemp("", "sesame-simulate-*")
-		if err != nil {
-			return errors.Join(fmt.Errorf("make a place for the certificates: %w", err), listener.Close())
+		dir, failed := os.MkdirTemp("", "sesame-simulate-*")
+		if failed != nil {
+			return errors.Join(fmt.Errorf("make a place for the certificates: %w", failed), listener.Close())
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-		files, err := tlsfiles.Open(dir, []string{at.Addr().String(), "localhost"}, time.Now)
-		if err != nil {
-			return errors.Join(err, listener.Close())
+		files, failed := tlsfiles.Open(dir, []string{at.Addr().String(), "localhost"}, time.Now)
+		if failed != nil {
+			return errors.Join(failed, listener.Close())
 		}
 		scheme, authority, server.TLSConfig = "https", files.CAPath(), files.Config()
 	}
