@@ -312,6 +312,13 @@ func TestSessions(t *testing.T) {
 			if !s.Use() {
 				t.Error("it was not idle for five days")
 			}
+			idle := b.sim.Dial(client, iID, 22)
+			if idle != nil {
+				t.Fatal("the door is closed again")
+			}
+			ok(t, b.authorize(tt.from))
+			idle = b.sim.Dial(client, iID, 22)
+			ok(t, b.revoke(tt.from))
 			_, err := b.client.ModifyNetworkInterfaceAttribute(b.Context(), &sdk.ModifyNetworkInterfaceAttributeInput{
 				NetworkInterfaceId: aws.String(eniID), ConnectionTrackingSpecification: &types.ConnectionTrackingSpecificationRequest{TcpEstablishedTimeout: aws.Int32(60)},
 			})
@@ -319,6 +326,10 @@ func TestSessions(t *testing.T) {
 			time.Sleep(30 * time.Second)
 			if !s.Use() {
 				t.Error("it was idle for half a minute only")
+			}
+			time.Sleep(31 * time.Second)
+			if idle.Use() {
+				t.Error("it was idle for more than a minute")
 			}
 			_, err = b.client.CreateNetworkAclEntry(b.Context(), &sdk.CreateNetworkAclEntryInput{
 				NetworkAclId: aws.String(aclID), RuleNumber: aws.Int32(10), Egress: aws.Bool(false), RuleAction: types.RuleActionDeny,

@@ -3,6 +3,7 @@ package ec2_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -352,6 +353,51 @@ func TestDescribeEverything(t *testing.T) {
 	ok(t, err)
 	if len(stale.StaleSecurityGroupSet) != 1 || len(stale.StaleSecurityGroupSet[0].StaleIpPermissions) != 1 {
 		t.Errorf("stale: %+v", stale.StaleSecurityGroupSet)
+	}
+}
+
+// Entries come in pages too, and those of a network ACL with the last ones, which
+// nobody wrote.
+func TestEntries(t *testing.T) {
+	sim, client := direct(t, ec2.Config{})
+	networks := []string{"203.0.113.0/26", "203.0.113.64/26", "203.0.113.128/26", "203.0.113.192/26"}
+	sim.Build(ec2.DefaultRegion, func(w *world.World) {
+		small(w)
+		l := world.PrefixList{Resource: world.Resource{ID: "pl-00000001", Owner: ec2.DefaultAccount}, MaxEntries: 5, Version: 1}
+		for _, n := range networks {
+			l.Entries = append(l.Entries, world.ListEntry{CIDR: netip.MustParsePrefix(n)})
+		}
+		w.PrefixLists.Put(world.Moment{}.Now, l)
+	})
+	var got []string
+	for p := sdk.NewGetManagedPrefixListEntriesPaginator(client, &sdk.GetManagedPrefixListEntriesInput{PrefixListId: aws.String("pl-00000001"), MaxResults: aws.Int32(1)}); p.HasMorePages(); {
+		page, err := p.NextPage(t.Context())
+		ok(t, err)
+		for _, e := range page.Entries {
+			got = append(got, *e.Cidr)
+		}
+	}
+	if diff := cmp.Diff(networks, got); diff != "" {
+		t.Error(diff)
+	}
+
+	ok(t, sim.HandCall(ec2.DefaultRegion, ec2.DefaultAccount, form(acl("CreateNetworkAclEntry", "50", "RuleAction=deny Protocol=6 PortRange.From=20 PortRange.To=22 CidrBlock=203.0.113.7/32"))))
+	acls, err := client.DescribeNetworkAcls(t.Context(), &sdk.DescribeNetworkAclsInput{NetworkAclIds: []string{aclID}})
+	ok(t, err)
+	got = nil
+	for _, e := range acls.NetworkAcls[0].Entries {
+		line := fmt.Sprintf("%d egress=%v %s %s %s", *e.RuleNumber, *e.Egress, e.RuleAction, *e.Protocol, aws.ToString(e.CidrBlock))
+		if e.PortRange != nil {
+			line += fmt.Sprintf(" %d-%d", *e.PortRange.From, *e.PortRange.To)
+		}
+		got = append(got, line)
+	}
+	want := []string{
+		"50 egress=false deny 6 203.0.113.7/32 20-22", "100 egress=false allow -1 0.0.0.0/0", "100 egress=true allow -1 0.0.0.0/0",
+		"32767 egress=false deny -1 0.0.0.0/0", "32767 egress=true deny -1 0.0.0.0/0",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
