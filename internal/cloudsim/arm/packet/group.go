@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -202,7 +203,7 @@ func (k *walk) sideMatches(s topology.Side, f flow, source bool) answer {
 		found = max(found, k.covers(text, address, f.at))
 	}
 	for _, id := range s.ASGs {
-		found = max(found, certain(end != nil && topology.OneOf(end.ASGs, id)))
+		found = max(found, k.member(id, address, end, f.at))
 	}
 	for _, id := range s.IPGroups {
 		g := k.IPGroup(id)
@@ -218,4 +219,23 @@ func (k *walk) sideMatches(s topology.Side, f flow, source bool) answer {
 		found = max(found, perhaps)
 	}
 	return found
+}
+
+// member reports whether address, which is end's if anybody's, is one of an
+// application security group, as seen from subnet at. Azure wants the members of
+// a rule's groups in one virtual network, and does not say what a rule does with
+// one in a network that is peered.
+func (k *walk) member(group string, address netip.Addr, end *topology.Endpoint, at *topology.Subnet) answer {
+	if at == nil {
+		return perhaps
+	}
+	if end != nil && end.Subnet.Network == at.Network {
+		return certain(topology.OneOf(end.ASGs, group))
+	}
+	for _, e := range k.Endpoints {
+		if e.Address == address && topology.OneOf(e.ASGs, group) && e.Subnet.Network != at.Network && k.Joined(e.Subnet.Network, at.Network) {
+			return perhaps
+		}
+	}
+	return no
 }

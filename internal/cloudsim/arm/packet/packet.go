@@ -23,7 +23,7 @@
 // Where the documentation is silent or contradicts itself, or a service tag is
 // not in the table of expansions, a rule matches perhaps. Both possibilities are
 // then followed, and the outcome is Unknown only where they end differently.
-// Unknown are also application rules that could match, network virtual
+// Unknown are also what application rules decide by names, network virtual
 // appliances, gateways as next hops, translation to a name, the way out to a
 // public address through somebody else's SNAT, and a public address of the
 // standard kind in front of no group at all (documented as closed).
@@ -53,6 +53,8 @@ type Packet struct {
 	To       netip.Addr
 	ToPort   uint16
 	Protocol Protocol
+	// Left says that the packet is past the rules at its source.
+	Left bool
 }
 
 // Protocol is an IANA protocol number.
@@ -186,6 +188,20 @@ func (w *World) Judge(p Packet) Verdict {
 	return v
 }
 
+// Arrive returns what happens to p once it has come to the IP configuration with
+// this id, by whatever way; nothing if there is none.
+func (w *World) Arrive(p Packet, id string) Verdict {
+	k := &walk{World: w.World, tags: w.tags, steps: nil}
+	var v Verdict
+	for _, e := range k.Endpoints {
+		if topology.Same(e.ID, id) {
+			v = k.arrive(p, e, false)
+		}
+	}
+	v.Steps = k.steps
+	return v
+}
+
 // A walk is the way of one packet.
 type walk struct {
 	*topology.World
@@ -250,7 +266,9 @@ func (k *walk) inside(p Packet) Verdict {
 	}
 	from := k.EndpointAt(n, p.From)
 	out := Delivered
-	if from != nil {
+	if p.Left {
+		from = nil // nothing there is asked any more
+	} else if from != nil {
 		out = k.leave(p, from, k.EndpointNear(n, p.To))
 	} else if s := n.SubnetOf(p.From); s != nil && s.Group != "" {
 		// Bastion hosts, gateways and the like are no network interfaces; the

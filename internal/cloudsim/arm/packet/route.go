@@ -3,6 +3,7 @@ package packet
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sesame-access/sesame/internal/cloudsim/arm/packet/topology"
@@ -31,12 +32,45 @@ func (k *walk) route(p Packet, n *topology.Network, from *topology.Endpoint) Ver
 					return k.filter(p, f)
 				}
 			}
-			return k.lost(p, Unknown, at.Table, "route %s leads through %s", r.Name, r.Address)
+			if s := k.subnetNear(n, r.Address); s != nil && k.someoneNear(s.Network, p.To) || k.someoneNear(n, p.To) {
+				return k.lost(p, Unknown, at.Table, "route %s leads through %s", r.Name, r.Address)
+			}
+			return k.lost(p, Denied, at.Table, "route %s leads through %s, around which nobody has the address", r.Name, r.Address)
 		default:
-			return k.lost(p, Unknown, at.Table, "route %s leads to %s", r.Name, r.Hop)
+			if !special(p.To) || k.someoneNear(n, p.To) {
+				return k.lost(p, Unknown, at.Table, "route %s leads to %s", r.Name, r.Hop)
+			}
+			return k.lost(p, Denied, at.Table, "route %s leads to %s, and nobody around has the address", r.Name, r.Hop)
 		}
 	}
 	return k.direct(p, n, from)
+}
+
+// subnetNear returns the subnet that a lies in, of n or of a network that is
+// peered with it.
+func (k *walk) subnetNear(n *topology.Network, a netip.Addr) *topology.Subnet {
+	if s := n.SubnetOf(a); s != nil {
+		return s
+	}
+	for _, peer := range n.Peerings {
+		if m := k.Network(peer.Remote); m != nil && topology.Near(n, m) && m.SubnetOf(a) != nil {
+			return m.SubnetOf(a)
+		}
+	}
+	return nil
+}
+
+// someoneNear reports whether somebody in n, or in a network that is peered with
+// it, has address a.
+func (k *walk) someoneNear(n *topology.Network, a netip.Addr) bool {
+	for _, b := range k.Balancers {
+		for _, f := range b.Frontends {
+			if s := k.Subnet(f.Subnet); f.Address == a && s != nil && topology.Near(n, s.Network) {
+				return true
+			}
+		}
+	}
+	return k.EndpointNear(n, a) != nil
 }
 
 // direct delivers p without anything between.
@@ -126,8 +160,8 @@ func (k *walk) translate(p Packet, f *topology.Firewall) Verdict {
 	return k.lost(p, Denied, f.ID, "no DNAT rule matches")
 }
 
-// fromFirewall sends p on from every address that the firewall may use. Only
-// what happens to all of them is certain.
+// fromFirewall sends p on from every address, and every kind of port, that the
+// firewall may use. Only what happens to all of them is certain.
 func (k *walk) fromFirewall(p Packet, f *topology.Firewall) Verdict {
 	const (
 		most     = 256 // Azure's own advice is a /26
@@ -147,13 +181,16 @@ func (k *walk) fromFirewall(p Packet, f *topology.Firewall) Verdict {
 				continue
 			}
 			p.From = a
-			kept := len(k.steps)
-			got := k.route(p, f.Subnet.Network, nil)
-			if got.Outcome == v.Outcome {
-				k.steps = k.steps[:kept] // the same once more
+			for _, port := range k.portClasses() {
+				p.FromPort = port
+				kept := len(k.steps)
+				got := k.route(p, f.Subnet.Network, nil)
+				if got.Outcome == v.Outcome {
+					k.steps = k.steps[:kept] // the same once more
+				}
+				got.Outcome |= v.Outcome
+				v = got
 			}
-			got.Outcome |= v.Outcome
-			v = got
 		}
 	}
 	if v.Outcome == 0 {
@@ -162,30 +199,83 @@ func (k *walk) fromFirewall(p Packet, f *topology.Firewall) Verdict {
 	return v
 }
 
-// filter judges a packet that a route leads through firewall f: network rules
-// first, then application rules, then nothing passes.
-func (k *walk) filter(p Packet, f *topology.Firewall) Verdict {
-	for _, c := range k.CollectionsOf(f, topology.NetworkRules) {
-		for _, r := range c.Rules {
-			switch k.firewallMatches(r.Rule, p, f) {
-			case no:
-			case perhaps:
-				return k.lost(p, Unknown, f.ID, "it is not known whether %s/%s matches", c.Name, r.Name)
-			case yes:
-				if !r.Allows() {
-					k.decide(f.ID, c.Name+"/"+r.Name, Denied, "")
-					return Verdict{Outcome: Denied, Reached: "", Source: p.From, To: p.To, Port: p.ToPort, Steps: nil}
-				}
-				k.decide(f.ID, c.Name+"/"+r.Name, Delivered, "")
-				// Between private addresses the source stays.
-				return k.direct(p, f.Subnet.Network, nil)
+// portClasses returns one source port of every kind that a rule tells apart.
+func (k *walk) portClasses() []uint16 {
+	ports := []uint16{0}
+	for _, r := range k.AllRules() {
+		for _, text := range r.Sources.Ports {
+			first, last, _ := strings.Cut(text, "-")
+			if from, err := strconv.ParseUint(first, 10, 16); err == nil {
+				ports = append(ports, uint16(from), uint16(from)+1)
+			}
+			if to, err := strconv.ParseUint(last, 10, 16); err == nil {
+				ports = append(ports, uint16(to)+1)
 			}
 		}
 	}
-	if p.Protocol == TCP && len(k.CollectionsOf(f, topology.ApplicationRules)) > 0 {
-		return k.lost(p, Unknown, f.ID, "application rules are not simulated")
+	slices.Sort(ports)
+	return slices.Compact(ports)
+}
+
+// filter judges a packet that a route leads through firewall f: network rules
+// first, then application rules, then nothing passes.
+func (k *walk) filter(p Packet, f *topology.Firewall) Verdict {
+	v := Verdict{Outcome: 0, Reached: "", Source: p.From, To: p.To, Port: p.ToPort, Steps: nil}
+	does, decided := k.networkRules(p, f)
+	if does&Delivered != 0 {
+		v = k.direct(p, f.Subnet.Network, nil) // between private addresses the source stays
 	}
-	return k.lost(p, Denied, f.ID, "no network rule matches")
+	if !decided && k.applies(p, f) {
+		// Whether it passes depends on names. Who does, comes from the firewall.
+		snat := p
+		snat.From, snat.In = f.Address, f.Subnet.Network.ID
+		got := k.fromFirewall(snat, f)
+		got.Outcome |= v.Outcome
+		v = got
+	}
+	if does&Denied != 0 || !decided {
+		v.Outcome |= Denied
+	}
+	return v
+}
+
+// networkRules returns what the network rules of f may do with p, and whether one
+// of them surely decides.
+func (k *walk) networkRules(p Packet, f *topology.Firewall) (does Outcome, decided bool) {
+	for _, c := range k.CollectionsOf(f, topology.NetworkRules) {
+		for _, r := range c.Rules {
+			match := k.firewallMatches(r.Rule, p, f)
+			if match == no {
+				continue
+			}
+			o := Denied
+			if r.Allows() {
+				o = Delivered
+			}
+			does |= o
+			if match == yes {
+				k.decide(f.ID, c.Name+"/"+r.Name, o, "")
+				return does, true
+			}
+			k.decide(f.ID, c.Name+"/"+r.Name, Unknown, "it is not known whether the rule matches")
+		}
+	}
+	return does, false
+}
+
+// applies reports whether an application rule of f is about the source and the
+// port of p.
+func (k *walk) applies(p Packet, f *topology.Firewall) bool {
+	for _, c := range k.CollectionsOf(f, topology.ApplicationRules) {
+		for _, r := range c.Rules {
+			if p.Protocol == TCP && k.firewallMatches(r.Rule, p, f) != no {
+				k.decide(f.ID, c.Name+"/"+r.Name, Unknown, "it depends on names")
+				return true
+			}
+		}
+	}
+	k.decide(f.ID, "", Denied, "no rule matches")
+	return false
 }
 
 // firewallMatches reports whether r speaks about p. An IP group that is empty

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -74,8 +75,14 @@ type firewallRuleDocument struct {
 
 func (d firewallRuleDocument) rule(action string) FirewallRule {
 	protocols := d.IPProtocols
-	if protocols == nil {
-		_ = json.Unmarshal(d.Protocols, &protocols) // an application rule has no names here
+	if protocols == nil && json.Unmarshal(d.Protocols, &protocols) != nil {
+		// An application rule: it tells by names who may be reached.
+		var ports []struct{ Port int }
+		_ = json.Unmarshal(d.Protocols, &ports) // what is no list of objects has no ports
+		protocols, d.DestinationAddresses = []string{"TCP"}, []string{"*"}
+		for _, p := range ports {
+			d.DestinationPorts = append(d.DestinationPorts, strconv.Itoa(p.Port))
+		}
 	}
 	a, _ := netip.ParseAddr(d.TranslatedAddress)
 	return FirewallRule{

@@ -271,6 +271,18 @@ func (w *World) Group(id string) *Group {
 	return nil
 }
 
+// AllRules returns the rules of all groups and all security admin rules.
+func (w *World) AllRules() []Rule {
+	var out []Rule
+	for _, g := range w.groups {
+		out = append(out, g.Rules...)
+	}
+	for _, n := range w.networks {
+		out = append(out, n.AdminRules...)
+	}
+	return out
+}
+
 // IPGroup returns the IP group with this id, nil if there is none.
 func (w *World) IPGroup(id string) *AddressGroup {
 	for _, g := range w.ipGroups {
@@ -313,6 +325,19 @@ func Near(a, b *Network) bool {
 		back = back || p.Connected && Same(p.Remote, a.ID)
 	}
 	return there && back
+}
+
+// Joined reports whether a chain of peerings leads from one network to the other.
+func (w *World) Joined(a, b *Network) bool {
+	seen := []*Network{a}
+	for i := 0; i < len(seen); i++ {
+		for _, n := range w.networks {
+			if Near(seen[i], n) && !slices.Contains(seen, n) {
+				seen = append(seen, n)
+			}
+		}
+	}
+	return slices.Contains(seen, b)
 }
 
 // Same compares ids, which are case-insensitive. No id is the same as nothing.
