@@ -24,12 +24,7 @@ func (w *World) Arrive(p Packet) Verdict {
 	}
 	in, out := p, p.answer(private)
 	in.To = private
-	outside := true // of the subnet
-	for _, c := range s.CIDRs {
-		if c.Contains(p.From) {
-			outside = false
-		}
-	}
+	outside := public || !s.holds(p.From)
 	return judge(
 		func() Step { return s.route(p.From, public) },
 		func() Step { return s.acl(ACLIn, false, in.From, in, outside) },
@@ -50,12 +45,7 @@ func (w *World) Leave(from string, p Packet) Verdict {
 	if !known {
 		return judge(nowhere("there is no subnet %s", n.Subnet))
 	}
-	outside := true
-	for _, c := range s.CIDRs {
-		if c.Contains(p.To) {
-			outside = false
-		}
-	}
+	outside := !s.holds(p.To)
 	back := p.answer(p.To)
 	return judge(
 		func() Step { return w.groups(n, true, p.To, p, !s.throughInternet(p.To)) },
@@ -107,14 +97,30 @@ func (s Subnet) way(a netip.Addr) (Route, bool) {
 
 // throughInternet reports whether a is on the other side of an internet gateway.
 func (s Subnet) throughInternet(a netip.Addr) bool {
+	if s.holds(a) {
+		return false
+	}
 	r, found := s.way(a)
 	return found && strings.HasPrefix(r.Target, "igw-")
+}
+
+// holds reports whether a is in the subnet, where nothing is routed.
+func (s Subnet) holds(a netip.Addr) bool {
+	for _, c := range s.CIDRs {
+		if c.Contains(a) {
+			return true
+		}
+	}
+	return false
 }
 
 // route asks whether packets from a get as far as the subnet and answers get
 // back. To a public IPv4 address they come through the internet gateway, or not
 // at all.
 func (s Subnet) route(a netip.Addr, public bool) Step {
+	if s.holds(a) && !public {
+		return Step{Routing, Delivered, s.ID + ": inside the subnet"}
+	}
 	r, found := s.way(a)
 	if !found {
 		return Step{Routing, Denied, fmt.Sprintf("%s: no route to %s", s.ID, a)}
@@ -126,6 +132,9 @@ func (s Subnet) route(a netip.Addr, public bool) Step {
 	kind, _, _ := strings.Cut(r.Target, "-")
 	switch kind {
 	case "igw":
+		if special(a) {
+			return Step{Routing, Denied, by + ", but it is no address of the Internet"}
+		}
 		if !public && a.Is4() {
 			return Step{Routing, Denied, by + ", and the destination is not public"}
 		}
@@ -139,6 +148,19 @@ func (s Subnet) route(a netip.Addr, public bool) Step {
 		return Step{Routing, Delivered, by}
 	}
 	return Step{Routing, Unknown, by}
+}
+
+// special reports whether a cannot be an address of the Internet.
+func special(a netip.Addr) bool {
+	for _, text := range []string{
+		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3",
+		"::/8", "fc00::/7", "fe80::/10", "ff00::/8",
+	} {
+		if netip.MustParsePrefix(text).Contains(a) {
+			return true
+		}
+	}
+	return false
 }
 
 // acl asks the subnet's network ACL about p; far is the other end's address.

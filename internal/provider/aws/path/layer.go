@@ -1,0 +1,169 @@
+package path
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/provider/prefix"
+)
+
+// aclLayer returns what an ACL does with packets on their way in.
+func aclLayer(a ACL) firewall.Layer {
+	return entries(a, false, firewall.ID(a.ID), func(e Entry, r *firewall.LayerRule) {
+		r.First, r.Last = e.ports()
+	})
+}
+
+// returnLayer returns what an ACL does with answers: its entries see the client as
+// the destination, and the client's port as the port.
+func returnLayer(a ACL) firewall.Layer {
+	return entries(a, true, firewall.ID(a.ID+toReturn), func(e Entry, r *firewall.LayerRule) {
+		r.First, r.Last = 0, math.MaxUint16
+		r.SourceFirst, r.SourceLast = e.ports()
+		// A source port of zero alone cannot be said, only that it may be any.
+		r.Maybe = r.SourceLast == 0
+	})
+}
+
+func entries(a ACL, egress bool, id firewall.ID, ports func(Entry, *firewall.LayerRule)) firewall.Layer {
+	all := slices.Clone(a.Entries)
+	slices.SortStableFunc(all, func(x, y Entry) int { return cmp.Compare(x.Number, y.Number) })
+	l := firewall.Layer{Firewall: id, Kind: firewall.Ordered, Rules: nil, Default: firewall.Deny}
+	for _, e := range all {
+		protocol, ok := e.protocol()
+		if e.Egress != egress || !ok {
+			continue
+		}
+		r := firewall.LayerRule{Name: fmt.Sprint(e.Number), Action: firewall.Deny, Protocol: protocol, From: []netip.Prefix{e.CIDR.Masked()}}
+		if e.Allow {
+			r.Action = firewall.Allow
+		}
+		ports(e, &r)
+		l.Rules = append(l.Rules, r)
+	}
+	l.Rules = append(l.Rules, firewall.LayerRule{Name: "*", Action: firewall.Deny, Last: math.MaxUint16})
+	return l
+}
+
+// protocol returns the protocol as layers have it; not ok is one that packets do
+// not have.
+func (m Match) protocol() (firewall.Protocol, bool) {
+	if m.Protocol == All {
+		return 0, true
+	}
+	if m.Protocol <= 0 || m.Protocol > math.MaxUint8 {
+		return 0, false
+	}
+	return firewall.Protocol(m.Protocol), true
+}
+
+// ports returns the ports, which only rules about TCP and UDP have.
+func (m Match) ports() (first, last uint16) {
+	all := m.First == All || m.Protocol != int(firewall.TCP) && m.Protocol != int(firewall.UDP)
+	if all || m.First < 0 || m.Last > math.MaxUint16 {
+		return 0, math.MaxUint16
+	}
+	return uint16(m.First), uint16(m.Last)
+}
+
+// A wearer is where interfaces wear a group and see other groups alike.
+type wearer struct {
+	at *place
+	to []netip.Addr
+}
+
+// groupLayer returns what a security group admits.
+func (v *view) groupLayer(g Group) firewall.Layer {
+	l := firewall.Layer{Firewall: firewall.ID(g.ID), Kind: firewall.Union, Rules: nil, Default: firewall.Deny}
+	wearers := v.wearers(g.ID)
+	for _, x := range g.Rules {
+		protocol, ok := x.protocol()
+		if !ok {
+			continue
+		}
+		r := firewall.LayerRule{Name: x.ID, Action: firewall.Allow, Protocol: protocol}
+		r.First, r.Last = x.ports()
+		list, known := v.lists[x.PrefixList]
+		switch {
+		case x.CIDR.IsValid():
+			r.From = []netip.Prefix{x.CIDR.Masked()}
+		case x.Group != "":
+			l.Rules = append(l.Rules, v.members(r, x.Group, wearers)...)
+			continue
+		case known && x.PrefixList != "":
+			if r.From = prefix.Union(list); r.From == nil {
+				continue // nobody
+			}
+		default: // a list that was not resolved, or a source of a new kind
+			r.Maybe = true
+		}
+		l.Rules = append(l.Rules, r)
+	}
+	slices.SortStableFunc(l.Rules, func(a, b firewall.LayerRule) int { return cmp.Compare(a.Name, b.Name) })
+	return l
+}
+
+// wearers returns where interfaces wear the group.
+func (v *view) wearers(group string) []wearer {
+	var out []wearer
+	for _, n := range v.Interfaces {
+		s := v.subnets[n.Subnet]
+		if s == nil || !slices.Contains(n.Groups, group) {
+			continue
+		}
+		at := slices.IndexFunc(out, func(w wearer) bool { return w.at == s })
+		if at < 0 {
+			at = len(out)
+			out = append(out, wearer{at: s})
+		}
+		for _, a := range n.Addresses {
+			out[at].to = append(out[at].to, a.Private)
+		}
+	}
+	return out
+}
+
+// members returns r for the members of a group, for each of the places where it is
+// asked: who is a member, and comes by a private way, differs between them.
+func (v *view) members(r firewall.LayerRule, group string, at []wearer) []firewall.LayerRule {
+	_, known := v.groups[group]
+	var out []firewall.LayerRule
+	for _, w := range at {
+		r.To, r.Maybe = prefix.Of(w.to...), !known
+		from := prefix.Everything()
+		if known {
+			from = prefix.Of(v.addresses(group, w.at.VPC)...)
+		}
+		if r.From = prefix.Minus(from, w.at.internet); len(r.From) > 0 {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// addresses returns the private addresses of the interfaces that wear the group, in
+// a VPC or in one that is joined to it.
+func (v *view) addresses(group, vpc string) []netip.Addr {
+	var out []netip.Addr
+	for _, n := range v.Interfaces {
+		s := v.subnets[n.Subnet]
+		if s == nil || !slices.Contains(n.Groups, group) || !v.joined(vpc, s.VPC) {
+			continue
+		}
+		for _, a := range n.Addresses {
+			out = append(out, a.Private)
+		}
+	}
+	return out
+}
+
+// joined reports whether a is b, or an active peering joins them.
+func (v *view) joined(a, b string) bool {
+	return a == b || slices.ContainsFunc(v.Peerings, func(p Peering) bool {
+		return p.Active && (p.Requester == a && p.Accepter == b || p.Requester == b && p.Accepter == a)
+	})
+}
