@@ -63,11 +63,11 @@ func (m Match) protocol() (firewall.Protocol, bool) {
 
 // ports returns the ports, which only rules about TCP and UDP have.
 func (m Match) ports() (first, last uint16) {
-	all := m.First == All || m.Protocol != int(firewall.TCP) && m.Protocol != int(firewall.UDP)
-	if all || m.First < 0 || m.Last > math.MaxUint16 {
+	if m.Protocol != int(firewall.TCP) && m.Protocol != int(firewall.UDP) || m.First == All {
 		return 0, math.MaxUint16
 	}
-	return uint16(m.First), uint16(m.Last)
+	clamp := func(n int) uint16 { return uint16(min(max(n, 0), math.MaxUint16)) }
+	return clamp(m.First), clamp(m.Last)
 }
 
 // A wearer is where interfaces wear a group and see other groups alike.
@@ -138,7 +138,7 @@ func (v *view) members(r firewall.LayerRule, group string, at []wearer) []firewa
 		if known {
 			from = prefix.Of(v.addresses(group, w.at.VPC)...)
 		}
-		if r.From = prefix.Minus(from, w.at.internet); len(r.From) > 0 {
+		if r.From = prefix.Minus(from, w.at.beyond); len(r.From) > 0 {
 			out = append(out, r)
 		}
 	}

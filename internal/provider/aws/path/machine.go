@@ -25,9 +25,11 @@ type view struct {
 type place struct {
 	Subnet
 
-	near, internet []netip.Prefix            // by private ways; by an internet gateway
-	blind          map[string][]netip.Prefix // by a target of which nothing is known
-	unsure         bool                      // more routes may be there
+	near     []netip.Prefix            // by private ways
+	internet []netip.Prefix            // by an internet gateway
+	beyond   []netip.Prefix            // what the routes lead to such a gateway for
+	blind    map[string][]netip.Prefix // by a target of which nothing is known
+	unsure   bool                      // it is not known what comes which way
 }
 
 // Machines returns the machines with their paths, sorted by id, and the layers on
@@ -99,13 +101,11 @@ func (v *view) place(s Subnet) *place {
 	}
 	var ways []way
 	for _, r := range s.Routes {
-		list := []netip.Prefix{r.Destination}
-		if r.PrefixList != "" {
-			known := false
-			if list, known = v.lists[r.PrefixList]; !known {
-				p.unsure = true
-			}
+		list, known := v.lists[r.PrefixList]
+		if r.PrefixList == "" {
+			list, known = []netip.Prefix{r.Destination}, true
 		}
+		p.unsure = p.unsure || !known
 		target := r.Target
 		if r.Blackhole {
 			target = "nat" // brings nobody either
@@ -116,19 +116,23 @@ func (v *view) place(s Subnet) *place {
 	}
 	// The most specific route decides, and of equal ones the first.
 	slices.SortStableFunc(ways, func(a, b way) int { return b.to.Bits() - a.to.Bits() })
-	var taken []netip.Prefix
+	taken := slices.Clone(s.CIDRs) // inside the subnet nothing is routed
 	for _, w := range ways {
 		from := prefix.Minus([]netip.Prefix{w.to}, taken)
 		taken = append(taken, w.to)
 		switch kind, _, _ := strings.Cut(w.target, "-"); kind {
 		case "igw":
-			p.internet = append(p.internet, prefix.Minus(from, prefix.Private())...)
+			p.beyond = append(p.beyond, from...)
 		case "nat", "eigw":
 		case "local", "pcx", "vgw", "tgw", "lgw", "cagw", "eni", "i":
 			p.near = append(p.near, from...)
 		default:
 			p.blind[w.target] = append(p.blind[w.target], from...)
 		}
+	}
+	p.internet = prefix.Minus(p.beyond, prefix.Private())
+	if p.unsure { // a route that was not read may be the one that decides
+		p.near, p.internet, p.beyond, p.blind = nil, nil, nil, nil
 	}
 	return p
 }
@@ -155,8 +159,8 @@ func (v *view) paths(n Interface, s *place, a Address) []inventory.Path {
 			Name: n.ID + " " + a.Private.String() + " " + how, Protocol: 0, Port: 0, From: from, Unsure: unsure, To: []netip.Addr{a.Private}, Hops: hops,
 		})
 	}
-	lead("from its subnet", prefix.Intersect(s.near, s.CIDRs), false, false)
-	lead("from the network", prefix.Minus(s.near, s.CIDRs), s.unsure, true)
+	lead("from its subnet", s.CIDRs, false, false)
+	lead("from the network", s.near, s.unsure, true)
 	for _, target := range sorted(s.blind) {
 		// Nothing is known about it, so that not even who it is about is certain.
 		lead("through "+target, s.blind[target], false, true, inventory.Hop{Firewall: v.unread("what " + target + " is")})

@@ -6,7 +6,8 @@
 // The subnet's route table is asked for the way back to a source; the most
 // specific route decides where the source comes from, and whether it comes at all.
 // A local route, peering, a transit, virtual or local gateway, and an interface
-// that forwards bring packets to private addresses. Only an internet gateway
+// that forwards bring packets to private addresses; inside the subnet nothing is
+// routed. Only an internet gateway
 // brings anybody from the Internet: to a public IPv4 address, which it translates,
 // or to an IPv6 address. A NAT gateway and an egress-only gateway bring nobody.
 // (VPC user guide: route priority, internet gateways, NAT gateways.)
