@@ -1,0 +1,129 @@
+package path_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/sesame-access/sesame/internal/provider/azure/path"
+)
+
+// walled is plain with a firewall in 10.0.9.0/28, which has the public address
+// 20.0.0.2, and the rules of a classic one.
+func walled(more thing, rules ...string) documents {
+	d := plain(rules...)
+	d.put("virtualNetworks", "v", thing{
+		"addressSpace": thing{"addressPrefixes": []string{"10.0.0.0/16"}},
+		"subnets": list{
+			thing{"name": "s", "properties": thing{"addressPrefix": "10.0.0.0/24", "routeTable": ref("routeTables", "t")}},
+			thing{"name": "AzureFirewallSubnet", "properties": thing{"addressPrefix": "10.0.9.0/28"}},
+		},
+	})
+	d.put("routeTables", "t", thing{"routes": list{thing{"name": "all", "properties": thing{"addressPrefix": "10.0.0.0/24", "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.0.9.4"}}}})
+	d.put("publicIPAddresses", "f", thing{"ipAddress": "20.0.0.2"})
+	more["ipConfigurations"] = list{thing{"properties": thing{
+		"privateIPAddress": "10.0.9.4", "subnet": thing{"id": base + "virtualNetworks/v/subnets/AzureFirewallSubnet"}, "publicIPAddress": ref("publicIPAddresses", "f"),
+	}}}
+	d.put("azureFirewalls", "f", more)
+	return d
+}
+
+// collected is a collection of one rule.
+func collected(action string, rule thing) list {
+	rule["name"] = "r"
+	return list{thing{"name": "c", "properties": thing{"priority": 100, "action": thing{"type": action}, "rules": list{rule}}}}
+}
+
+func dnat(to string) thing {
+	return thing{
+		"protocols": []string{"TCP"}, "sourceAddresses": []string{"8.8.8.0/24"}, "destinationAddresses": []string{"20.0.0.2"},
+		"destinationPorts": []string{"2201"}, "translatedAddress": to, "translatedPort": "22",
+	}
+}
+
+func TestTranslationShowsTheFirewall(t *testing.T) {
+	nat := thing{"natRuleCollections": collected("Dnat", dnat("10.0.0.4"))}
+	client := walled(nat, "client 100 Allow Tcp 8.8.8.8 * 22", "no 200 Deny * * * *")
+	delete(client, base+"publicIPAddresses/p")
+	client.put("publicIPAddresses", "p", thing{})
+	client.expect(t, path.Known{}, "a 8.8.8.8 22 closed")
+	wall := walled(nat, "wall 100 Allow Tcp 10.0.9.0/28 * 22", "no 200 Deny * * * *")
+	wall.expect(t, path.Known{}, "a 8.8.8.8 22 open c/r", "a 8.8.9.8 22 closed", "a 8.8.8.8 23 closed")
+	one := walled(nat, "one 100 Allow Tcp 10.0.9.4 * 22", "no 200 Deny * * * *")
+	one.expect(t, path.Known{}, "a 8.8.8.8 22 unknown one")
+}
+
+func TestTranslationThatIsNotCertain(t *testing.T) {
+	rules := []string{"wall 100 Allow Tcp 10.0.9.0/28 * 22", "no 200 Deny * * * *"}
+	name := dnat("")
+	name["translatedFqdn"] = "db.example.com"
+	walled(thing{"natRuleCollections": collected("Dnat", name)}, rules...).expect(t, path.Known{}, "a 8.8.8.8 22 unknown", "a 8.8.8.8 23 closed")
+	walled(thing{"firewallPolicy": ref("firewallPolicies", "gone")}, rules...).expect(t, path.Known{}, "a 8.8.8.8 22 unknown", "a 8.8.8.8 23 closed")
+	d := walled(thing{"natRuleCollections": collected("Dnat", dnat("10.0.0.4"))}, rules...)
+	delete(d, base+"publicIPAddresses/f") // it may be the one that the rule is about
+	d.expect(t, path.Known{}, "a 8.8.8.8 22 unknown", "a 8.8.9.8 22 closed")
+}
+
+func TestOneFirewallBetweenSubnets(t *testing.T) {
+	between := thing{"protocols": []string{"Any"}, "sourceAddresses": []string{"10.0.0.5"}, "destinationAddresses": []string{"*"}, "destinationPorts": []string{"22"}}
+	d := walled(thing{"networkRuleCollections": collected("Allow", between)})
+	d.expect(t, path.Known{}, "a 10.0.0.5 22 open c/r", "a 10.0.0.6 22 closed", "a 10.0.0.5 23 closed")
+	d = walled(thing{"networkRuleCollections": collected("Allow", between), "additionalProperties": thing{"Network.SNAT.PrivateRanges": "0.0.0.0/0"}})
+	d.expect(t, path.Known{}, "a 10.0.0.5 22 unknown")
+	// Application rules decide by names, and only about their ports.
+	web := thing{"sourceAddresses": []string{"10.0.0.5"}, "protocols": list{thing{"protocolType": "Http", "port": 80}}, "targetFqdns": []string{"*"}}
+	d = walled(thing{"applicationRuleCollections": collected("Allow", web)})
+	d.expect(t, path.Known{}, "a 10.0.0.5 80 unknown", "a 10.0.0.5 22 closed", "a 10.0.0.6 80 closed")
+}
+
+func TestWaysThatNobodySeesInto(t *testing.T) {
+	d := walled(thing{}, "b 100 Allow Tcp 10.0.0.5 * 22", "no 200 Deny * * * *")
+	d.put("routeTables", "t", thing{"routes": list{thing{"name": "nva", "properties": thing{"addressPrefix": "10.0.0.0/24", "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.0.9.9"}}}})
+	d.expect(t, path.Known{}, "a 10.0.0.5 22 unknown nva", "a 10.0.0.6 22 closed", "a 10.0.0.5 23 closed")
+	delete(d, base+"routeTables/t")
+	d.expect(t, path.Known{}, "a 10.0.0.5 22 unknown table", "a 10.0.0.5 23 closed")
+}
+
+func TestPeerThatWasNotRead(t *testing.T) {
+	d := plain("peer 100 Allow Tcp 10.9.0.0/24 * 22")
+	d.put("virtualNetworks", "v", thing{
+		"addressSpace": thing{"addressPrefixes": []string{"10.0.0.0/16"}},
+		"subnets":      list{thing{"name": "s", "properties": thing{"addressPrefix": "10.0.0.0/24"}}},
+		"virtualNetworkPeerings": list{thing{"properties": thing{
+			"peeringState": "Connected", "allowVirtualNetworkAccess": false, "remoteVirtualNetwork": ref("virtualNetworks", "hub"), "remoteAddressSpace": thing{"addressPrefixes": []string{"10.9.0.0/16"}},
+		}}},
+	})
+	d.expect(t, path.Known{}, "a 10.9.0.7 22 unknown hub", "a 10.8.0.7 22 closed", "a 10.0.0.5 22 open")
+}
+
+func TestPoolOfSeveral(t *testing.T) {
+	d := plain("lb 100 Allow Tcp 8.8.8.8 * 22")
+	pool := list{thing{"id": base + "loadBalancers/lb/backendAddressPools/b"}}
+	d.put("publicIPAddresses", "lb", thing{"ipAddress": "20.0.0.3"})
+	front := thing{"id": base + "loadBalancers/lb/frontendIPConfigurations/f"}
+	balance := func(rules string, properties thing) {
+		properties["frontendIPConfiguration"], properties["protocol"], properties["backendPort"] = front, "Tcp", 22
+		properties["backendAddressPool"] = pool[0]
+		d.put("loadBalancers", "lb", thing{
+			"frontendIPConfigurations": list{thing{"name": "f", "properties": thing{"publicIPAddress": ref("publicIPAddresses", "lb")}}},
+			rules:                      list{thing{"name": "r", "properties": properties}},
+		})
+	}
+	for i, name := range []string{"a", "b"} {
+		c := config("v", "s", fmt.Sprintf("10.0.0.%d", 4+i))
+		c["loadBalancerBackendAddressPools"] = pool
+		d.vm(name, thing{"networkSecurityGroup": ref("networkSecurityGroups", "g")}, c)
+	}
+	balance("loadBalancingRules", thing{"frontendPort": 2201})
+	d.expect(t, path.Known{}, "a 8.8.8.8 22 open", "b 8.8.8.8 22 open", "b 9.9.9.9 22 closed", "a 8.8.8.8 2201 closed")
+	balance("inboundNatRules", thing{"frontendPortRangeStart": 2200, "frontendPortRangeEnd": 2300})
+	d.expect(t, path.Known{}, "a 8.8.8.8 22 unknown", "b 8.8.8.8 22 unknown", "b 9.9.9.9 22 closed")
+}
+
+// A machine of which only its interface speaks, and one without any.
+func TestMachinesThatWereNotRead(t *testing.T) {
+	d := plain("lock 100 Deny * * * *")
+	delete(d, compute+"a")
+	d.expect(t, path.Known{}, "a 9.9.9.9 22 unknown document")
+	d.write(compute+"c", thing{"properties": thing{}})
+	d.expect(t, path.Known{}, "c 9.9.9.9 22 closed address")
+}

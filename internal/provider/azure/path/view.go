@@ -1,0 +1,143 @@
+package path
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/provider/azure/rule"
+	"github.com/sesame-access/sesame/internal/provider/azure/topology"
+	"github.com/sesame-access/sesame/internal/provider/prefix"
+)
+
+// settle makes the layers.
+func (e *estate) settle() {
+	for _, n := range e.Networks {
+		members := e.members(n)
+		for _, s := range n.Subnets {
+			e.views[s] = rule.View{VirtualNetwork: e.virtualNetwork(s), Known: true, Tags: e.known.Tags, Groups: members}
+		}
+	}
+	for id, rules := range e.Groups {
+		e.add(rule.Layer(firewall.ID(id), rules, e.places(func(c *topology.Config) bool { return c.Subnet.Group == id || c.NIC.Group == id }), firewall.Deny))
+	}
+	for _, n := range e.Networks {
+		id := adminOf(n)
+		if rules, known := e.AdminRules[n.ID]; known {
+			e.add(rule.Layer(id, rules, e.places(func(c *topology.Config) bool { return c.Subnet.Network == n }), firewall.Allow))
+			continue
+		}
+		e.add(firewall.Unread(id, "security admin rules that were not read", true))
+	}
+	for id, why := range e.Unread {
+		if strings.Contains(id, "/networksecuritygroups/") {
+			e.add(firewall.Unread(firewall.ID(id), why, false))
+		}
+	}
+	for _, f := range e.Firewalls {
+		e.settleWall(&wall{Firewall: f, subnet: e.Subnet(f.Subnet)})
+	}
+}
+
+func (e *estate) add(l firewall.Layer) { e.layers[l.Firewall] = l }
+
+// adminOf names the security admin rules of n.
+func adminOf(n *topology.Network) firewall.ID { return firewall.ID(n.ID + "/securityadminrules") }
+
+// members returns the application security groups as rules in n know them. Azure
+// wants the members of a rule's groups in one virtual network, and does not say
+// what a rule does with one in a network that is peered.
+func (e *estate) members(n *topology.Network) map[string]rule.Set {
+	out := map[string]rule.Set{}
+	for id := range e.ASGs {
+		if out[id] = (rule.Set{}); e.Hidden {
+			out[id] = rule.Anybody()
+		}
+	}
+	joined := e.Joined(n)
+	for _, id := range slices.Sorted(maps.Keys(e.NICs)) {
+		for _, c := range e.NICs[id].Configs {
+			set := rule.Set{Sure: prefix.Of(c.Address), Perhaps: nil}
+			if c.Subnet.Network != n {
+				set = rule.Set{Sure: nil, Perhaps: set.Sure}
+			}
+			if !slices.Contains(joined, c.Subnet.Network) {
+				continue
+			}
+			for _, id := range c.ASGs {
+				g, known := out[id]
+				if !known { // who else is in it is not known
+					g = rule.Anybody()
+				}
+				out[id] = rule.Union(g, set)
+			}
+		}
+	}
+	return out
+}
+
+// places returns the IP configurations of machines that some layer stands before,
+// those together that see names alike.
+func (e *estate) places(behind func(*topology.Config) bool) []rule.Place {
+	var out []rule.Place
+	var of []*topology.Network
+	for _, m := range e.Machines {
+		for _, c := range m.Configs {
+			if !behind(c) {
+				continue
+			}
+			at := 0
+			for at < len(out) && (of[at] != c.Subnet.Network || !out[at].View.VirtualNetwork.Equal(e.views[c.Subnet].VirtualNetwork)) {
+				at++
+			}
+			if at == len(out) {
+				out, of = append(out, rule.Place{View: e.views[c.Subnet]}), append(of, c.Subnet.Network)
+			}
+			out[at].Ends = append(out[at].Ends, rule.End{VM: c.VM, Address: c.Address, Groups: c.ASGs})
+		}
+	}
+	return out
+}
+
+// virtualNetwork returns what the tag VirtualNetwork stands for, as seen from s.
+// A default route "might" be in it, says the documentation, and not which subnets'
+// routes count.
+func (e *estate) virtualNetwork(s *topology.Subnet) rule.Set {
+	n := s.Network
+	set := rule.Set{Sure: slices.Concat(n.Space, rule.Probes()[:1]), Perhaps: nil}
+	for _, p := range n.Peerings {
+		if p.Connected && p.Access {
+			set.Sure = append(set.Sure, e.SpaceOf(p)...)
+		}
+		if p.Connected && p.Gateways {
+			set = rule.Union(set, e.behindGateways(p.Remote))
+		}
+	}
+	if n.Gateway != nil {
+		set = rule.Union(set, e.behindGateways(n.ID))
+	}
+	for _, other := range n.Subnets {
+		routes, known := e.RoutesOf(other)
+		if !known {
+			set = rule.Union(set, rule.Anybody())
+		}
+		for _, r := range routes {
+			if other == s && r.Prefix.Bits() > 0 {
+				set.Sure = append(set.Sure, r.Prefix)
+				continue
+			}
+			set.Perhaps = append(set.Perhaps, r.Prefix)
+		}
+	}
+	return rule.Union(set)
+}
+
+// behindGateways returns what the gateways of a network lead to.
+func (e *estate) behindGateways(id string) rule.Set {
+	list, known := e.known.Gateways[id]
+	if !known {
+		return rule.Anybody()
+	}
+	return rule.Set{Sure: prefix.Union(list), Perhaps: nil}
+}

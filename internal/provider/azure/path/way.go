@@ -1,0 +1,209 @@
+package path
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/provider/azure/rule"
+	"github.com/sesame-access/sesame/internal/provider/azure/topology"
+	"github.com/sesame-access/sesame/internal/provider/prefix"
+)
+
+// A turn is where a subnet's routes send packets to some address.
+type turn struct {
+	kind kind
+	wall *wall            // the firewall that they lead through
+	what string           // what nobody can see into
+	at   *topology.Subnet // where that stands, if it is known
+}
+
+type kind uint8
+
+const (
+	straight kind = iota
+	nowhere
+	through // a firewall
+	blind   // something that is not known
+)
+
+// A way is a part of the private network that comes to an address alike.
+type way struct {
+	turn
+
+	name   string
+	from   []netip.Prefix
+	unsure bool // others may come, too
+	hops   []inventory.Hop
+	sees   netip.Prefix // the source behind hops, where it is not the client's
+}
+
+// turn returns where the routes of s send packets to a. The longest prefix wins;
+// between equal ones, and only then, the user's beats the system's, which are the
+// spaces of the network and of its peers.
+func (e *estate) turn(s *topology.Subnet, a netip.Addr) turn {
+	routes, known := e.RoutesOf(s)
+	if !known {
+		return turn{kind: blind, what: "route table " + last(s.Table) + " was not read"}
+	}
+	var best topology.Route
+	for _, r := range routes {
+		if r.Prefix.Contains(a) && (!best.Prefix.IsValid() || r.Prefix.Bits() > best.Prefix.Bits()) {
+			best = r
+		}
+	}
+	system := slices.Clone(s.Network.Space)
+	for _, p := range s.Network.Peerings {
+		if p.Connected {
+			system = append(system, e.SpaceOf(p)...)
+		}
+	}
+	longer := func(p netip.Prefix) bool { return p.Contains(a) && p.Bits() > best.Prefix.Bits() }
+	if !best.Prefix.IsValid() || slices.ContainsFunc(system, longer) {
+		return turn{kind: straight}
+	}
+	switch best.Hop {
+	case "vnetlocal":
+		return turn{kind: straight}
+	case "none":
+		return turn{kind: nowhere}
+	case "virtualappliance":
+		for _, w := range e.walls {
+			if w.Address == best.To && w.subnet != nil && topology.Near(s.Network, w.subnet.Network) {
+				return turn{kind: through, wall: w}
+			}
+		}
+		return turn{kind: blind, what: "route " + best.Name + " leads through " + best.To.String(), at: e.subnetAt(s.Network, best.To)}
+	}
+	return turn{kind: blind, what: "route " + best.Name + " leads to " + best.Hop}
+}
+
+// subnetAt returns the subnet of n, or of a network around it, that a lies in.
+func (e *estate) subnetAt(n *topology.Network, a netip.Addr) *topology.Subnet {
+	for _, m := range append([]*topology.Network{n}, e.Networks...) {
+		for _, s := range m.Subnets {
+			if topology.Near(n, m) && prefix.Contains(s.Prefixes, a) {
+				return s
+			}
+		}
+	}
+	return nil
+}
+
+// leads reports whether t may lead packets from network m to one of n. A next hop
+// that stands nowhere around m is none.
+func (t turn) leads(m, n *topology.Network) bool {
+	switch t.kind {
+	case straight:
+		return topology.Near(m, n)
+	case through:
+		return topology.Near(t.wall.subnet.Network, n)
+	case blind:
+		return topology.Near(m, n) || t.at != nil && topology.Near(t.at.Network, n)
+	case nowhere:
+	}
+	return false
+}
+
+// ways returns how the private networks around n come to address a of it, port as
+// they see it; 0 where that is the door's.
+func (e *estate) ways(n *topology.Network, a netip.Addr, port uint16) []way {
+	out := []way{{turn: turn{kind: straight}, from: rule.Probes()}}
+	at := func(t turn) *way {
+		i := slices.IndexFunc(out, func(w way) bool { return w.turn == t })
+		if i < 0 {
+			i = len(out)
+			out = append(out, way{turn: t})
+		}
+		return &out[i]
+	}
+	for _, m := range e.Networks {
+		for _, s := range m.Subnets {
+			if t := e.turn(s, a); t.leads(m, n) {
+				w := at(t)
+				w.from = append(w.from, s.Prefixes...)
+			}
+		}
+		if m.Gateway == nil || m != n && !lends(m, n) {
+			continue
+		}
+		t := e.turn(m.Gateway, a)
+		if !t.leads(m, n) {
+			continue
+		}
+		w := at(t)
+		behind := e.behindGateways(m.ID)
+		w.from = append(w.from, behind.Sure...)
+		w.unsure = w.unsure || len(behind.Perhaps) > 0
+	}
+	for _, p := range n.Peerings {
+		if p.Connected && e.Network(p.Remote) == nil {
+			// What its packets meet is not known; they come from its addresses.
+			w := at(turn{kind: blind, what: "peered network " + last(p.Remote) + " was not read", at: &topology.Subnet{Network: n, Prefixes: p.Space}})
+			w.from = append(w.from, p.Space...)
+			w.unsure = w.unsure || p.Gateways
+		}
+	}
+	var ways []way
+	for _, w := range out {
+		ways = append(ways, e.along(w, a, port)...)
+	}
+	return ways
+}
+
+// lends reports whether network from lends its gateways to n.
+func lends(from, n *topology.Network) bool {
+	return slices.ContainsFunc(n.Peerings, func(p topology.Peering) bool { return p.Gateways && p.Connected && p.Remote == from.ID })
+}
+
+// along returns w with what it meets, in as many ways as there are.
+func (e *estate) along(w way, a netip.Addr, port uint16) []way {
+	w.from = prefix.Union(w.from)
+	if w.from == nil {
+		w.from = []netip.Prefix{} // nobody, which nil would not be
+	}
+	w.name = "from the network"
+	switch w.kind {
+	case straight:
+		return []way{w}
+	case blind:
+		w.name += ", " + w.what
+		w.hops = []inventory.Hop{e.unknown(w.what)}
+		// It keeps the source, or takes an address from where it stands.
+		kept := w
+		w.name += ", from its own address"
+		w.sees = around(w.at, a)
+		return []way{kept, w}
+	case nowhere:
+		return nil
+	case through:
+	}
+	f := w.wall
+	w.name += " through " + last(f.ID)
+	to := []netip.Addr{a}
+	w.hops = []inventory.Hop{{Firewall: firewall.ID(strings.ToLower(f.ID)), To: to, Port: port}}
+	ways := []way{w}
+	if f.ownRanges {
+		// The source is kept, or not.
+		w.hops = append(slices.Clone(w.hops), e.unknown(last(f.ID)+" has its own ranges of private addresses"))
+		ways = []way{w}
+		w.sees = around(f.subnet, a)
+		ways = append(ways, w)
+	}
+	if len(f.rules.Application) > 0 {
+		w.name += " by application rules"
+		w.hops = []inventory.Hop{{Firewall: f.applications(), To: to, Port: port}}
+		w.sees = around(f.subnet, a)
+		ways = append(ways, w)
+	}
+	return ways
+}
+
+// unknown returns a hop of which only is known why nothing else is.
+func (e *estate) unknown(why string) inventory.Hop {
+	id := firewall.ID("unknown: " + why)
+	e.add(firewall.Unread(id, why, false))
+	return inventory.Hop{Firewall: id}
+}
