@@ -219,7 +219,10 @@ func (j *judge) shut(v inventory.VM, d firewall.Door, a netip.Addr) bool {
 	for i, own := range j.vms[string(v.ID)] {
 		id := base + "networkInterfaces/" + v.Name + "/ipConfigurations/c" + strconv.Itoa(i)
 		for _, x := range there {
-			if x != a && !netip.MustParsePrefix("10.0.0.0/24").Contains(x) || x.Is4() != own.address.Is4() {
+			stands := slices.ContainsFunc([]string{"10.0.0.0/24", "fd00::/64", "10.0.9.0/28", "fd00:0:0:9::/124"}, func(text string) bool {
+				return netip.MustParsePrefix(text).Contains(x)
+			})
+			if x != a && !stands || x.Is4() != own.address.Is4() || a.Is4() != x.Is4() {
 				continue
 			}
 			for _, client := range clientPorts() {

@@ -63,6 +63,30 @@ func TestTranslationThatIsNotCertain(t *testing.T) {
 	d.expect(t, path.Known{}, "a 8.8.8.8 22 unknown", "a 8.8.9.8 22 closed")
 }
 
+// A firewall may lead to a frontend in its network, which leads on.
+func TestTranslationToFrontend(t *testing.T) {
+	to := dnat("10.0.0.100")
+	d := walled(thing{"natRuleCollections": collected("Dnat", to)})
+	pool := thing{"id": base + "loadBalancers/lb/backendAddressPools/b"}
+	c := config("v", "s", "10.0.0.4")
+	c["loadBalancerBackendAddressPools"] = list{pool}
+	d.vm("a", thing{}, c)
+	balance := func(port int) {
+		d.put("loadBalancers", "lb", thing{
+			"frontendIPConfigurations": list{thing{"name": "f", "properties": thing{"privateIPAddress": "10.0.0.100", "subnet": thing{"id": base + "virtualNetworks/v/subnets/s"}}}},
+			"loadBalancingRules": list{thing{"name": "r", "properties": thing{
+				"frontendIPConfiguration": thing{"id": base + "loadBalancers/lb/frontendIPConfigurations/f"}, "protocol": "Tcp", "frontendPort": port, "backendPort": 80, "backendAddressPool": pool,
+			}}},
+		})
+	}
+	balance(22)
+	d.expect(t, path.Known{}, "a 8.8.8.8 80 open c/r", "a 8.8.8.8 22 closed", "a 8.8.9.8 80 closed")
+	balance(23)
+	d.expect(t, path.Known{}, "a 8.8.8.8 80 closed", "a 8.8.8.8 22 closed")
+	balance(0) // all ports, and each to itself
+	d.expect(t, path.Known{}, "a 8.8.8.8 22 open c/r", "a 8.8.8.8 80 closed")
+}
+
 func TestOneFirewallBetweenSubnets(t *testing.T) {
 	between := thing{"protocols": []string{"Any"}, "sourceAddresses": []string{"10.0.0.5"}, "destinationAddresses": []string{"*"}, "destinationPorts": []string{"22"}}
 	d := walled(thing{"networkRuleCollections": collected("Allow", between)})

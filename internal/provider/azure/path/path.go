@@ -75,6 +75,7 @@ type estate struct {
 	walls  []*wall
 	layers map[firewall.ID]firewall.Layer
 	paths  map[*topology.Config][]inventory.Path
+	shared map[destination][]way
 }
 
 // Machines returns the machines with their paths, sorted by id, and the layers on
@@ -86,6 +87,7 @@ func Machines(t *topology.Estate, known Known) ([]inventory.VM, map[firewall.ID]
 		views:  map[*topology.Subnet]rule.View{},
 		layers: map[firewall.ID]firewall.Layer{},
 		paths:  map[*topology.Config][]inventory.Path{},
+		shared: map[destination][]way{},
 	}
 	for name, list := range known.Tags {
 		e.known.Tags[strings.ToLower(name)] = list
@@ -122,8 +124,8 @@ func last(id string) string { return id[strings.LastIndexByte(id, '/')+1:] }
 // lead finds the paths to every IP configuration.
 func (e *estate) lead() {
 	for _, c := range e.Configs() {
-		for _, w := range e.ways(c.Subnet.Network, c.Address, 0) {
-			e.path(c, inventory.Path{Name: w.name, From: w.from, Unsure: w.unsure, Hops: append(w.hops, e.end(c, false, w.sees)...)})
+		for _, w := range e.waysTo(c) {
+			e.path(c, inventory.Path{Name: w.name, From: w.from, Unsure: w.unsure, Hops: slices.Concat(w.hops, e.end(c, false, w.sees))})
 		}
 		if p, used := e.public(c.Public); used {
 			e.path(c, inventory.Path{Name: "by its public address " + last(c.Public), From: rule.Public(), Hops: e.end(c, p.Standard, netip.Prefix{})})
@@ -199,7 +201,7 @@ func (e *estate) balanced(b *topology.Balancer, f topology.Frontend, l landing) 
 	if f.Subnet == nil || !f.Address.IsValid() {
 		return
 	}
-	for _, w := range e.ways(f.Subnet.Network, f.Address, l.first) {
+	for _, w := range e.ways(f.Subnet.Network, f.Address, []netip.Addr{f.Address}, l.first) {
 		p := path
 		p.Name += " " + w.name
 		p.From, p.Unsure = w.from, w.unsure

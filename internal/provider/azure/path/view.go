@@ -2,6 +2,7 @@ package path
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -49,30 +50,27 @@ func adminOf(n *topology.Network) firewall.ID { return firewall.ID(n.ID + "/secu
 // wants the members of a rule's groups in one virtual network, and does not say
 // what a rule does with one in a network that is peered.
 func (e *estate) members(n *topology.Network) map[string]rule.Set {
-	out := map[string]rule.Set{}
-	for id := range e.ASGs {
-		if out[id] = (rule.Set{}); e.Hidden {
-			out[id] = rule.Anybody()
+	sure, perhaps := map[string][]netip.Addr{}, map[string][]netip.Addr{}
+	joined := e.Joined(n)
+	for _, nic := range e.NICs {
+		for _, c := range nic.Configs {
+			for _, id := range c.ASGs {
+				switch {
+				case c.Subnet.Network == n:
+					sure[id] = append(sure[id], c.Address)
+				case slices.Contains(joined, c.Subnet.Network):
+					perhaps[id] = append(perhaps[id], c.Address)
+				}
+			}
 		}
 	}
-	joined := e.Joined(n)
-	for _, id := range slices.Sorted(maps.Keys(e.NICs)) {
-		for _, c := range e.NICs[id].Configs {
-			set := rule.Set{Sure: prefix.Of(c.Address), Perhaps: nil}
-			if c.Subnet.Network != n {
-				set = rule.Set{Sure: nil, Perhaps: set.Sure}
-			}
-			if !slices.Contains(joined, c.Subnet.Network) {
-				continue
-			}
-			for _, id := range c.ASGs {
-				g, known := out[id]
-				if !known { // who else is in it is not known
-					g = rule.Anybody()
-				}
-				out[id] = rule.Union(g, set)
-			}
+	out := map[string]rule.Set{}
+	for _, id := range slices.Concat(slices.Collect(maps.Keys(e.ASGs)), slices.Collect(maps.Keys(sure)), slices.Collect(maps.Keys(perhaps))) {
+		set := rule.Set{Sure: prefix.Of(sure[id]...), Perhaps: prefix.Of(perhaps[id]...)}
+		if e.Hidden || !e.ASGs[id] { // who else is in it is not known
+			set = rule.Union(set, rule.Anybody())
 		}
+		out[id] = rule.Union(set)
 	}
 	return out
 }

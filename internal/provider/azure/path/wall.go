@@ -75,11 +75,8 @@ func (e *estate) settleWall(w *wall) {
 	for _, t := range w.targets() {
 		var rules []rule.Rule
 		for _, r := range w.rules.Translations {
-			switch {
-			case !r.To.IsValid():
-				r.Action = firewall.Unknown // a name, which may be anybody's
-			case r.To != t.to || r.Port != t.port:
-				r.Action = firewall.Deny // it leads to somebody else
+			if r.To != t.to || r.Port != t.port {
+				r.Action = firewall.Deny // it leads to somebody else, or to a name, which is a path of its own
 			}
 			rules = append(rules, r.Rule)
 		}
@@ -146,7 +143,7 @@ func around(s *topology.Subnet, a netip.Addr) netip.Prefix {
 		if !found.IsValid() {
 			found = p
 		}
-		for !found.Contains(p.Addr()) { // more than one: all that is around them
+		for found.Bits() > 0 && !found.Contains(p.Addr()) { // more than one: all that is around them
 			found = netip.PrefixFrom(found.Addr(), found.Bits()-1).Masked()
 		}
 	}

@@ -54,14 +54,11 @@ func (e *estate) turn(s *topology.Subnet, a netip.Addr) turn {
 			best = r
 		}
 	}
-	system := slices.Clone(s.Network.Space)
-	for _, p := range s.Network.Peerings {
-		if p.Connected {
-			system = append(system, e.SpaceOf(p)...)
-		}
-	}
 	longer := func(p netip.Prefix) bool { return p.Contains(a) && p.Bits() > best.Prefix.Bits() }
-	if !best.Prefix.IsValid() || slices.ContainsFunc(system, longer) {
+	peers := func(p topology.Peering) bool {
+		return p.Connected && slices.ContainsFunc(e.SpaceOf(p), longer)
+	}
+	if !best.Prefix.IsValid() || slices.ContainsFunc(s.Network.Space, longer) || slices.ContainsFunc(s.Network.Peerings, peers) {
 		return turn{kind: straight}
 	}
 	switch best.Hop {
@@ -107,9 +104,55 @@ func (t turn) leads(m, n *topology.Network) bool {
 	return false
 }
 
-// ways returns how the private networks around n come to address a of it, port as
-// they see it; 0 where that is the door's.
-func (e *estate) ways(n *topology.Network, a netip.Addr, port uint16) []way {
+// A destination is the addresses of one family in a subnet.
+type destination struct {
+	subnet *topology.Subnet
+	six    bool
+}
+
+// waysTo returns how the private networks come to c. What is alike for all addresses
+// of a subnet is found once.
+func (e *estate) waysTo(c *topology.Config) []way {
+	at := destination{subnet: c.Subnet, six: !c.Address.Is4()}
+	ways, found := e.shared[at]
+	if found && prefix.Contains(c.Subnet.Prefixes, c.Address) {
+		return ways
+	}
+	ways = e.ways(c.Subnet.Network, c.Address, nil, 0)
+	if e.uniform(c.Subnet) {
+		e.shared[at] = ways
+	}
+	return ways
+}
+
+// uniform reports whether no route is about some addresses of s and not about
+// others.
+func (e *estate) uniform(s *topology.Subnet) bool {
+	splits := func(cut netip.Prefix) bool {
+		return slices.ContainsFunc(s.Prefixes, func(p netip.Prefix) bool { return cut.Overlaps(p) && cut.Bits() > p.Bits() })
+	}
+	for _, n := range e.Networks {
+		if slices.ContainsFunc(n.Space, splits) {
+			return false
+		}
+		for _, p := range n.Peerings {
+			if slices.ContainsFunc(p.Space, splits) {
+				return false
+			}
+		}
+	}
+	for _, routes := range e.Tables {
+		if slices.ContainsFunc(routes, func(r topology.Route) bool { return splits(r.Prefix) }) {
+			return false
+		}
+	}
+	// Of several prefixes each may meet routes of its own.
+	return len(s.Prefixes) == 1 || len(s.Prefixes) == 2 && s.Prefixes[0].Addr().Is4() != s.Prefixes[1].Addr().Is4()
+}
+
+// ways returns how the private networks around n come to address a of it. A
+// firewall on the way sees to and port, where they are not the door's own.
+func (e *estate) ways(n *topology.Network, a netip.Addr, to []netip.Addr, port uint16) []way {
 	out := []way{{turn: turn{kind: straight}, from: rule.Probes()}}
 	at := func(t turn) *way {
 		i := slices.IndexFunc(out, func(w way) bool { return w.turn == t })
@@ -148,7 +191,7 @@ func (e *estate) ways(n *topology.Network, a netip.Addr, port uint16) []way {
 	}
 	var ways []way
 	for _, w := range out {
-		ways = append(ways, e.along(w, a, port)...)
+		ways = append(ways, e.along(w, a, to, port)...)
 	}
 	return ways
 }
@@ -159,7 +202,7 @@ func lends(from, n *topology.Network) bool {
 }
 
 // along returns w with what it meets, in as many ways as there are.
-func (e *estate) along(w way, a netip.Addr, port uint16) []way {
+func (e *estate) along(w way, a netip.Addr, to []netip.Addr, port uint16) []way {
 	w.from = prefix.Union(w.from)
 	if w.from == nil {
 		w.from = []netip.Prefix{} // nobody, which nil would not be
@@ -182,7 +225,6 @@ func (e *estate) along(w way, a netip.Addr, port uint16) []way {
 	}
 	f := w.wall
 	w.name += " through " + last(f.ID)
-	to := []netip.Addr{a}
 	w.hops = []inventory.Hop{{Firewall: firewall.ID(strings.ToLower(f.ID)), To: to, Port: port}}
 	ways := []way{w}
 	if f.ownRanges {

@@ -13,6 +13,7 @@
 package topology
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -73,14 +74,21 @@ func Read(documents map[string]json.RawMessage) *Estate {
 		Unread:     map[string]string{},
 		subnets:    map[string]*Subnet{},
 	}
-	ids := slices.SortedFunc(maps.Keys(documents), func(a, b string) int { return strings.Compare(key(a), key(b)) })
-	// What others point into comes first.
-	for _, early := range []string{"virtualnetworks", "firewallpolicies", ""} {
-		for _, id := range ids {
-			if k := kindOf(id); k == early || early == "" && k != "virtualnetworks" && k != "firewallpolicies" {
-				e.read(id, k, documents[id])
-			}
+	type document struct {
+		turn          int
+		key, id, kind string
+	}
+	var all []document
+	for id := range documents {
+		x := document{turn: 1, key: key(id), id: id, kind: kindOf(id)}
+		if x.kind == "virtualnetworks" || x.kind == "firewallpolicies" {
+			x.turn = 0 // others point into it
 		}
+		all = append(all, x)
+	}
+	slices.SortFunc(all, func(a, b document) int { return cmp.Or(cmp.Compare(a.turn, b.turn), cmp.Compare(a.key, b.key)) })
+	for _, x := range all {
+		e.read(x.id, x.kind, documents[x.id])
 	}
 	slices.SortFunc(e.Networks, func(a, b *Network) int { return strings.Compare(a.ID, b.ID) })
 	e.join()
@@ -97,7 +105,7 @@ func (e *Estate) read(id, kind string, text json.RawMessage) {
 	case "virtualnetworks/" + strings.ToLower(AdminRules[1:]):
 		rules, unread := rule.Admin(text)
 		if err = unread; err == nil {
-			e.AdminRules[key(id[:len(id)-len(AdminRules)])] = rules
+			e.AdminRules[strings.TrimSuffix(key(id), key(AdminRules))] = rules
 		}
 	case "virtualmachines":
 		err = e.readMachine(id, text)
@@ -128,7 +136,7 @@ func (e *Estate) read(id, kind string, text json.RawMessage) {
 		}
 	case "firewallpolicies/rulecollectiongroups":
 		leads = true
-		policy, known := e.Policies[key(id[:strings.LastIndex(key(id), "/rulecollectiongroups/")])]
+		policy, known := e.Policies[key(id)[:strings.LastIndex(key(id), "/rulecollectiongroups/")]]
 		if err = errors.New("its policy was not read"); known {
 			err = policy.Add(text)
 		}
