@@ -2,7 +2,9 @@ package path_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -155,4 +157,15 @@ func TestMachineWithoutAddress(t *testing.T) {
 	e := plain(from("0.0.0.0/0"))
 	e.Interfaces = e.Interfaces[1:]
 	expect(t, e, "web 8.8.8.8 22 closed")
+}
+
+func TestSameEstateSameAnswer(t *testing.T) {
+	for seed := range uint64(20) {
+		e := estateOf(roll(rand.New(rand.NewPCG(seed, 3))))
+		vms, layers := path.Machines(e)
+		again, layersAgain := path.Machines(e)
+		if !reflect.DeepEqual(vms, again) || !reflect.DeepEqual(layers, layersAgain) {
+			t.Fatalf("seed %d: two answers", seed)
+		}
+	}
 }

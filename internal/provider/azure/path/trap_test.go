@@ -3,6 +3,7 @@ package path_test
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -215,4 +216,16 @@ func TestStandardAddressWithoutGroup(t *testing.T) {
 	d.expect(t, path.Known{}, "a 8.8.8.8 22 open")
 	d.write(base+"publicIPAddresses/p", thing{"sku": thing{"name": "Standard"}, "properties": thing{"ipAddress": "20.0.0.1"}})
 	d.expect(t, path.Known{}, "a 8.8.8.8 22 unknown standard", "a 10.0.0.5 22 open")
+}
+
+// Maps have no order, and what is made of them has one.
+func TestSameDocumentsSameAnswer(t *testing.T) {
+	for seed := range uint64(20) {
+		w := newWorld(seed)
+		vms, layers := path.Machines(topology.Read(w.documents), path.Known{Tags: w.tags})
+		again, layersAgain := path.Machines(topology.Read(w.documents), path.Known{Tags: w.tags})
+		if !reflect.DeepEqual(vms, again) || !reflect.DeepEqual(layers, layersAgain) {
+			t.Fatalf("seed %d: two answers", seed)
+		}
+	}
 }
