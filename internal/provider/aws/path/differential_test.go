@@ -69,12 +69,16 @@ func roll(r *rand.Rand) *packet.World {
 				Target:      pick(r, "igw-1", "igw-1", "igw-1", "nat-1", "eigw-1", "pcx-1", "vgw-1", "tgw-1", "eni-x", "xyz-1"), Blackhole: chance(10),
 			})
 		}
-		for n := range r.IntN(10) {
-			e := packet.Entry{Number: 100 + 10*r.IntN(50)*10 + n, Egress: chance(50), Allow: chance(70), CIDR: pick(r, sources()...), Match: match([2]int{0, 65535}, [2]int{22, 22}, [2]int{1024, 65535}, [2]int{32768, 60999}, [2]int{80, 3389}, [2]int{0, 1023})}
-			if chance(40) {
-				e.CIDR, e.Match = pick(r, prefixes("0.0.0.0/0", "::/0")...), packet.Match{Protocol: packet.All, First: packet.All, Last: packet.All}
-			}
+		for n := range r.IntN(7) {
+			e := packet.Entry{Number: 100 + 10*r.IntN(50)*10 + n, Egress: chance(50), Allow: chance(50), CIDR: pick(r, sources()...), Match: match([2]int{0, 65535}, [2]int{22, 22}, [2]int{1024, 65535}, [2]int{32768, 60999}, [2]int{80, 3389}, [2]int{0, 1023})}
 			sub.Entries = append(sub.Entries, e)
+		}
+		for n := range 4 { // what most ACLs end with
+			if chance(80) {
+				sub.Entries = append(sub.Entries, packet.Entry{
+					Number: 30000 + n, Egress: n%2 == 0, Allow: true, CIDR: pick(r, prefixes("0.0.0.0/0", "::/0")...), Match: packet.Match{Protocol: packet.All, First: packet.All, Last: packet.All},
+				})
+			}
 		}
 		w.Subnets = append(w.Subnets, sub)
 	}
@@ -101,7 +105,7 @@ func roll(r *rand.Rand) *packet.World {
 	for _, id := range []string{"sg-a", "sg-b", "sg-p"} {
 		g := packet.Group{ID: id, VPC: "vpc-1"}
 		for i := range r.IntN(5) {
-			x := packet.Rule{ID: fmt.Sprint(id, "-", i), Match: match([2]int{0, 65535}, [2]int{22, 22}, [2]int{80, 3389}, [2]int{0, 22})}
+			x := packet.Rule{ID: fmt.Sprint(id, "-", i), Match: match([2]int{0, 65535}, [2]int{0, 65535}, [2]int{22, 22}, [2]int{80, 3389}, [2]int{0, 22})}
 			switch r.IntN(5) {
 			case 0:
 				x.PrefixList = pick(r, "pl-known", "pl-empty", "pl-unknown")
@@ -202,6 +206,20 @@ func corners() []netip.Addr {
 	return slices.Compact(out)
 }
 
+// inhabited returns the addresses of list that are not simply nowhere.
+func inhabited(list []netip.Addr, s reach.Set) []netip.Addr {
+	var out []netip.Addr
+	for _, a := range list {
+		if x := s.At(a); x.Verdict != reach.Closed || len(x.Steps()) > 0 && x.Steps()[0].Firewall != "" {
+			out = append(out, a)
+		}
+	}
+	if out == nil {
+		return list
+	}
+	return out
+}
+
 // agree compares layers, paths and engine with the evaluator of single packets, in
 // one random world, and returns how many packets that took.
 func agree(t testing.TB, seed uint64) (packets int) {
@@ -210,10 +228,15 @@ func agree(t testing.TB, seed uint64) (packets int) {
 	vms, layers := path.Machines(estateOf(w))
 	model := reach.NewModel(layers)
 	var q reach.Query
+	all := corners()
 	for _, v := range vms {
 		d := firewall.Door{VM: v.ID, Protocol: pick(r, firewall.TCP, firewall.TCP, firewall.UDP), Port: uint16(pick(r, doors()...))}
 		got := q.VM(v, model, d)
-		for _, a := range corners() {
+		for range 12 {
+			a := pick(r, all...)
+			if r.IntN(100) < 70 { // where somebody comes from
+				a = pick(r, inhabited(all, got)...)
+			}
 			want, n := source(w, v, a, d)
 			packets += n
 			if is := got.At(a); is.Verdict != want {

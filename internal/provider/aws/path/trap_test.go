@@ -117,6 +117,28 @@ func TestAnswersNeedEphemeralPorts(t *testing.T) {
 	entries = append(entries, path.Entry{Number: 200, Egress: true, Allow: true, CIDR: netip.MustParsePrefix("8.8.8.8/32"), Match: path.Match{Protocol: 6, First: 1024, Last: 65535}})
 	e.Subnets[0].ACL.Entries = entries
 	expect(t, e, "web 8.8.8.8 22 open acl-a/return", "web 9.9.9.9 22 closed")
+	// A client may call from whatever port is left.
+	entries[4].Allow, entries[4].CIDR = false, netip.MustParsePrefix("0.0.0.0/0")
+	entries[2].Allow, entries[2].Match = true, path.Match{Protocol: path.All, First: path.All, Last: path.All}
+	expect(t, e, "web 8.8.8.8 22 open acl-a/return")
+	entries[4].Match.First = 0
+	expect(t, e, "web 8.8.8.8 22 closed")
+}
+
+func TestMembersOverPeering(t *testing.T) {
+	e := plain(ssh(path.Rule{Group: "sg-peer"}))
+	e.Groups = append(e.Groups, path.Group{ID: "sg-peer"})
+	e.Subnets[0].Routes = append(e.Subnets[0].Routes, path.Route{Destination: netip.MustParsePrefix("172.16.0.0/16"), Target: "pcx-1"})
+	e.Subnets = append(e.Subnets, path.Subnet{ID: "subnet-p", VPC: "vpc-2", CIDRs: prefixes("172.16.0.0/24", "2001:db8:1::/64")})
+	e.Interfaces = append(e.Interfaces, path.Interface{ID: "eni-peer", Subnet: "subnet-p", Groups: []string{"sg-peer"}, Addresses: []path.Address{
+		{Private: netip.MustParseAddr("172.16.0.8")}, {Private: netip.MustParseAddr("2001:db8:1::8")},
+	}})
+	expect(t, e, "web 172.16.0.8 22 closed")
+	e.Peerings = []path.Peering{{Requester: "vpc-2", Accepter: "vpc-1", Active: true}}
+	// Its IPv6 packets have no route but that to the Internet, where it is nobody's member.
+	expect(t, e, "web 172.16.0.8 22 open sgr-1", "web 172.16.0.9 22 closed", "web 2001:db8:1::8 22 closed")
+	e.Peerings[0].Active = false
+	expect(t, e, "web 172.16.0.8 22 closed")
 }
 
 func TestNobodyAnswers(t *testing.T) {
