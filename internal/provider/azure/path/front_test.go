@@ -2,6 +2,7 @@ package path_test
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/sesame-access/sesame/internal/provider/azure/path"
@@ -150,4 +151,44 @@ func TestMachinesThatWereNotRead(t *testing.T) {
 	d.expect(t, path.Known{}, "a 9.9.9.9 22 unknown document")
 	d.write(compute+"c", thing{"properties": thing{}})
 	d.expect(t, path.Known{}, "c 9.9.9.9 22 closed address")
+}
+
+// What application rules let pass comes from the firewall, as does what it has its
+// own ranges for, perhaps.
+func TestConnectionsThatTheFirewallMakes(t *testing.T) {
+	web := thing{"sourceAddresses": []string{"10.0.0.5"}, "protocols": list{thing{"protocolType": "Http", "port": 80}}, "targetFqdns": []string{"*"}}
+	between := thing{"protocols": []string{"Any"}, "sourceAddresses": []string{"10.0.0.5"}, "destinationAddresses": []string{"*"}, "destinationPorts": []string{"22"}}
+	for _, tt := range []struct{ from, app, own string }{
+		{"10.0.9.0/28", "unknown", "unknown"},
+		{"10.0.0.5", "closed", "unknown"},
+		{"10.0.0.6", "closed", "closed"},
+	} {
+		rules := []string{"in 100 Allow Tcp " + tt.from + " * *", "no 200 Deny * * * *"}
+		walled(thing{"applicationRuleCollections": collected("Allow", web)}, rules...).expect(t, path.Known{}, "a 10.0.0.5 80 "+tt.app)
+		own := thing{"networkRuleCollections": collected("Allow", between), "additionalProperties": thing{"Network.SNAT.PrivateRanges": "0.0.0.0/0"}}
+		walled(own, rules...).expect(t, path.Known{}, "a 10.0.0.5 22 "+tt.own)
+	}
+}
+
+func TestBorrowedGateways(t *testing.T) {
+	for _, tt := range []struct {
+		borrowed         bool
+		known, otherwise string
+	}{{true, "open", "unknown"}, {false, "closed", "closed"}} {
+		d := plain()
+		peering := func(to string, gateways bool) list {
+			return list{thing{"properties": thing{"peeringState": "Connected", "allowVirtualNetworkAccess": true, "useRemoteGateways": gateways, "remoteVirtualNetwork": ref("virtualNetworks", to)}}}
+		}
+		d.put("virtualNetworks", "v", thing{
+			"addressSpace": thing{"addressPrefixes": []string{"10.0.0.0/16"}}, "subnets": list{thing{"name": "s", "properties": thing{"addressPrefix": "10.0.0.0/24"}}},
+			"virtualNetworkPeerings": peering("hub", tt.borrowed),
+		})
+		d.put("virtualNetworks", "hub", thing{
+			"addressSpace": thing{"addressPrefixes": []string{"10.9.0.0/16"}}, "subnets": list{thing{"name": "GatewaySubnet", "properties": thing{"addressPrefix": "10.9.0.0/27"}}},
+			"virtualNetworkPeerings": peering("v", false),
+		})
+		office := path.Known{Gateways: map[string][]netip.Prefix{base + "virtualNetworks/hub": {netip.MustParsePrefix("192.168.7.0/24")}}}
+		d.expect(t, office, "a 192.168.7.1 22 "+tt.known, "b 192.168.7.1 22 "+tt.known, "a 192.168.8.1 22 closed", "a 10.9.0.1 22 open")
+		d.expect(t, path.Known{}, "a 192.168.7.1 22 "+tt.otherwise, "b 192.168.7.1 22 "+tt.otherwise)
+	}
 }
