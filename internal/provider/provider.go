@@ -168,7 +168,8 @@ type Obstacle struct {
 }
 
 // Shown returns what the snapshot shows, in the terms of a want: the doors that
-// are locked, and the openings whose marks verify.
+// are locked, and the openings whose marks verify. Of rules that let one source
+// through one door, as on two interfaces, the last to end counts.
 func (s Snapshot) Shown() firewall.Wants {
 	var out firewall.Wants
 	at := map[firewall.Door]int{}
@@ -195,6 +196,24 @@ func (s Snapshot) Shown() firewall.Wants {
 		}
 	}
 	out.Sort()
+	for i := range out {
+		out[i].Open = lasting(out[i].Open)
+	}
+	return out
+}
+
+// lasting returns sorted openings with one for each source: the last to end, which
+// is one without an end if there is one.
+func lasting(open []firewall.Opening) []firewall.Opening {
+	out := open[:0]
+	for _, o := range open {
+		switch n := len(out); {
+		case n == 0 || out[n-1].From != o.From:
+			out = append(out, o)
+		case !out[n-1].Exempt():
+			out[n-1] = o
+		}
+	}
 	return out
 }
 
