@@ -1,0 +1,338 @@
+package nsg
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/plan"
+	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/provider/azure/nsg/dialect"
+	"github.com/sesame-access/sesame/internal/provider/azure/nsg/resource"
+)
+
+// The steps of a plan. After each single write everybody who is let in before
+// and after the plan is still let in, and nobody is who is let in neither before
+// nor after.
+const (
+	stepClose  = iota // openings that end, and what is too wide
+	stepRenew         // openings that a lock would cut
+	stepLock          // locks
+	stepRelock        // locks that move, or that somebody changed
+	stepOpen          // openings
+	stepUnlock        // locks that have ended
+	stepClean         // openings that only these needed
+)
+
+// A target is a rule of ours that the group must show.
+type target struct {
+	lock    bool
+	rule    dialect.Rule
+	door    firewall.Door
+	spot    dialect.Spot
+	opening firewall.Opening
+	why     string
+}
+
+// A draft is a plan in the making.
+type draft struct {
+	ground
+
+	spots   []dialect.Spot
+	owned   map[string]provider.Owned // what of have is read, by name
+	others  map[firewall.ID]ground
+	want    firewall.Wants // the locked doors, sorted
+	targets map[string]target
+	held    map[firewall.Door]bool // their lock cannot be shown: nothing is added
+	shaken  map[firewall.Door]bool // a lock of theirs is not shown yet
+	changes []plan.Change
+	refused []plan.Refusal
+}
+
+// Compile returns the plan that makes the group of s, which [Reading.Snapshot]
+// made, show want. It is a pure function. Nothing is ever displaced.
+func Compile(s provider.Snapshot, want firewall.Wants) (plan.Plan, error) {
+	r, ok := s.Raw.(Reading)
+	if !ok || r.Group == nil {
+		return plan.Plan{}, errkind.New(errkind.Invalid, "the snapshot of %s is none of a network security group", s.Firewall)
+	}
+	d := &draft{
+		ground: groundOf(r.filled()), spots: r.Spots(), owned: map[string]provider.Owned{}, others: map[firewall.ID]ground{}, targets: map[string]target{},
+		held: map[firewall.Door]bool{}, shaken: map[firewall.Door]bool{},
+	}
+	for name, x := range d.have {
+		d.owned[name], _ = d.Read(x, d.spots)
+	}
+	if err := d.take(want); err != nil {
+		return plan.Plan{}, err
+	}
+	d.release()
+	for _, w := range d.want {
+		d.aim(w)
+	}
+	d.keepHeld()
+	d.diff()
+	d.advance()
+	d.fit()
+	return d.plan()
+}
+
+// take checks the wants and keeps the locked doors in a fixed order.
+func (d *draft) take(want firewall.Wants) error {
+	seen := map[firewall.Door]bool{}
+	for _, w := range want {
+		w.Open = slices.SortedFunc(slices.Values(w.Open), firewall.CompareOpenings)
+		sources := map[netip.Prefix]bool{}
+		for _, o := range w.Open {
+			if !o.From.IsValid() || o.From != o.From.Masked() || o.From.Addr().Is4In6() {
+				return errkind.New(errkind.Invalid, "%s cannot be let in to %s: not a masked prefix of one family", o.From, w.Door)
+			}
+			if sources[o.From] {
+				return errkind.New(errkind.Invalid, "%s is wanted twice at %s", o.From, w.Door)
+			}
+			sources[o.From] = true
+		}
+		if seen[w.Door] {
+			return errkind.New(errkind.Invalid, "%s is wanted twice", w.Door)
+		}
+		if seen[w.Door] = true; w.Locked {
+			d.want = append(d.want, w)
+		}
+	}
+	d.want.Sort()
+	return nil
+}
+
+// locked reports whether door is to be locked.
+func (d *draft) locked(door firewall.Door) bool {
+	_, ok := d.want.Of(door)
+	return ok
+}
+
+// release says which numbers will be free: those of openings that end.
+func (d *draft) release() {
+	wanted := map[string]bool{}
+	for _, w := range d.want {
+		for _, s := range d.at(w.Door.VM) {
+			for _, o := range w.Open {
+				wanted[d.OpenRule(w.Door, s, o.From).Name] = true
+			}
+		}
+	}
+	for name, x := range d.have {
+		if o := d.owned[name]; o.Kind == provider.OwnedOpening && !wanted[name] && d.locked(o.Door) {
+			d.numbers.used[x.Priority] = closing
+		}
+	}
+}
+
+// at returns the spots of a VM.
+func (d *draft) at(vm firewall.VMID) []dialect.Spot {
+	return slices.DeleteFunc(slices.Clone(d.spots), func(s dialect.Spot) bool { return s.VM != vm })
+}
+
+// aim adds the rules that show w, each at its number: the locks first, then who is
+// exempt, then the grants.
+func (d *draft) aim(w firewall.Want) {
+	spots := d.at(w.Door.VM)
+	if len(spots) == 0 && !d.remembers(w.Door) {
+		d.hold(w.Door, "no IP configuration of %s is behind %s", w.Door.VM, groupName(d.Group))
+	}
+	locks := make([]int, len(spots)) // what an opening must stand above
+	for i, s := range spots {
+		lock := d.LockRule(w.Door, s)
+		t := target{lock: true, rule: lock, door: w.Door, spot: s, why: fmt.Sprintf("only its openings may reach port %d", w.Door.Port)}
+		if other, ok := d.shared(s); ok {
+			d.hold(w.Door, "%s is the address of %s, too: a rule for one would be about both", s.To[0].Addr(), other.ID)
+		}
+		n, here := d.lockHere(w.Door, s)
+		if locks[i] = maxPriority + 1; here {
+			locks[i] = n
+			t.rule = lock.At(n)
+			d.targets[lock.Name] = t
+			d.numbers.used[n] = taken
+		}
+	}
+	for _, exempt := range []bool{true, false} {
+		for _, o := range w.Open {
+			if o.Exempt() != exempt {
+				continue
+			}
+			n := 0
+			for i, s := range spots {
+				if s.V4() == o.From.Addr().Is4() {
+					d.aimOpening(w.Door, s, o, locks[i])
+					n++
+				}
+			}
+			if n == 0 && len(spots) > 0 {
+				d.refuse(w.Door, o.From, "%s has no address of that family behind %s", w.Door.VM, groupName(d.Group))
+			}
+		}
+	}
+}
+
+// remembers reports whether something of ours is about a door of a VM that has
+// left.
+func (d *draft) remembers(door firewall.Door) bool {
+	for _, o := range d.owned {
+		if o.Door == door {
+			return true
+		}
+	}
+	return false
+}
+
+// shared returns another IP configuration with an address of s.
+func (d *draft) shared(s dialect.Spot) (dialect.Spot, bool) {
+	for _, x := range d.spots {
+		if strings.EqualFold(x.ID, s.ID) {
+			continue
+		}
+		if slices.ContainsFunc(x.To, func(p netip.Prefix) bool { return slices.Contains(s.To, p) }) {
+			return x, true
+		}
+	}
+	return dialect.Spot{}, false
+}
+
+// lockHere returns the number of the lock of door at s, if it stands in this
+// group: because it belongs here, or because it does already.
+func (d *draft) lockHere(door firewall.Door, s dialect.Spot) (n int, here bool) {
+	have, ok := d.have[d.LockRule(door, s).Name]
+	seat, why := d.seat(door, s.Attachment, d.on)
+	mine := func(g *resource.Group) bool { return g != nil && g.ID == d.Group.ID }
+	switch {
+	case seat == AtInterface && mine(s.Interface), seat == AtSubnet && mine(s.Subnet):
+		n, _, why = d.lockNumber(door, s)
+	case seat == AtOwn:
+		why += "; a group of Sesame's own at the interface can lock it"
+	case seat == Nowhere:
+	default:
+		return have.Priority, ok && have.Priority >= minPriority
+	}
+	if why != "" {
+		d.hold(door, "%s", why)
+		return have.Priority, ok
+	}
+	return n, true
+}
+
+// on returns the ground of this group, as it is by now, or of another.
+func (d *draft) on(g *resource.Group) ground {
+	if g.ID == d.Group.ID {
+		return d.ground
+	}
+	if _, ok := d.others[g.ID]; !ok {
+		d.others[g.ID] = groundOf(d.with(g))
+	}
+	return d.others[g.ID]
+}
+
+func (d *draft) aimOpening(door firewall.Door, s dialect.Spot, o firewall.Opening, lock int) {
+	x := d.OpenRule(door, s, o.From)
+	n := d.have[x.Name].Priority
+	if !d.held[door] {
+		var no string
+		if n, no = d.openNumber(door, s, o, lock); no != "" {
+			d.refuse(door, o.From, "%s", no)
+			return
+		}
+	}
+	why := "exempt from the lock"
+	if !o.Exempt() {
+		why = "needed by " + string(o.Grants)
+	}
+	t := target{lock: false, rule: d.Sealed(x.At(n), door, s, o), door: door, spot: s, opening: o, why: why}
+	if len(t.rule.Description) > dialect.MostDescription {
+		d.refuse(door, o.From, "its mark has %d characters, more than the %d of a description", len(t.rule.Description), dialect.MostDescription)
+		return
+	}
+	if n > 0 {
+		d.numbers.used[n] = taken
+	}
+	d.targets[x.Name] = t
+}
+
+// keepHeld leaves the held doors as they are: what is there and wanted stays
+// where it is, nothing is added.
+func (d *draft) keepHeld() {
+	for name, t := range d.targets {
+		if !d.held[t.door] {
+			continue
+		}
+		have, ok := d.have[name]
+		if !ok || have.Priority < minPriority {
+			delete(d.targets, name)
+			continue
+		}
+		if t.rule = t.rule.At(have.Priority); !t.lock {
+			t.rule = d.Sealed(t.rule, t.door, t.spot, t.opening)
+		}
+		d.targets[name] = t
+	}
+}
+
+// hold says that the lock of door cannot be shown.
+func (d *draft) hold(door firewall.Door, format string, args ...any) {
+	if !d.held[door] {
+		d.held[door] = true
+		d.refuse(door, netip.Prefix{}, format, args...)
+	}
+}
+
+// refuse says that a source cannot be let in; once for each.
+func (d *draft) refuse(door firewall.Door, from netip.Prefix, format string, args ...any) {
+	if !slices.ContainsFunc(d.refused, func(r plan.Refusal) bool { return r.Door == door && r.From == from }) {
+		d.refused = append(d.refused, plan.Refusal{Door: door, From: from, Why: fmt.Sprintf(format, args...)})
+	}
+}
+
+// after is the group once the changes are made.
+func (d *draft) after(changes []plan.Change) (Reading, error) {
+	if len(changes) == 0 {
+		return d.Reading, nil
+	}
+	edits, err := editsOf(changes)
+	if err != nil {
+		return Reading{}, err
+	}
+	text, err := d.Group.Edit(dialect.Prefix(d.Keys.Instance), edits...)
+	if err != nil {
+		return Reading{}, err
+	}
+	g, err := resource.Parse([]byte(text))
+	if err != nil {
+		return Reading{}, err
+	}
+	return d.with(g), nil
+}
+
+func editsOf(changes []plan.Change) ([]resource.Edit, error) {
+	var out []resource.Edit
+	for _, c := range changes {
+		e, err := resource.Decode(c.Native)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// plan finishes the draft.
+func (d *draft) plan() (plan.Plan, error) {
+	slices.SortFunc(d.changes, plan.Compare)
+	slices.SortFunc(d.refused, func(a, b plan.Refusal) int {
+		return cmp.Or(firewall.CompareDoors(a.Door, b.Door), a.From.Compare(b.From), cmp.Compare(a.Why, b.Why))
+	})
+	after, err := d.after(d.changes)
+	if err != nil {
+		return plan.Plan{}, fmt.Errorf("look at what the plan leads to: %w", err)
+	}
+	return plan.Plan{Firewall: d.Group.ID, Changes: d.changes, After: after.Layer(), Refused: d.refused}, nil
+}
