@@ -1,0 +1,192 @@
+package compile
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup"
+)
+
+func compareSpots(a, b spot) int {
+	return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.content, b.content))
+}
+
+// settleLocks finds out which doors can be locked. One that is locked already
+// stays so, and is held where something reaches it that cannot go; a new one is
+// Locked only if nothing does. What can go depends on which other doors are
+// locked, so that doors are struck out until nothing changes.
+func (d *draft) settleLocks(gone []original) {
+	var fresh []firewall.Door
+	for _, w := range d.want {
+		switch why := d.unlockable(w.Door); {
+		case d.shown[w.Door]:
+			d.locks = append(d.locks, w.Door)
+		case why != "":
+			d.hold(w.Door, "%s", why)
+		default:
+			fresh = append(fresh, w.Door)
+		}
+	}
+	old := d.locks
+	for {
+		d.locks = slices.SortedFunc(slices.Values(slices.Concat(old, fresh)), firewall.CompareDoors)
+		d.stays = d.immovable(gone)
+		left := slices.DeleteFunc(slices.Clone(fresh), func(door firewall.Door) bool {
+			why := d.inTheWay(door)
+			if why != "" {
+				d.hold(door, "%s", why)
+			}
+			return why != ""
+		})
+		if len(left) == len(fresh) {
+			break
+		}
+		fresh = left
+	}
+	for _, door := range old {
+		if why := d.inTheWay(door); why != "" {
+			d.hold(door, "%s", why)
+		}
+	}
+	d.holdShared(gone)
+}
+
+// unlockable says why there can be no lock at door; empty when there can.
+func (d *draft) unlockable(door firewall.Door) string {
+	interfaces := d.Machines()[door.VM]
+	if len(interfaces) == 0 {
+		return fmt.Sprintf("%s has no interface in %s", door.VM, d.ID)
+	}
+	i := d.Find(d.OwnName(door.VM))
+	for _, n := range interfaces {
+		if dressed := i >= 0 && slices.Contains(n.Groups, d.Groups[i].ID); !dressed && len(n.Groups) >= d.Quotas.Groups {
+			return fmt.Sprintf("%s wears %d groups and has no room for ours", n.ID, len(n.Groups))
+		}
+	}
+	locks := 0
+	for _, w := range d.want {
+		if w.Door.VM == door.VM {
+			locks++
+		}
+	}
+	if locks > securitygroup.MostLocks {
+		return fmt.Sprintf("%d locks at one instance are more than a group has tags for", locks)
+	}
+	return ""
+}
+
+// inTheWay says which rule reaches door and cannot go; empty when none does.
+func (d *draft) inTheWay(door firewall.Door) string {
+	for _, g := range d.Groups {
+		for _, rule := range g.Ingress {
+			if why, stays := d.stays[spot{g.ID, rule.Content()}]; stays && len(d.reached([]firewall.Door{door}, g.ID, rule)) > 0 {
+				return fmt.Sprintf("%s in %s lets somebody in, and cannot be taken out: %s", rule.Content(), g.ID, why)
+			}
+		}
+	}
+	return ""
+}
+
+// immovable returns the rules that reach one of the locks and cannot be taken
+// out, and why.
+func (d *draft) immovable(gone []original) map[spot]string {
+	out := map[spot]string{}
+	for _, g := range d.foreign() {
+		room := newRoom(d.Reading, g)
+		for _, x := range gone {
+			if doors := d.keptOut(x); x.Group == g.ID && len(doors) > 0 {
+				rest, _ := x.Rule.Rest(portsOf(doors), d.Keep)
+				room.take(rest) // is owed already
+			}
+		}
+		for _, rule := range g.Ingress {
+			doors := d.reached(d.locks, g.ID, rule)
+			if len(doors) == 0 {
+				continue
+			}
+			rest, lost := rule.Rest(portsOf(doors), d.Keep)
+			_, state := d.RestMark(g.ID, rule)
+			why := d.sibling(g, doors)
+			switch {
+			case state == firewall.MarkForeign:
+				why = "it is another installation's"
+			case why != "":
+			case lost != "" && !d.Lose:
+				why = lost + " would be lost"
+			case !room.take(rest):
+				why = fmt.Sprintf("no room for the %d rules that keep what else it lets in", len(rest))
+			}
+			if why != "" {
+				out[spot{g.ID, rule.Content()}] = why
+			}
+		}
+	}
+	return out
+}
+
+// sibling names a VM that would lose a port for the sake of doors, because it
+// wears the group too and is not locked there; empty when there is none.
+func (d *draft) sibling(g securitygroup.Group, doors []firewall.Door) string {
+	if d.Shared {
+		return ""
+	}
+	for _, vm := range d.wearing[g.ID] {
+		for _, p := range portsOf(doors) {
+			if !slices.Contains(d.locks, firewall.Door{VM: vm, Protocol: p.Protocol, Port: p.Number}) {
+				return fmt.Sprintf("%s wears the group too, and would lose %s", vm, p)
+			}
+		}
+	}
+	return ""
+}
+
+// holdShared keeps the locks that nobody wants any more, as long as another VM's
+// Lock keeps a rule out that would give the port back.
+func (d *draft) holdShared(gone []original) {
+	for _, x := range gone {
+		doors := d.keptOut(x)
+		if len(doors) == 0 || d.Shared {
+			continue
+		}
+		for _, vm := range d.wearing[x.Group] {
+			for _, p := range portsOf(doors) {
+				door := firewall.Door{VM: vm, Protocol: p.Protocol, Port: p.Number}
+				if d.shown[door] && !slices.Contains(d.locks, door) {
+					d.stuck[door] = true
+					d.hold(door, "%s in %s would open it, and is kept out by the lock of %s", x.Rule.Content(), x.Group, doors[0])
+				}
+			}
+		}
+	}
+}
+
+// A room is what is left in a foreign group while rules are added to it.
+type room struct {
+	reading securitygroup.Reading
+	used    securitygroup.Cost
+	there   map[string]bool
+}
+
+func newRoom(r securitygroup.Reading, g securitygroup.Group) *room {
+	m := &room{reading: r, used: r.CostOf(g.Ingress...), there: map[string]bool{}}
+	for _, rule := range g.Ingress {
+		m.there[rule.Content()] = true
+	}
+	return m
+}
+
+// take adds the rules that are not there yet, all or none.
+func (m *room) take(rules []securitygroup.Rule) bool {
+	fresh := slices.DeleteFunc(slices.Clone(rules), func(r securitygroup.Rule) bool { return m.there[r.Content()] })
+	more := m.reading.CostOf(fresh...)
+	if !m.used.Fits(more, m.reading.Quotas) {
+		return false
+	}
+	m.used = m.used.Plus(more)
+	for _, r := range fresh {
+		m.there[r.Content()] = true
+	}
+	return true
+}

@@ -1,0 +1,118 @@
+package securitygroup
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/sesame-access/sesame/internal/firewall"
+)
+
+// Layer is r as the reach engine sees it: for every VM the rules of the groups
+// that it wears, and where only some of its interfaces wear a group, for their
+// addresses alone.
+func (r Reading) Layer() firewall.Layer {
+	l := firewall.Layer{Firewall: r.ID, Kind: firewall.Union, Rules: nil, Default: firewall.Deny}
+	groups := map[string]int{}
+	for i, g := range r.Groups {
+		groups[g.ID] = i
+	}
+	for vm, interfaces := range r.Machines() {
+		worn, all := map[string][]netip.Addr{}, 0
+		for _, n := range interfaces {
+			all += len(n.Addresses)
+			for _, id := range n.Groups {
+				worn[id] = append(worn[id], n.Addresses...)
+			}
+		}
+		for id, to := range worn {
+			i, known := groups[id]
+			if !known { // attached since the groups were read
+				l.Rules = append(l.Rules, firewall.LayerRule{Name: id, Action: firewall.Allow, Maybe: true, VM: vm, Last: lastPort})
+				continue
+			}
+			only := prefixesOf(to)
+			if len(to) == all {
+				only = nil
+			}
+			_, owned := r.Owner(r.Groups[i])
+			for _, rule := range r.Groups[i].Ingress {
+				l.Rules = append(l.Rules, r.lines(id, vm, only, rule, owned)...)
+			}
+		}
+	}
+	slices.SortFunc(l.Rules, func(a, b firewall.LayerRule) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.VM, b.VM), slices.CompareFunc(a.From, b.From, netip.Prefix.Compare))
+	})
+	return l
+}
+
+// Machines returns the interfaces of each VM.
+func (r Reading) Machines() map[firewall.VMID][]Interface {
+	out := map[firewall.VMID][]Interface{}
+	for _, n := range r.Interfaces {
+		if n.VM != "" {
+			out[n.VM] = append(out[n.VM], n)
+		}
+	}
+	return out
+}
+
+// lines returns rule of the given group as it concerns vm at the addresses in to.
+func (r Reading) lines(group string, vm firewall.VMID, to []netip.Prefix, rule Rule, owned bool) []firewall.LayerRule {
+	line := firewall.LayerRule{
+		Name: group + " " + rule.Content(), Action: firewall.Allow, VM: vm,
+		First: 0, Last: lastPort, To: to, Owned: owned || r.IsRest(group, rule),
+	}
+	switch rule.Protocol {
+	case All:
+	case 0: // an extension header of IPv6, which is no protocol of a connection
+		return nil
+	case tcp, udp:
+		line.First, line.Last = uint16(rule.First), uint16(rule.Last) //nolint:gosec // canonical
+		line.Protocol = firewall.Protocol(rule.Protocol)              //nolint:gosec // canonical
+	default:
+		line.Protocol = firewall.Protocol(rule.Protocol) //nolint:gosec // canonical
+		line.Maybe = rule.First != All                   // some types of it
+	}
+	from, known := r.sources(rule)
+	switch {
+	case !known:
+		line.Maybe = true
+	case len(from) == 0: // nobody
+		return nil
+	default:
+		line.From = from
+	}
+	return []firewall.LayerRule{line}
+}
+
+// sources returns whom rule lets in; false when that is not known.
+func (r Reading) sources(rule Rule) ([]netip.Prefix, bool) {
+	switch {
+	case rule.CIDR.IsValid():
+		return []netip.Prefix{rule.CIDR}, true
+	case rule.List != "":
+		l, known := r.Lists[rule.List]
+		return l.Entries, known
+	case r.Find(rule.Group) < 0: // of another VPC
+		return nil, false
+	}
+	var members []netip.Addr
+	for _, n := range r.Interfaces {
+		if slices.Contains(n.Groups, rule.Group) {
+			members = append(members, n.Addresses...)
+		}
+	}
+	return prefixesOf(members), true
+}
+
+// prefixesOf returns addresses as prefixes, sorted.
+func prefixesOf(addrs []netip.Addr) []netip.Prefix {
+	out := make([]netip.Prefix, 0, len(addrs))
+	for _, a := range addrs {
+		out = append(out, netip.PrefixFrom(a, a.BitLen()))
+	}
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return slices.Compact(out)
+}
