@@ -185,6 +185,11 @@ func (d *draft) keep(group string, rule securitygroup.Rule, doors []firewall.Doo
 // half a list of displaced rules must not cut anybody off.
 func (d *draft) settleRests(in, back map[string][]securitygroup.Rule) {
 	said := map[string][]securitygroup.Rule{}
+	for at, rule := range d.have {
+		if _, stays := d.stays[at]; stays { // what it says need not be said in parts
+			in[at.group] = append(in[at.group], rule)
+		}
+	}
 	for _, at := range slices.SortedFunc(maps.Keys(d.targets), compareSpots) {
 		t := d.targets[at]
 		if t.kind != provider.OwnedRest {

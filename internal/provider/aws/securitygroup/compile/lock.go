@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup"
 )
 
@@ -15,7 +16,7 @@ func compareSpots(a, b spot) int {
 
 // settleLocks finds out which doors can be locked. One that is locked already
 // stays so, and is held where something reaches it that cannot go; a new one is
-// Locked only if nothing does. What can go depends on which other doors are
+// locked only if nothing does. What can go depends on which other doors are
 // locked, so that doors are struck out until nothing changes.
 func (d *draft) settleLocks(gone []original) {
 	var fresh []firewall.Door
@@ -29,28 +30,31 @@ func (d *draft) settleLocks(gone []original) {
 			fresh = append(fresh, w.Door)
 		}
 	}
+	d.holdShared(gone)
 	old := d.locks
 	for {
 		d.locks = slices.SortedFunc(slices.Values(slices.Concat(old, fresh)), firewall.CompareDoors)
 		d.stays = d.immovable(gone)
-		left := slices.DeleteFunc(slices.Clone(fresh), func(door firewall.Door) bool {
-			why := d.inTheWay(door)
-			if why != "" {
-				d.hold(door, "%s", why)
-			}
-			return why != ""
-		})
+		left := slices.DeleteFunc(slices.Clone(fresh), func(door firewall.Door) bool { return d.obstructed(door) })
 		if len(left) == len(fresh) {
 			break
 		}
 		fresh = left
 	}
-	for _, door := range old {
-		if why := d.inTheWay(door); why != "" {
-			d.hold(door, "%s", why)
-		}
-	}
 	d.holdShared(gone)
+	d.stays = d.immovable(gone)
+	for _, door := range d.locks {
+		d.obstructed(door)
+	}
+}
+
+// obstructed holds door if something reaches it that cannot go.
+func (d *draft) obstructed(door firewall.Door) bool {
+	why := d.inTheWay(door)
+	if why != "" {
+		d.hold(door, "%s", why)
+	}
+	return why != ""
 }
 
 // unlockable says why there can be no lock at door; empty when there can.
@@ -142,24 +146,43 @@ func (d *draft) sibling(g securitygroup.Group, doors []firewall.Door) string {
 	return ""
 }
 
-// holdShared keeps the locks that nobody wants any more, as long as another VM's
-// Lock keeps a rule out that would give the port back.
+// holdShared keeps the locks that nobody wants any more as long as another VM's
+// lock keeps a rule out that would give the port back. They stand with their
+// exempt sources, and may keep others in turn.
 func (d *draft) holdShared(gone []original) {
-	for _, x := range gone {
-		doors := d.keptOut(x)
-		if len(doors) == 0 || d.Shared {
-			continue
-		}
-		for _, vm := range d.wearing[x.Group] {
-			for _, p := range portsOf(doors) {
-				door := firewall.Door{VM: vm, Protocol: p.Protocol, Port: p.Number}
-				if d.shown[door] && !slices.Contains(d.locks, door) {
-					d.stuck[door] = true
-					d.hold(door, "%s in %s would open it, and is kept out by the lock of %s", x.Rule.Content(), x.Group, doors[0])
-				}
+	for !d.Shared && slices.ContainsFunc(gone, d.holdFor) {
+		continue // with what stands now
+	}
+}
+
+// holdFor holds a lock for the sake of x, if there is one to hold.
+func (d *draft) holdFor(x original) bool {
+	doors := d.keptOut(x)
+	for _, vm := range d.wearing[x.Group] {
+		for _, p := range portsOf(doors) {
+			door := firewall.Door{VM: vm, Protocol: p.Protocol, Port: p.Number}
+			if d.shown[door] && !slices.Contains(d.locks, door) {
+				d.stand(door)
+				d.hold(door, "%s in %s would open it, and is kept out by the lock of %s", x.Rule.Content(), x.Group, doors[0])
+				return true
 			}
 		}
 	}
+	return false
+}
+
+// stand makes a lock that nobody wants any more one that is wanted as it stands.
+func (d *draft) stand(door firewall.Door) {
+	w := firewall.Want{Door: door, Locked: true, Cut: false, Open: nil}
+	for _, o := range d.Owned() {
+		if o.Kind == provider.OwnedOpening && o.Door == door && o.Mark == firewall.MarkGood && o.Opening.Exempt() {
+			w.Open = append(w.Open, o.Opening)
+		}
+	}
+	d.want = append(slices.Clone(d.want), w)
+	d.want.Sort()
+	d.locks = slices.SortedFunc(slices.Values(append(slices.Clone(d.locks), door)), firewall.CompareDoors)
+	d.aim(w)
 }
 
 // A room is what is left in a foreign group while rules are added to it.

@@ -234,6 +234,7 @@ func (d *draft) remove(at spot, have securitygroup.Rule) {
 		return
 	}
 	switch o := d.ReadOpening(d.Groups[i], vm, have); {
+	case d.stuck[o.Door] && o.Mark == firewall.MarkGood && o.Opening.Exempt(): // stays with its lock
 	case o.Mark != firewall.MarkGood:
 		d.change(stepClose, plan.Close, d.doorBefore(at, o.Door, have), o.Opening, o.Wrong, w)
 	case slices.ContainsFunc(d.want, func(w firewall.Want) bool { return w.Door == o.Door }):
