@@ -1,0 +1,104 @@
+// Package aws locks and opens ports of EC2 instances with security groups. It
+// reads and writes; what to write is decided by package securitygroup/compile,
+// which describes the firewall too: one for each VPC.
+//
+// It uses the documented calls of the EC2 API and nothing of the endpoint that
+// answers them. Reads are filtered and paged, and an incomplete page set is no
+// reading. Writes are put together into as few calls as their steps allow. The
+// cloud's reads lag behind its writes, so that no answer is taken to be the last
+// word: what an answer leaves open is unknown, and the next pass looks.
+package aws
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/plan"
+	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup"
+	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup/compile"
+)
+
+// A Region is one region of one account, with a client for each role.
+type Region struct {
+	Partition string // "aws", "aws-cn", "aws-us-gov"
+	Account   string
+	Name      string // "eu-central-1"
+	Clients
+}
+
+// Clients are those of the roles. All may be the same.
+type Clients struct {
+	Reader *ec2.Client // reads
+	Opener *ec2.Client // adds and describes rules in owned groups
+	Closer *ec2.Client // revokes rules in owned groups
+	Locker *ec2.Client // everything else: groups, interfaces, foreign rules, locks
+}
+
+// Config is what an AWS provider is made of.
+type Config struct {
+	Keys    firewall.Keyring
+	Regions []Region
+	// Network is what every VPC starts from; its ID is filled in.
+	Network securitygroup.Network
+}
+
+// A Provider is the provider of the VPCs of some regions.
+type Provider struct {
+	Config
+
+	byPrefix map[string]Region // by what the ids of their VPCs begin with
+}
+
+var _ provider.Provider = (*Provider)(nil)
+
+// New returns a provider. It does no I/O.
+func New(c Config) *Provider {
+	if c.Network.Quotas == (securitygroup.Quotas{}) {
+		c.Network.Quotas = securitygroup.DefaultQuotas()
+	}
+	p := &Provider{Config: c, byPrefix: map[string]Region{}}
+	for _, r := range c.Regions {
+		p.byPrefix[r.prefix()] = r
+	}
+	return p
+}
+
+func (r Region) prefix() string {
+	return strings.Join([]string{"arn", r.Partition, "ec2", r.Name, r.Account, ""}, ":")
+}
+
+// network returns the VPC with that id as a firewall.
+func (p *Provider) network(r Region, vpc string) securitygroup.Network {
+	n := p.Network
+	n.ID = firewall.ID(r.prefix() + vpcKind + vpc)
+	return n
+}
+
+const vpcKind = "vpc/"
+
+// locate returns the region and the VPC that fw is.
+func (p *Provider) locate(fw firewall.ID) (Region, string, error) {
+	prefix, vpc, ok := strings.Cut(string(fw), vpcKind)
+	r, known := p.byPrefix[prefix]
+	if !ok || !known {
+		return Region{}, "", fmt.Errorf("%s is no VPC of a region that is configured", fw)
+	}
+	return r, vpc, nil
+}
+
+// Compile implements [provider.Provider].
+func (p *Provider) Compile(s provider.Snapshot, want firewall.Wants, displaced []plan.Change) (plan.Plan, error) {
+	r, read := s.Raw.(securitygroup.Reading)
+	if !read || r.ID != s.Firewall {
+		return plan.Plan{}, fmt.Errorf("compile for %s: the snapshot was not read by the AWS provider", s.Firewall)
+	}
+	return compile.Plan(r, want, displaced)
+}
+
+// Limits implements [provider.Provider]. An owned group holds as many openings of
+// each family as a group holds rules, for each VM: there is no one number for all.
+func (p *Provider) Limits(firewall.ID) provider.Limits { return provider.Limits{} }
