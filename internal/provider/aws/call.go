@@ -100,45 +100,28 @@ func (w *writer) lookUp(ctx context.Context, name string) (string, error) {
 }
 
 // strip takes from a group everything that it lets out, and looks whether that
-// is so: a group that lets something out is not attached.
+// is so: a group that lets something out is not attached. Group and rules are read
+// as one document. Read apart, a group that was just made could be there already
+// and its rules not yet.
 func (w *writer) strip(ctx context.Context, id string) error {
 	const rounds = 2
 	for range rounds {
-		rules, err := w.egress(ctx, id)
-		if err != nil || len(rules) == 0 {
-			return err
-		}
-		_, err = w.Locker.RevokeSecurityGroupEgress(ctx, &ec2.RevokeSecurityGroupEgressInput{GroupId: aws.String(id), SecurityGroupRuleIds: rules})
-		if api, told := errors.AsType[smithy.APIError](err); err != nil && (!told || securitygroup.OutcomeOf(securitygroup.Revoke, api.ErrorCode()) != securitygroup.Missing) {
-			return err
-		}
-	}
-	// The group is not seen as it is yet, or somebody gives it back.
-	return &smithy.GenericAPIError{Code: "Unavailable", Message: id + " still lets traffic out"}
-}
-
-// egress returns the ids of the rules of a group that let traffic out. A group
-// that is not seen yet has none, but is no group without any: that is an error.
-func (w *writer) egress(ctx context.Context, id string) ([]string, error) {
-	if _, err := w.Reader.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupIds: []string{id}}); err != nil {
-		return nil, err
-	}
-	var out []string
-	pages := ec2.NewDescribeSecurityGroupRulesPaginator(w.Reader, &ec2.DescribeSecurityGroupRulesInput{
-		Filters: []types.Filter{{Name: aws.String("group-id"), Values: []string{id}}}, MaxResults: aws.Int32(pageSize),
-	})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+		reply, err := w.Reader.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupIds: []string{id}})
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, r := range page.SecurityGroupRules {
-			if aws.ToBool(r.IsEgress) {
-				out = append(out, aws.ToString(r.SecurityGroupRuleId))
+		if len(reply.SecurityGroups) == 1 && len(reply.SecurityGroups[0].IpPermissionsEgress) == 0 {
+			return nil
+		}
+		for _, g := range reply.SecurityGroups {
+			_, err = w.Locker.RevokeSecurityGroupEgress(ctx, &ec2.RevokeSecurityGroupEgressInput{GroupId: aws.String(id), IpPermissions: g.IpPermissionsEgress})
+			if api, told := errors.AsType[smithy.APIError](err); err != nil && (!told || securitygroup.OutcomeOf(securitygroup.Revoke, api.ErrorCode()) != securitygroup.Missing) {
+				return err
 			}
 		}
 	}
-	return out, nil
+	// It is not seen as it is yet, or somebody gives it back.
+	return &smithy.GenericAPIError{Code: "Unavailable", Message: id + " still lets traffic out"}
 }
 
 // wear puts a group on an interface, or takes it off. The call replaces the whole

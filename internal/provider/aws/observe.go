@@ -111,7 +111,7 @@ func (o *observer) allGroups(ctx context.Context) ([]securitygroup.Group, error)
 		}
 		for _, x := range page.SecurityGroups {
 			id := aws.ToString(x.GroupId)
-			o.groups[id] = &securitygroup.Group{ID: id, Name: aws.ToString(x.GroupName), Tags: tagsOf(x.Tags)}
+			o.groups[id] = &securitygroup.Group{ID: id, Name: aws.ToString(x.GroupName), Tags: tagsOf(x.Tags), Egress: len(x.IpPermissionsEgress)}
 		}
 	}
 	ids := slices.Sorted(maps.Keys(o.groups))
@@ -140,9 +140,7 @@ func (o *observer) rules(ctx context.Context, ids []string) error {
 		for _, x := range page.SecurityGroupRules {
 			g, known := o.groups[aws.ToString(x.GroupId)]
 			switch {
-			case !known:
-			case aws.ToBool(x.IsEgress):
-				g.Egress++
+			case !known || aws.ToBool(x.IsEgress):
 			default:
 				r, err := ruleOf(x, o.Account)
 				if err != nil {
