@@ -1,0 +1,292 @@
+package compile_test
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/plan"
+	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup"
+	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup/compile"
+)
+
+// small returns two instances that share a group.
+func small(rules ...securitygroup.Rule) *journal {
+	return &journal{r: securitygroup.Reading{
+		Network: network, Keys: keys, Groups: []securitygroup.Group{{ID: "sg-1", Name: "web", Ingress: rules}},
+		Interfaces: []securitygroup.Interface{
+			{ID: "eni-1", VM: web1, Groups: []string{"sg-1"}, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}},
+			{ID: "eni-2", VM: web2, Groups: []string{"sg-1"}, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")}},
+		},
+	}}
+}
+
+func locked(doors ...firewall.Door) firewall.Wants {
+	var out firewall.Wants
+	for _, d := range doors {
+		out = append(out, firewall.Want{Door: d, Locked: true})
+	}
+	out.Sort()
+	return out
+}
+
+func (j *journal) plan(t *testing.T, want firewall.Wants) plan.Plan {
+	t.Helper()
+	p, err := compile.Plan(j.r, want, j.displaced)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (j *journal) show(t *testing.T, want firewall.Wants) plan.Plan {
+	t.Helper()
+	p := j.plan(t, want)
+	if err := j.pass(want); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func refuses(t *testing.T, p plan.Plan, text string) {
+	t.Helper()
+	if !slices.ContainsFunc(p.Refused, func(r plan.Refusal) bool { return strings.Contains(r.Why, text) }) {
+		t.Errorf("nothing is refused because %q:\n%v", text, p)
+	}
+}
+
+// contents prints the rules of a group.
+func (j *journal) contents(ref string) string {
+	var out []string
+	for _, r := range j.r.Groups[j.r.Find(ref)].Ingress {
+		out = append(out, r.Content())
+	}
+	slices.Sort(out)
+	return strings.Join(out, "; ")
+}
+
+func TestOrder(t *testing.T) {
+	j := small(ingress(6, 20, 30, "0.0.0.0/0"))
+	j.r.Shared = true
+	want := locked(ssh)
+	want[0].Open = []firewall.Opening{{From: netip.MustParsePrefix("203.0.113.7/32"), Until: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), Grants: "g-1"}}
+	var verbs []string
+	for _, c := range j.show(t, want).Changes {
+		w, _ := securitygroup.Decode(c.Native)
+		verbs = append(verbs, fmt.Sprintf("%v:%s", c.Op, w.Do))
+	}
+	if got, want := strings.Join(verbs, " "), "lock:make lock:strip lock:attach keep:authorize keep:authorize open:authorize lock:tag displace:revoke"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got, want := j.contents("sg-1"), "20-21/tcp from 0.0.0.0/0; 23-30/tcp from 0.0.0.0/0"; got != want {
+		t.Errorf("the group says %q, want %q", got, want)
+	}
+	verbs = nil
+	for _, c := range j.show(t, nil).Changes {
+		w, _ := securitygroup.Decode(c.Native)
+		verbs = append(verbs, fmt.Sprintf("%v:%s", c.Op, w.Do))
+	}
+	// The source gets in by the rule that is back: its opening goes at the end.
+	if got, want := strings.Join(verbs, " "), "restore:authorize drop:untag drop:revoke drop:revoke drop:revoke drop:detach drop:delete"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// What a lock takes from siblings is refused, unless they are locked too or
+// their owner agrees.
+func TestSharedGroup(t *testing.T) {
+	j := small(ingress(6, 22, 22, "0.0.0.0/0"))
+	p := j.plan(t, locked(ssh))
+	refuses(t, p, "i-2 wears the group too, and would lose 22/tcp")
+	if !p.Empty() {
+		t.Errorf("something is written:\n%v", p)
+	}
+	if p := j.show(t, locked(ssh, ssh2)); len(p.Refused) > 0 || j.contents("sg-1") != "" {
+		t.Errorf("both are locked, and:\n%v", p)
+	}
+	// One alone cannot be given back either.
+	p = j.show(t, locked(ssh2))
+	refuses(t, p, "is kept out by the lock of "+ssh2.String())
+	if j.contents("sg-1") != "" || len(j.r.Owned()) != 2 {
+		t.Errorf("half is given back: %v", j.r.Owned())
+	}
+	if p := j.show(t, nil); len(p.Refused) > 0 || j.contents("sg-1") != "22/tcp from 0.0.0.0/0" || len(j.r.Owned()) > 0 {
+		t.Errorf("not given back: %s, %v", j.contents("sg-1"), p)
+	}
+	j.r.Shared = true
+	if p := j.show(t, locked(ssh)); len(p.Refused) > 0 || j.contents("sg-1") != "" {
+		t.Errorf("the owner agreed, and:\n%v", p)
+	}
+}
+
+func TestEveryOtherProtocolNeedsConsent(t *testing.T) {
+	j := small(ingress(-1, -1, -1, "10.0.0.0/8"))
+	j.r.Shared, j.r.Lose = true, false
+	p := j.plan(t, locked(ssh))
+	refuses(t, p, "every protocol but icmp, tcp, udp would be lost")
+	if !p.Empty() {
+		t.Errorf("something is written:\n%v", p)
+	}
+	j.r.Lose, j.r.Keep = true, []firewall.Protocol{50}
+	p = j.show(t, locked(ssh))
+	if !slices.ContainsFunc(p.Changes, func(c plan.Change) bool {
+		return c.Op == plan.Displace && strings.HasSuffix(c.Why, "lost: every protocol but icmp, tcp, udp, 50")
+	}) {
+		t.Errorf("the loss is not listed:\n%v", p)
+	}
+	if got, want := j.contents("sg-1"), "0-21/tcp from 10.0.0.0/8; 0-65535/udp from 10.0.0.0/8; 23-65535/tcp from 10.0.0.0/8; icmp from 10.0.0.0/8; protocol 50 from 10.0.0.0/8"; got != want {
+		t.Errorf("kept %q, want %q", got, want)
+	}
+}
+
+// Originals and what replaces them have to fit at once.
+func TestQuotaIsCheckedFirst(t *testing.T) {
+	for _, c := range []struct {
+		quota int
+		fits  bool
+	}{{3, true}, {2, false}} {
+		j := small(ingress(6, 20, 30, "10.0.0.0/8"))
+		j.r.Shared, j.r.Quotas.Rules = true, c.quota
+		p := j.plan(t, locked(ssh))
+		if fits := len(p.Refused) == 0; fits != c.fits || p.Empty() == c.fits {
+			t.Errorf("with room for %d:\n%v", c.quota, p)
+		}
+	}
+	j := small(securitygroup.Rule{Protocol: 6, First: 20, Last: 30, List: "pl-1"})
+	j.r.Shared, j.r.Lists = true, map[string]securitygroup.List{"pl-1": {Max: 25}}
+	refuses(t, j.plan(t, locked(ssh)), "no room for the 2 rules") // 25 rules each
+	j.r.Lists = nil
+	refuses(t, j.plan(t, locked(ssh)), "no room for the 2 rules") // nobody knows how many
+}
+
+func TestNoRoomOnTheInterface(t *testing.T) {
+	j := small()
+	j.r.Interfaces[0].Groups = []string{"sg-1", "sg-a", "sg-b", "sg-c", "sg-d"}
+	p := j.plan(t, locked(ssh))
+	refuses(t, p, "eni-1 wears 5 groups")
+	if !p.Empty() {
+		t.Errorf("something is written:\n%v", p)
+	}
+	refuses(t, j.plan(t, locked(firewall.Door{VM: network.VM("i-9"), Protocol: firewall.TCP, Port: 22})), "has no interface")
+}
+
+// An owned group holds so many openings of each family. Exempt sources go first,
+// closings make room, and more is refused source by source.
+func TestNoRoomForOpenings(t *testing.T) {
+	j := small()
+	j.r.Quotas.Rules = 3
+	want := locked(ssh)
+	open := func(text string, exempt bool) {
+		o := firewall.Opening{From: netip.MustParsePrefix(text)}
+		if !exempt {
+			o.Until, o.Grants = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), "g-1"
+		}
+		want[0].Open = append(want[0].Open, o)
+	}
+	for i := range 4 {
+		open(fmt.Sprintf("203.0.113.%d/32", i), false)
+	}
+	open("2001:db8::1/128", false)
+	open("224.0.0.1/32", true)
+	p := j.show(t, want)
+	if len(p.Refused) != 2 || p.Refused[0].From != netip.MustParsePrefix("203.0.113.2/32") || p.Refused[1].From != netip.MustParsePrefix("203.0.113.3/32") {
+		t.Errorf("two grants of one family have no room:\n%v", p)
+	}
+	want[0].Open = want[0].Open[2:]
+	if p := j.show(t, want); len(p.Refused) > 0 {
+		t.Errorf("closings make room:\n%v", p)
+	}
+}
+
+// Without the list of what is displaced nobody is cut off.
+func TestHalfAListCutsNobody(t *testing.T) {
+	j := small(ingress(6, 20, 30, "10.0.0.0/8"), ingress(6, 22, 40, "192.168.0.0/16"))
+	j.r.Shared = true
+	j.show(t, locked(ssh))
+	kept, all := j.contents("sg-1"), j.displaced
+	for _, some := range [][]plan.Change{nil, all[:1], all[1:]} {
+		j.displaced = some
+		if p := j.show(t, locked(ssh)); j.contents("sg-1") != kept {
+			t.Errorf("with %d of 2 displaced rules:\n%v", len(some), p)
+		}
+	}
+}
+
+// A rule that comes back may say what the rest of another one says.
+func TestRestBecomesTheOriginal(t *testing.T) {
+	j := small(ingress(6, 20, 30, "10.0.0.0/8"), ingress(6, 23, 30, "10.0.0.0/8"))
+	j.r.Shared = true
+	door := func(port uint16) firewall.Door { return firewall.Door{VM: web1, Protocol: firewall.TCP, Port: port} }
+	j.show(t, locked(door(22), door(25)))
+	j.show(t, locked(door(22)))
+	if got, want := j.contents("sg-1"), "20-21/tcp from 10.0.0.0/8; 23-30/tcp from 10.0.0.0/8"; got != want || len(j.displaced) != 1 {
+		t.Errorf("%q, %d displaced, want %q", got, len(j.displaced), want)
+	}
+	j.show(t, nil)
+	if got, want := document(j.r), document(small(ingress(6, 20, 30, "10.0.0.0/8"), ingress(6, 23, 30, "10.0.0.0/8")).r); got != want {
+		t.Errorf("not what was:\n%swas\n%s", got, want)
+	}
+}
+
+// What only exempt sources get through stays where it is.
+func TestExemptSourcesKeepTheirRules(t *testing.T) {
+	j := small(ingress(6, 22, 22, "10.0.0.0/24"))
+	want := locked(ssh)
+	want[0].Open = []firewall.Opening{{From: netip.MustParsePrefix("10.0.0.0/16")}}
+	if p := j.show(t, want); p.Has(plan.Displace) || len(p.Refused) > 0 {
+		t.Errorf("it is displaced:\n%v", p)
+	}
+}
+
+// Terraform takes the owned group off and puts the displaced rule back.
+func TestDriftIsRepaired(t *testing.T) {
+	j := small(ingress(6, 22, 22, "0.0.0.0/0"))
+	j.r.Shared = true
+	want := locked(ssh)
+	j.show(t, want)
+	back := ingress(6, 22, 22, "0.0.0.0/0")
+	j.r = j.r.On(
+		securitygroup.Write{Do: securitygroup.Detach, Group: j.r.OwnName(web1), Interface: "eni-1"},
+		securitygroup.Write{Do: securitygroup.Authorize, Group: "sg-1", Rule: &back},
+	)
+	if o := j.r.Owned(); len(o) != 1 || !strings.Contains(o[0].Wrong, "eni-1 does not wear") {
+		t.Errorf("the drift is not told: %v", o)
+	}
+	if p := j.show(t, want); j.contents("sg-1") != "" || !p.Has(plan.Lock, plan.Displace) || !j.plan(t, want).Empty() {
+		t.Errorf("not repaired:\n%v", p)
+	}
+}
+
+// The verdict of package plan agrees, where no rule for every protocol is in
+// the way.
+func TestVerified(t *testing.T) {
+	j := small(ingress(6, 20, 30, "0.0.0.0/0"), ingress(17, 0, 65535, "10.0.0.0/8"))
+	path := []inventory.Path{{Hops: []inventory.Hop{{Firewall: vpc}}}}
+	verdict := func(want firewall.Wants, unlocking ...firewall.Door) []plan.Refusal {
+		return plan.Verify(plan.Case{
+			Plan: j.plan(t, want), Want: want, VMs: []inventory.VM{{ID: web1, Paths: path}, {ID: web2, Paths: path}},
+			Observed: map[firewall.ID]firewall.Layer{vpc: j.r.Layer()}, Unlocking: unlocking,
+		})
+	}
+	both := locked(ssh, ssh2)
+	if r := verdict(both); len(r) > 0 {
+		t.Errorf("refused: %v", r)
+	}
+	j.show(t, both)
+	if r := verdict(nil); len(r) == 0 {
+		t.Error("giving back is not refused although nobody unlocks")
+	}
+	if r := verdict(nil, ssh, ssh2); len(r) > 0 {
+		t.Errorf("refused: %v", r)
+	}
+	j.r.Shared = true
+	j.show(t, nil)
+	if r := verdict(locked(ssh)); len(r) == 0 {
+		t.Error("what a sibling loses is not refused")
+	}
+}
