@@ -2,6 +2,7 @@ package aws_test
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -178,9 +179,18 @@ func (g *ground) fixture(t *testing.T, c ec2.Config) providertest.Fixture {
 func (g *ground) faults() []providertest.Fault {
 	var out []providertest.Fault
 	for _, x := range []ec2.Fault{
-		{Kind: ec2.Lost}, {Kind: ec2.Broken}, {Kind: ec2.Throttled, Times: 2}, {Kind: ec2.Partial}, {Kind: ec2.Partial, Times: 1},
-		{Kind: ec2.Ambiguous}, {Kind: ec2.Failed}, {Kind: ec2.Failed, Times: 1}, {Kind: ec2.Late, Delay: 4 * time.Second, Times: 1},
-		{Kind: ec2.Lying}, {Kind: ec2.Stale}, {Kind: ec2.Slow, Delay: time.Second},
+		{Kind: ec2.Lost},
+		{Kind: ec2.Broken},
+		{Kind: ec2.Throttled, Times: 2},
+		{Kind: ec2.Partial},
+		{Kind: ec2.Partial, Times: 1},
+		{Kind: ec2.Ambiguous},
+		{Kind: ec2.Failed},
+		{Kind: ec2.Failed, Times: 1},
+		{Kind: ec2.Late, Delay: 4 * time.Second, Times: 1},
+		{Kind: ec2.Lying},
+		{Kind: ec2.Stale},
+		{Kind: ec2.Slow, Delay: time.Second},
 	} {
 		out = append(out, providertest.Fault{
 			Name: fmt.Sprintf("%s %d", x.Kind, x.Times), Set: func() { g.sim.Fail(x) },
@@ -197,7 +207,7 @@ func (g *ground) edit(t *testing.T, ref string, change func(*world.Group)) {
 	g.sim.Hand(ec2.DefaultRegion, func(w *world.World, now time.Time) {
 		for x := range w.Groups.All(now) {
 			if x.ID == ref || x.Name == ref {
-				x.Rules, x.Tags = slices.Clone(x.Rules), cloneTags(x.Tags)
+				x.Rules, x.Tags = slices.Clone(x.Rules), maps.Clone(x.Tags)
 				change(&x)
 				w.Groups.Put(now, x)
 				return
@@ -205,14 +215,6 @@ func (g *ground) edit(t *testing.T, ref string, change func(*world.Group)) {
 		}
 		t.Errorf("there is no group %s", ref)
 	})
-}
-
-func cloneTags(tags world.Tags) world.Tags {
-	out := world.Tags{}
-	for k, v := range tags {
-		out[k] = v
-	}
-	return out
 }
 
 // ruleOf finds the rule that o was read from.

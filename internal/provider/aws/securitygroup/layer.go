@@ -70,7 +70,7 @@ func (r Reading) lines(group string, vm firewall.VMID, to []netip.Prefix, rule R
 		return nil
 	case tcp, udp:
 		line.First, line.Last = uint16(rule.First), uint16(rule.Last) //nolint:gosec // canonical
-		line.Protocol = firewall.Protocol(rule.Protocol)              //nolint:gosec // canonical
+		line.Protocol = firewall.Protocol(rule.Protocol)
 	default:
 		line.Protocol = firewall.Protocol(rule.Protocol) //nolint:gosec // canonical
 		line.Maybe = rule.First != All                   // some types of it

@@ -10,13 +10,6 @@ import (
 	"github.com/sesame-access/sesame/internal/provider"
 )
 
-// A description of a rule has at most 255 characters of a small alphabet, the
-// value of a tag 256 of another. (EC2 API reference, IpRange and Tag.)
-const (
-	descriptionLength   = 255
-	descriptionAlphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ._-:/()#,@[]+=&;{}!$*"
-)
-
 // OwnTag is the key of the tag that everything of ours has, with the
 // installation's name as value: what a role may touch can be tied to it.
 const OwnTag = "sesame"
@@ -44,7 +37,7 @@ func (r Reading) lockPlace(d firewall.Door) firewall.Place {
 func (r Reading) Locked(vm firewall.VMID, t Tag) (firewall.Door, bool) {
 	what, isLock := strings.CutPrefix(t.Key, lockTag)
 	port, proto, _ := strings.Cut(what, "/")
-	d := firewall.Door{VM: vm}
+	d := firewall.Door{VM: vm, Protocol: 0, Port: 0}
 	var errPort, errProto error
 	d.Port, errPort = firewall.ParsePort(port)
 	d.Protocol, errProto = firewall.ParseProtocol(proto)
@@ -59,7 +52,8 @@ func (r Reading) Opening(d firewall.Door, o firewall.Opening) Rule {
 	return rule
 }
 
-// MarkOf is the mark that says why o is let in.
+// MarkOf is the mark that says why o is let in. It names one grant, whatever their
+// number, so that it fits: a description has at most 255 characters.
 func MarkOf(o firewall.Opening) firewall.Mark {
 	m := firewall.Mark{Until: o.Until}
 	if ids := o.Grants.IDs(); len(ids) > 0 {
@@ -80,7 +74,7 @@ func (r Reading) place(vm firewall.VMID, rule Rule) firewall.Place {
 
 // doorOf is the door of vm that rule is about, its first port if it has many.
 func doorOf(vm firewall.VMID, rule Rule) firewall.Door {
-	d := firewall.Door{VM: vm}
+	d := firewall.Door{VM: vm, Protocol: 0, Port: 0}
 	if rule.Protocol == tcp || rule.Protocol == udp {
 		d.Protocol, d.Port = firewall.Protocol(rule.Protocol), uint16(rule.First) //nolint:gosec // canonical
 	}

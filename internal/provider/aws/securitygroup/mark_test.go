@@ -137,10 +137,14 @@ func TestLayer(t *testing.T) {
 		from     string
 		want     reach.Verdict
 	}{
-		{firewall.TCP, 22, "198.51.100.9", reach.Open}, {firewall.TCP, 22, "203.0.113.9", reach.Closed},
-		{firewall.TCP, 22, "10.0.0.2", reach.Open}, {firewall.TCP, 22, "10.0.0.3", reach.Closed},
-		{firewall.TCP, 23, "9.9.9.9", reach.Unknown}, {firewall.TCP, 24, "9.9.9.9", reach.Unknown},
-		{1, 0, "10.0.0.9", reach.Unknown}, {1, 0, "9.9.9.9", reach.Closed},
+		{firewall.TCP, 22, "198.51.100.9", reach.Open},
+		{firewall.TCP, 22, "203.0.113.9", reach.Closed},
+		{firewall.TCP, 22, "10.0.0.2", reach.Open},
+		{firewall.TCP, 22, "10.0.0.3", reach.Closed},
+		{firewall.TCP, 23, "9.9.9.9", reach.Unknown},
+		{firewall.TCP, 24, "9.9.9.9", reach.Unknown},
+		{1, 0, "10.0.0.9", reach.Unknown},
+		{1, 0, "9.9.9.9", reach.Closed},
 	} {
 		if got := verdict(c.protocol, c.port, c.from); got != c.want {
 			t.Errorf("%s to %d/%v: %v, want %v", c.from, c.port, c.protocol, got, c.want)

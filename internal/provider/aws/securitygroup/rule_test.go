@@ -85,7 +85,7 @@ func TestRestIsExact(t *testing.T) {
 		for range rapid.IntRange(0, 4).Draw(t, "cuts") {
 			cut = append(cut, securitygroup.Port{
 				Protocol: rapid.SampledFrom([]firewall.Protocol{firewall.TCP, firewall.UDP}).Draw(t, "cut protocol"),
-				Number:   uint16(port.Draw(t, "cut")), //nolint:gosec // a port
+				Number:   uint16(port.Draw(t, "cut")),
 			})
 		}
 		keep := []firewall.Protocol{50}
@@ -96,10 +96,10 @@ func TestRestIsExact(t *testing.T) {
 		}
 		for _, p := range []firewall.Protocol{firewall.TCP, firewall.UDP} {
 			for n := range 65536 {
-				want := r.Matches(p, uint16(n)) && !slices.Contains(cut, securitygroup.Port{Protocol: p, Number: uint16(n)}) //nolint:gosec // a port
+				want := r.Matches(p, uint16(n)) && !slices.Contains(cut, securitygroup.Port{Protocol: p, Number: uint16(n)})
 				count := 0
 				for _, x := range rest {
-					if x.Matches(p, uint16(n)) { //nolint:gosec // a port
+					if x.Matches(p, uint16(n)) {
 						count++
 					}
 				}
@@ -173,7 +173,8 @@ func TestWritesOfAStepAreFewCalls(t *testing.T) {
 	calls := securitygroup.Calls([]securitygroup.Write{
 		write(securitygroup.Authorize, "sg-1", 1), write(securitygroup.Authorize, "sg-2", 1), write(securitygroup.Authorize, "sg-1", 2),
 		write(securitygroup.Authorize, "sg-1", 3, blue), write(securitygroup.Revoke, "sg-1", 4), write(securitygroup.Revoke, "sg-1", 5, blue),
-		{Do: securitygroup.Strip, Group: "sg-1"}, {Do: securitygroup.Strip, Group: "sg-1"},
+		{Do: securitygroup.Strip, Group: "sg-1"},
+		{Do: securitygroup.Strip, Group: "sg-1"},
 	})
 	var got []int
 	for _, c := range calls {

@@ -212,7 +212,8 @@ func (d *draft) settleRests(in, back map[string][]securitygroup.Rule) {
 			}
 		}
 		if !slices.ContainsFunc(others, covers) {
-			d.targets[at] = target{kind: provider.OwnedRest, rule: rule, door: firewall.Door{}, why: "nothing else lets these sources in"}
+			var nowhere firewall.Door
+			d.targets[at] = target{kind: provider.OwnedRest, rule: rule, door: nowhere, why: "nothing else lets these sources in"}
 		}
 	}
 }
@@ -236,7 +237,7 @@ func (d *draft) strayRests() map[spot]securitygroup.Rule {
 			out[spot{at.group, part.Content()}] = d.SealRest(at.group, part)
 		}
 		delete(d.have, at)
-		d.change(stepDisplace, plan.Close, doors[0], firewall.Opening{}, "what was kept reaches a locked door", securitygroup.Write{Do: securitygroup.Revoke, Group: at.group, Rule: &rule})
+		d.serve(stepDisplace, plan.Close, doors[0], "what was kept reaches a locked door", securitygroup.Write{Do: securitygroup.Revoke, Group: at.group, Rule: &rule})
 	}
 	return out
 }

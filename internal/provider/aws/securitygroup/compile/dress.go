@@ -28,7 +28,7 @@ func (d *draft) dress() {
 		}
 		for _, t := range g.Tags {
 			if door, isLock := d.Locked(vm, t); isLock && !slices.Contains(locks[vm], door) {
-				d.change(stepUnlock, plan.Drop, door, firewall.Opening{}, "its lock has ended", securitygroup.Write{Do: securitygroup.Untag, Group: g.Name, Tag: &securitygroup.Tag{Key: t.Key}})
+				d.serve(stepUnlock, plan.Drop, door, "its lock has ended", securitygroup.Write{Do: securitygroup.Untag, Group: g.Name, Tag: &securitygroup.Tag{Key: t.Key}})
 			}
 		}
 		if len(locks[vm]) == 0 {
@@ -45,10 +45,10 @@ func (d *draft) dressOne(vm firewall.VMID, doors []firewall.Door) {
 	if i >= 0 {
 		g = d.Groups[i]
 	} else {
-		d.change(stepMake, plan.Lock, first, firewall.Opening{}, "openings need a group of their own", securitygroup.Write{Do: securitygroup.Make, Group: name, VM: vm})
+		d.serve(stepMake, plan.Lock, first, "openings need a group of their own", securitygroup.Write{Do: securitygroup.Make, Group: name, VM: vm})
 	}
 	if g.Egress > 0 {
-		d.change(stepStrip, plan.Lock, first, firewall.Opening{}, "a group of ours must not let anything out", securitygroup.Write{Do: securitygroup.Strip, Group: name})
+		d.serve(stepStrip, plan.Lock, first, "a group of ours must not let anything out", securitygroup.Write{Do: securitygroup.Strip, Group: name})
 	}
 	for _, n := range d.Interfaces {
 		switch {
@@ -58,12 +58,12 @@ func (d *draft) dressOne(vm firewall.VMID, doors []firewall.Door) {
 				d.hold(door, "%s wears %d groups and has no room for %s", n.ID, len(n.Groups), name)
 			}
 		default:
-			d.change(stepAttach, plan.Lock, first, firewall.Opening{}, n.ID+" does not wear the group of the openings", securitygroup.Write{Do: securitygroup.Attach, Group: name, Interface: n.ID})
+			d.serve(stepAttach, plan.Lock, first, n.ID+" does not wear the group of the openings", securitygroup.Write{Do: securitygroup.Attach, Group: name, Interface: n.ID})
 		}
 	}
 	for _, door := range doors {
 		if tag := d.Lock(door); !d.shown[door] {
-			d.change(stepLock, plan.Lock, door, firewall.Opening{}, "only its openings may reach "+(securitygroup.Port{Protocol: door.Protocol, Number: door.Port}).String(), securitygroup.Write{Do: securitygroup.Tagged, Group: name, Tag: &tag})
+			d.serve(stepLock, plan.Lock, door, "only its openings may reach "+(securitygroup.Port{Protocol: door.Protocol, Number: door.Port}).String(), securitygroup.Write{Do: securitygroup.Tagged, Group: name, Tag: &tag})
 		}
 	}
 }
@@ -72,7 +72,7 @@ func (d *draft) dressOne(vm firewall.VMID, doors []firewall.Door) {
 // without any group: one that has no other keeps it, empty.
 func (d *draft) undress(g securitygroup.Group) {
 	vm, _ := d.Owner(g)
-	door := firewall.Door{VM: vm}
+	door := firewall.Door{VM: vm, Protocol: 0, Port: 0}
 	var wearing []securitygroup.Interface
 	for _, n := range d.Interfaces {
 		if slices.Contains(n.Groups, g.ID) {
@@ -83,7 +83,7 @@ func (d *draft) undress(g securitygroup.Group) {
 		return
 	}
 	for _, n := range wearing {
-		d.change(stepDetach, plan.Drop, door, firewall.Opening{}, "no lock needs it", securitygroup.Write{Do: securitygroup.Detach, Group: g.Name, Interface: n.ID})
+		d.serve(stepDetach, plan.Drop, door, "no lock needs it", securitygroup.Write{Do: securitygroup.Detach, Group: g.Name, Interface: n.ID})
 	}
-	d.change(stepDelete, plan.Drop, door, firewall.Opening{}, "no lock needs it", securitygroup.Write{Do: securitygroup.Delete, Group: g.Name})
+	d.serve(stepDelete, plan.Drop, door, "no lock needs it", securitygroup.Write{Do: securitygroup.Delete, Group: g.Name})
 }

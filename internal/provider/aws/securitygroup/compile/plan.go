@@ -230,7 +230,8 @@ func (d *draft) remove(at spot, have securitygroup.Rule) {
 	i := d.Find(at.group)
 	vm, owned := d.Owner(d.Groups[i])
 	if !owned {
-		d.change(stepClean, plan.Drop, firewall.Door{}, firewall.Opening{}, "kept of a displaced rule that is back", w)
+		var nowhere firewall.Door
+		d.serve(stepClean, plan.Drop, nowhere, "kept of a displaced rule that is back", w)
 		return
 	}
 	switch o := d.ReadOpening(d.Groups[i], vm, have); {
@@ -305,6 +306,12 @@ func rank(c plan.Change) int {
 func writeOf(c plan.Change) securitygroup.Write {
 	w, _ := securitygroup.Decode(c.Native)
 	return w
+}
+
+// serve adds a write that opens or closes for nobody by itself.
+func (d *draft) serve(step int, op plan.Op, door firewall.Door, why string, w securitygroup.Write) {
+	var nobody firewall.Opening
+	d.change(step, op, door, nobody, why, w)
 }
 
 // change adds one write to the plan.

@@ -201,12 +201,11 @@ func (h *history) pass(want firewall.Wants) plan.Plan {
 		}
 	}
 	for _, c := range p.Changes {
-		switch c.Op {
-		case plan.Displace:
+		if c.Op == plan.Displace {
 			h.displaced = append(h.displaced, c)
-		case plan.Restore:
+		}
+		if c.Op == plan.Restore {
 			h.displaced = slices.DeleteFunc(h.displaced, func(x plan.Change) bool { return x.Undo == c.Undo })
-		default:
 		}
 	}
 	h.r = after
@@ -242,7 +241,7 @@ func (h *history) between(was, is, will []bool, p plan.Plan, c plan.Change) {
 // that they are shut to everybody but their openings.
 func (h *history) kept(original securitygroup.Reading, want firewall.Wants, p plan.Plan) {
 	for _, x := range packets(h.r) {
-		d := firewall.Door{VM: x.to.VM, Protocol: firewall.Protocol(x.proto), Port: uint16(max(x.port, 0))} //nolint:gosec // small
+		d := firewall.Door{VM: x.to.VM, Protocol: firewall.Protocol(x.proto), Port: uint16(max(x.port, 0))}
 		w, locked := want.Of(d)
 		held := slices.ContainsFunc(p.Refused, func(r plan.Refusal) bool { return r.Door == d && !r.From.IsValid() })
 		open := slices.ContainsFunc(w.Open, func(o firewall.Opening) bool { return o.From.Contains(x.from) })
@@ -341,12 +340,11 @@ func (j *journal) pass(want firewall.Wants) error {
 			return err
 		}
 		j.r = j.r.On(w)
-		switch c.Op {
-		case plan.Displace:
+		if c.Op == plan.Displace {
 			j.displaced = append(j.displaced, c)
-		case plan.Restore:
+		}
+		if c.Op == plan.Restore {
 			j.displaced = slices.DeleteFunc(j.displaced, func(x plan.Change) bool { return x.Undo == c.Undo })
-		default:
 		}
 	}
 	return nil
