@@ -104,15 +104,16 @@ func (r Reading) IsRest(group string, rule Rule) bool {
 // not, sorted.
 func (r Reading) Owned() []provider.Owned {
 	var out []provider.Owned
+	wearers, machines := r.Wearers(), r.Machines()
 	for _, g := range r.Groups {
 		vm, ours := r.Owner(g)
 		if !ours {
-			out = append(out, r.strays(g)...)
+			out = append(out, r.strays(g, wearers[g.ID])...)
 			continue
 		}
 		for _, t := range g.Tags {
 			if d, locked := r.Locked(vm, t); locked {
-				out = append(out, provider.Owned{Kind: provider.OwnedLock, Door: d, Native: g.Name + " " + t.Key, Wrong: r.undressed(g)})
+				out = append(out, provider.Owned{Kind: provider.OwnedLock, Door: d, Native: g.Name + " " + t.Key, Wrong: undressed(g, machines[vm])})
 			}
 		}
 		for _, rule := range g.Ingress {
@@ -123,11 +124,11 @@ func (r Reading) Owned() []provider.Owned {
 	return out
 }
 
-// undressed says what about an owned group is not as we made it.
-func (r Reading) undressed(g Group) string {
-	vm, _ := r.Owner(g)
-	for _, n := range r.Interfaces {
-		if n.VM == vm && !slices.Contains(n.Groups, g.ID) {
+// undressed says what about an owned group is not as we made it, given the
+// interfaces of its VM.
+func undressed(g Group, interfaces []Interface) string {
+	for _, n := range interfaces {
+		if !slices.Contains(n.Groups, g.ID) {
 			return fmt.Sprintf("%s does not wear the group %s", n.ID, g.Name)
 		}
 	}
@@ -166,8 +167,9 @@ func (r Reading) ReadOpening(g Group, vm firewall.VMID, rule Rule) provider.Owne
 	return o
 }
 
-// strays reads the rules of a foreign group that carry a mark.
-func (r Reading) strays(g Group) []provider.Owned {
+// strays reads the rules of a foreign group that carry a mark. The rule is told as
+// one of the first VM that wears the group.
+func (r Reading) strays(g Group, wearers []firewall.VMID) []provider.Owned {
 	var out []provider.Owned
 	for _, rule := range g.Ingress {
 		m, state := r.RestMark(g.ID, rule)
@@ -178,8 +180,8 @@ func (r Reading) strays(g Group) []provider.Owned {
 		if state != firewall.MarkGood {
 			o.Kind = provider.OwnedOpening
 			o.Door, o.Opening = doorOf("", rule), firewall.Opening{From: rule.CIDR, Until: m.Until, Grants: ""}
-			if vms := r.Wearers(g.ID); len(vms) > 0 {
-				o.Door.VM = vms[0]
+			if len(wearers) > 0 {
+				o.Door.VM = wearers[0]
 			}
 			o.Wrong = "its mark was not made for this rule"
 		}

@@ -102,16 +102,21 @@ func (r Reading) Find(ref string) int {
 	})
 }
 
-// Wearers returns the VMs that wear a group on some interface, sorted.
-func (r Reading) Wearers(group string) []firewall.VMID {
-	var out []firewall.VMID
+// Wearers returns the VMs that wear each group on some interface, sorted.
+func (r Reading) Wearers() map[string][]firewall.VMID {
+	out := map[string][]firewall.VMID{}
 	for _, n := range r.Interfaces {
-		if n.VM != "" && slices.Contains(n.Groups, group) {
-			out = append(out, n.VM)
+		for _, id := range n.Groups {
+			if n.VM != "" {
+				out[id] = append(out[id], n.VM)
+			}
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	for id, vms := range out {
+		slices.Sort(vms)
+		out[id] = slices.Compact(vms)
+	}
+	return out
 }
 
 // A Cost is how many rules of each family something counts as.

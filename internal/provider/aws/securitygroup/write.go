@@ -87,6 +87,9 @@ func At(c plan.Change, now time.Time) (Write, bool, error) {
 
 // On returns r after writes.
 func (r Reading) On(writes ...Write) Reading {
+	if len(writes) == 0 {
+		return r
+	}
 	r.Groups, r.Interfaces = slices.Clone(r.Groups), slices.Clone(r.Interfaces)
 	for _, w := range writes {
 		i := r.Find(w.Group)

@@ -39,14 +39,14 @@ func (d *draft) gone(displaced []plan.Change) ([]original, error) {
 		if err := json.Unmarshal([]byte(c.Undo), &x.Displaced); err != nil {
 			return nil, fmt.Errorf("read a displaced rule: %w", err)
 		}
-		i := d.Find(x.Group)
-		if i < 0 {
+		g, there := d.group(x.Group)
+		if !there {
 			continue // with its group, for good
 		}
 		same := func(r securitygroup.Rule) bool { return r.Content() == x.Rule.Content() }
-		there := func(r securitygroup.Rule) bool { return same(r) && !d.IsRest(x.Group, r) }
+		back := func(r securitygroup.Rule) bool { return same(r) && !d.IsRest(x.Group, r) }
 		twice := func(o original) bool { return o.Group == x.Group && same(o.Rule) }
-		if !slices.ContainsFunc(d.Groups[i].Ingress, there) && !slices.ContainsFunc(out, twice) {
+		if !slices.ContainsFunc(g.Ingress, back) && !slices.ContainsFunc(out, twice) {
 			out = append(out, x)
 		}
 	}
@@ -60,6 +60,21 @@ func (d *draft) reached(locks []firewall.Door, group string, rule securitygroup.
 	for _, door := range locks {
 		if _, wears := slices.BinarySearch(d.wearing[group], door.VM); wears && d.admits(rule, door) {
 			out = append(out, door)
+		}
+	}
+	return out
+}
+
+// doorsOf returns the locked doors behind each group.
+func (d *draft) doorsOf() map[string][]firewall.Door {
+	out := map[string][]firewall.Door{}
+	for _, door := range d.locks {
+		for _, n := range d.interfaces[door.VM] {
+			for _, id := range n.Groups {
+				if !slices.Contains(out[id], door) {
+					out[id] = append(out[id], door)
+				}
+			}
 		}
 	}
 	return out
@@ -119,14 +134,14 @@ func (d *draft) displace(gone []original) {
 		}
 		d.foreignChange(stepRestore, plan.Restore, x.door, x.Displaced, "no lock needs it out any more", w)
 	}
-	in := map[string][]securitygroup.Rule{}
-	for _, g := range d.foreign() {
+	in, doorsOf := map[string][]securitygroup.Rule{}, d.doorsOf()
+	for g := range d.foreign() {
 		for _, rule := range g.Ingress {
 			at := spot{g.ID, rule.Content()}
 			if _, ours := d.have[at]; ours {
 				continue
 			}
-			doors := d.reached(d.locks, g.ID, rule)
+			doors := d.reached(doorsOf[g.ID], g.ID, rule)
 			if _, stays := d.stays[at]; stays || len(doors) == 0 {
 				in[g.ID] = append(in[g.ID], rule)
 				continue
@@ -145,8 +160,8 @@ func (d *draft) displace(gone []original) {
 // stuckBy reports whether x cannot come back now, and holds the doors that wait
 // for it.
 func (d *draft) stuckBy(x original, back []securitygroup.Rule) bool {
-	i := d.Find(x.Group)
-	used := d.CostOf(slices.Concat(d.Groups[i].Ingress, back)...)
+	g, _ := d.group(x.Group)
+	used := d.CostOf(slices.Concat(g.Ingress, back)...)
 	if at := (spot{x.Group, x.Rule.Content()}); d.have[at].Description != "" || used.Fits(d.CostOf(x.Rule), d.Quotas) {
 		return false
 	}

@@ -40,19 +40,18 @@ func (d *draft) dress() {
 // dressOne adds what the owned group of vm lacks.
 func (d *draft) dressOne(vm firewall.VMID, doors []firewall.Door) {
 	name := d.OwnName(vm)
-	i, first := d.Find(name), doors[0]
-	g := securitygroup.Group{ID: name, Name: name, Egress: 1}
-	if i >= 0 {
-		g = d.Groups[i]
-	} else {
+	first := doors[0]
+	g, there := d.group(name)
+	if !there {
+		g = securitygroup.Group{ID: name, Name: name, Egress: 1}
 		d.serve(stepMake, plan.Lock, first, "openings need a group of their own", securitygroup.Write{Do: securitygroup.Make, Group: name, VM: vm})
 	}
 	if g.Egress > 0 {
 		d.serve(stepStrip, plan.Lock, first, "a group of ours must not let anything out", securitygroup.Write{Do: securitygroup.Strip, Group: name})
 	}
-	for _, n := range d.Interfaces {
+	for _, n := range d.interfaces[vm] {
 		switch {
-		case n.VM != vm || slices.Contains(n.Groups, g.ID):
+		case slices.Contains(n.Groups, g.ID):
 		case len(n.Groups) >= d.Quotas.Groups:
 			for _, door := range doors {
 				d.hold(door, "%s wears %d groups and has no room for %s", n.ID, len(n.Groups), name)
@@ -74,7 +73,7 @@ func (d *draft) undress(g securitygroup.Group) {
 	vm, _ := d.Owner(g)
 	door := firewall.Door{VM: vm, Protocol: 0, Port: 0}
 	var wearing []securitygroup.Interface
-	for _, n := range d.Interfaces {
+	for _, n := range d.Interfaces { // of whoever: somebody may have put it on another
 		if slices.Contains(n.Groups, g.ID) {
 			wearing = append(wearing, n)
 		}

@@ -3,6 +3,7 @@ package compile
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -59,13 +60,13 @@ func (d *draft) obstructed(door firewall.Door) bool {
 
 // unlockable says why there can be no lock at door; empty when there can.
 func (d *draft) unlockable(door firewall.Door) string {
-	interfaces := d.Machines()[door.VM]
+	interfaces := d.interfaces[door.VM]
 	if len(interfaces) == 0 {
 		return fmt.Sprintf("%s has no interface in %s", door.VM, d.ID)
 	}
-	i := d.Find(d.OwnName(door.VM))
+	own, there := d.group(d.OwnName(door.VM))
 	for _, n := range interfaces {
-		if dressed := i >= 0 && slices.Contains(n.Groups, d.Groups[i].ID); !dressed && len(n.Groups) >= d.Quotas.Groups {
+		if dressed := there && slices.Contains(n.Groups, own.ID); !dressed && len(n.Groups) >= d.Quotas.Groups {
 			return fmt.Sprintf("%s wears %d groups and has no room for ours", n.ID, len(n.Groups))
 		}
 	}
@@ -83,30 +84,40 @@ func (d *draft) unlockable(door firewall.Door) string {
 
 // inTheWay says which rule reaches door and cannot go; empty when none does.
 func (d *draft) inTheWay(door firewall.Door) string {
-	for _, g := range d.Groups {
-		for _, rule := range g.Ingress {
-			if why, stays := d.stays[spot{g.ID, rule.Content()}]; stays && len(d.reached([]firewall.Door{door}, g.ID, rule)) > 0 {
-				return fmt.Sprintf("%s in %s lets somebody in, and cannot be taken out: %s", rule.Content(), g.ID, why)
-			}
+	for _, at := range slices.SortedFunc(maps.Keys(d.stays), compareSpots) {
+		if x := d.stays[at]; len(d.reached([]firewall.Door{door}, at.group, x.rule)) > 0 {
+			return fmt.Sprintf("%s in %s lets somebody in, and cannot be taken out: %s", at.content, at.group, x.why)
 		}
 	}
 	return ""
 }
 
+// An obstacle is a foreign rule, or a rest, that reaches a locked door and cannot
+// be taken out.
+type obstacle struct {
+	rule securitygroup.Rule
+	why  string
+}
+
 // immovable returns the rules that reach one of the locks and cannot be taken
 // out, and why.
-func (d *draft) immovable(gone []original) map[spot]string {
-	out := map[spot]string{}
-	for _, g := range d.foreign() {
-		room := newRoom(d.Reading, g)
-		for _, x := range gone {
-			if doors := d.keptOut(x); x.Group == g.ID && len(doors) > 0 {
-				rest, _ := x.Rule.Rest(portsOf(doors), d.Keep)
-				room.take(rest) // is owed already
-			}
+func (d *draft) immovable(gone []original) map[spot]obstacle {
+	out, owed := map[spot]obstacle{}, map[string][]securitygroup.Rule{}
+	for _, x := range gone {
+		if doors := d.keptOut(x); len(doors) > 0 {
+			rest, _ := x.Rule.Rest(portsOf(doors), d.Keep)
+			owed[x.Group] = append(owed[x.Group], rest...)
 		}
+	}
+	doorsOf := d.doorsOf()
+	for g := range d.foreign() {
+		if len(doorsOf[g.ID]) == 0 {
+			continue
+		}
+		room := newRoom(d.Reading, g)
+		room.take(owed[g.ID])
 		for _, rule := range g.Ingress {
-			doors := d.reached(d.locks, g.ID, rule)
+			doors := d.reached(doorsOf[g.ID], g.ID, rule)
 			if len(doors) == 0 {
 				continue
 			}
@@ -123,7 +134,7 @@ func (d *draft) immovable(gone []original) map[spot]string {
 				why = fmt.Sprintf("no room for the %d rules that keep what else it lets in", len(rest))
 			}
 			if why != "" {
-				out[spot{g.ID, rule.Content()}] = why
+				out[spot{g.ID, rule.Content()}] = obstacle{rule: rule, why: why}
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package compile
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -50,10 +51,13 @@ type target struct {
 type draft struct {
 	securitygroup.Reading
 
-	want    firewall.Wants // the locked doors, sorted
-	wearing map[string][]firewall.VMID
-	have    map[spot]securitygroup.Rule // ours
-	targets map[spot]target
+	want firewall.Wants // the locked doors, sorted
+	// index finds groups, wearing the VMs that wear them, interfaces those of VMs.
+	index      map[string]int
+	wearing    map[string][]firewall.VMID
+	interfaces map[firewall.VMID][]securitygroup.Interface
+	have       map[spot]securitygroup.Rule // ours
+	targets    map[spot]target
 	// shown are the doors whose lock is there; locks those that are locked, or
 	// will be.
 	shown map[firewall.Door]bool
@@ -61,7 +65,7 @@ type draft struct {
 	// stuck are the doors that are not wanted locked any more, and stay so.
 	stuck   map[firewall.Door]bool
 	held    map[firewall.Door]bool // nothing new is opened there
-	stays   map[spot]string        // foreign rules that reach a locked door and cannot go
+	stays   map[spot]obstacle      // foreign rules that reach a locked door and cannot go
 	changes []plan.Change
 	refused []plan.Refusal
 }
@@ -70,17 +74,17 @@ type draft struct {
 // are the displace changes that were not undone yet.
 func Plan(r securitygroup.Reading, want firewall.Wants, displaced []plan.Change) (plan.Plan, error) {
 	d := &draft{
-		Reading: r, wearing: map[string][]firewall.VMID{}, have: map[spot]securitygroup.Rule{}, targets: map[spot]target{},
+		Reading: r, index: map[string]int{}, wearing: r.Wearers(), interfaces: r.Machines(), have: map[spot]securitygroup.Rule{}, targets: map[spot]target{},
 		shown: map[firewall.Door]bool{}, stuck: map[firewall.Door]bool{}, held: map[firewall.Door]bool{},
 	}
 	if err := d.take(want); err != nil {
 		return plan.Plan{}, err
 	}
+	d.read()
 	gone, err := d.gone(displaced)
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	d.read()
 	for _, w := range d.want {
 		d.aim(w)
 	}
@@ -127,10 +131,12 @@ func (d *draft) take(want firewall.Wants) error {
 func (d *draft) read() {
 	d.Groups = slices.Clone(d.Groups)
 	for i, g := range d.Groups {
-		d.wearing[g.ID] = d.Wearers(g.ID)
 		g.Ingress = slices.SortedFunc(slices.Values(g.Ingress), func(a, b securitygroup.Rule) int { return cmp.Compare(a.Content(), b.Content()) })
 		d.Groups[i] = g
 		vm, ours := d.Owner(g)
+		if d.index[g.ID] = i; ours {
+			d.index[g.Name] = i
+		}
 		for _, t := range g.Tags {
 			if door, locked := d.Locked(vm, t); ours && locked {
 				d.shown[door] = true
@@ -147,12 +153,24 @@ func (d *draft) read() {
 	}
 }
 
+// group returns the group with that id, or the owned one with that name.
+func (d *draft) group(ref string) (securitygroup.Group, bool) {
+	i, there := d.index[ref]
+	if !there {
+		return securitygroup.Group{}, false
+	}
+	return d.Groups[i], true
+}
+
 // foreign returns the groups that are not ours.
-func (d *draft) foreign() []securitygroup.Group {
-	return slices.DeleteFunc(slices.Clone(d.Groups), func(g securitygroup.Group) bool {
-		_, ours := d.Owner(g)
-		return ours
-	})
+func (d *draft) foreign() iter.Seq[securitygroup.Group] {
+	return func(yield func(securitygroup.Group) bool) {
+		for _, g := range d.Groups {
+			if _, ours := d.Owner(g); !ours && !yield(g) {
+				return
+			}
+		}
+	}
 }
 
 // aim adds the rules that show w.
@@ -227,14 +245,14 @@ func (d *draft) shortens(have securitygroup.Rule, t target) bool {
 // remove adds the change that takes a rule of ours away.
 func (d *draft) remove(at spot, have securitygroup.Rule) {
 	w := securitygroup.Write{Do: securitygroup.Revoke, Group: at.group, Rule: &have}
-	i := d.Find(at.group)
-	vm, owned := d.Owner(d.Groups[i])
+	g, _ := d.group(at.group)
+	vm, owned := d.Owner(g)
 	if !owned {
 		var nowhere firewall.Door
 		d.serve(stepClean, plan.Drop, nowhere, "kept of a displaced rule that is back", w)
 		return
 	}
-	switch o := d.ReadOpening(d.Groups[i], vm, have); {
+	switch o := d.ReadOpening(g, vm, have); {
 	case d.stuck[o.Door] && o.Mark == firewall.MarkGood && o.Opening.Exempt(): // stays with its lock
 	case o.Mark != firewall.MarkGood:
 		d.change(stepClose, plan.Close, d.doorBefore(at, o.Door, have), o.Opening, o.Wrong, w)
@@ -259,9 +277,13 @@ func (d *draft) doorBefore(at spot, now firewall.Door, have securitygroup.Rule) 
 // advance makes a close of every clean-up that will shut somebody out: closing
 // waits for nothing.
 func (d *draft) advance() {
+	ends := func(c plan.Change) bool { return c.Op == plan.Drop && c.Opening.From.IsValid() }
+	if !slices.ContainsFunc(d.changes, ends) {
+		return
+	}
 	after := d.after().Layer()
 	for i, c := range d.changes {
-		if c.Op == plan.Drop && c.Opening.From.IsValid() && !reach.Layer(after, c.Door).Sources(reach.Open).Covers(c.Opening.From) {
+		if ends(c) && !reach.Layer(after, c.Door).Sources(reach.Open).Covers(c.Opening.From) {
 			d.changes[i].Step, d.changes[i].Op = stepClose, plan.Close
 		}
 	}
