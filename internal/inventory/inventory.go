@@ -125,6 +125,16 @@ func (v VM) Firewalls() []firewall.ID {
 	return slices.Compact(ids)
 }
 
+// Of returns the VM with that id; one without an id if there is none.
+func Of(vms []VM, id firewall.VMID) VM {
+	for _, v := range vms {
+		if v.ID == id {
+			return v
+		}
+	}
+	return VM{}
+}
+
 // Find returns the VM that a person means by s: its id, or its name when only
 // one VM has that name.
 func Find(vms []VM, s string) (VM, error) {

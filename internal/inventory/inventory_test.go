@@ -43,6 +43,16 @@ func TestBeside(t *testing.T) {
 	}
 }
 
+func TestOf(t *testing.T) {
+	vms := []inventory.VM{{ID: "host://web-1", Name: "db"}, {ID: "host://db", Name: "web-1"}}
+	if got := inventory.Of(vms, "host://db"); got.Name != "web-1" {
+		t.Errorf("found %+v", got)
+	}
+	if got := inventory.Of(vms, "web-1"); got.ID != "" {
+		t.Errorf("found %+v by a name", got)
+	}
+}
+
 func TestFind(t *testing.T) {
 	vms := []inventory.VM{
 		{ID: "host://web-1", Name: "web-1"},

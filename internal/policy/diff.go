@@ -42,6 +42,9 @@ func Diff(before, after Policy) []string {
 	if before.Cut != after.Cut {
 		say("cut: %t → %t", before.Cut, after.Cut)
 	}
+	if before.Proof != after.Proof {
+		say("proof: %t → %t", before.Proof, after.Proof)
+	}
 	return out
 }
 

@@ -18,7 +18,7 @@ func TestDiff(t *testing.T) {
 		Ports: []policy.Port{{Port: 22, Max: time.Hour, Sources: sources("198.51.100.0/24")}, {Port: 23}},
 	}.WithDefaults()
 	after := policy.Policy{
-		Name: "p", VMs: []firewall.VMID{"host://a", "host://c"}, Exempt: sources("192.0.2.2"), Cut: true,
+		Name: "p", VMs: []firewall.VMID{"host://a", "host://c"}, Exempt: sources("192.0.2.2"), Cut: true, Proof: true,
 		Ports: []policy.Port{{Port: 22, Max: 3 * time.Hour, WidestIPv4: 24}, {Port: 53, Protocol: firewall.UDP, Sources: sources("192.0.2.0/24", "2001:db8::/32")}},
 	}.WithDefaults()
 	want := []string{
@@ -32,6 +32,7 @@ func TestDiff(t *testing.T) {
 		"exempt out: 192.0.2.1",
 		"exempt in: 192.0.2.2",
 		"cut: false → true",
+		"proof: false → true",
 	}
 	if diff := cmp.Diff(want, policy.Diff(before, after)); diff != "" {
 		t.Error(diff)

@@ -9,6 +9,7 @@ import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/store"
@@ -180,12 +181,17 @@ func exposed(p *pass, w firewall.Want) string {
 			return o.Text
 		}
 	}
+	return p.around(w.Door.VM, func(v inventory.VM, layers map[firewall.ID]firewall.Layer) string {
+		return plan.Exposed(w, v, layers)
+	})
+}
+
+// around asks about a VM that p can see, and what all firewalls show now.
+func (p *pass) around(vm firewall.VMID, ask func(inventory.VM, map[firewall.ID]firewall.Layer) string) string {
 	layers := p.loop.Sight.layers()
 	layers[p.fw.ID] = p.back.Layer
-	for _, v := range p.fw.VMs {
-		if v.ID == w.Door.VM {
-			return plan.Exposed(w, v, layers)
-		}
+	if v := inventory.Of(p.fw.VMs, vm); v.ID != "" {
+		return ask(v, layers)
 	}
 	return ""
 }

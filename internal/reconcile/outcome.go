@@ -9,6 +9,7 @@ import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/store"
 )
@@ -30,7 +31,7 @@ func (p *pass) record() {
 	var c store.Change
 	for _, g := range p.book.Grants {
 		// What this firewall shows proves nothing about other machines' doors.
-		if fws := p.firewallsOf(g.Door.VM); len(fws) > 0 {
+		if fws := inventory.Of(p.fw.VMs, g.Door.VM).Firewalls(); len(fws) > 0 {
 			r.grant(g, fws, &c)
 		}
 	}
@@ -82,9 +83,10 @@ func (r reading) live(g access.Grant, seen Seen, c *store.Change) {
 		if g.Impeded != "" {
 			rec.Text = "it was kept closed: " + g.Impeded
 		}
-		if doubt := r.unverified(g); doubt != "" {
-			rec.Text = strings.Trim(rec.Text+"; "+doubt, "; ")
-		}
+		doubt := r.pass.around(g.Door.VM, func(v inventory.VM, layers map[firewall.ID]firewall.Layer) string {
+			return plan.Unverified(v, layers, g.Door, g.Sources)
+		})
+		rec.Text = strings.Trim(rec.Text+"; "+doubt, "; ")
 	case !seen.Open && seen.Why != g.Impeded && seen.Why != "":
 		o.Impeded = seen.Why
 		rec.Kind, rec.Text = audit.Impeded, seen.Why
@@ -93,18 +95,6 @@ func (r reading) live(g access.Grant, seen Seen, c *store.Change) {
 	}
 	o.Records = []audit.Record{rec}
 	c.Outcomes = append(c.Outcomes, o)
-}
-
-// unverified says what on the way to the door of g is not known.
-func (r reading) unverified(g access.Grant) string {
-	layers := r.pass.loop.Sight.layers()
-	layers[r.pass.fw.ID] = r.pass.back.Layer
-	for _, v := range r.pass.fw.VMs {
-		if v.ID == g.Door.VM {
-			return plan.Unverified(v, layers, g.Door, g.Sources)
-		}
-	}
-	return ""
 }
 
 // over notes that a grant was read back closed, or that it is overdue.
@@ -152,7 +142,7 @@ func (p *pass) recordOverdue() {
 	r := reading{pass: p, at: p.now, shown: nil, wanted: nil}
 	var c store.Change
 	for _, g := range p.book.Grants {
-		if len(p.firewallsOf(g.Door.VM)) > 0 {
+		if len(inventory.Of(p.fw.VMs, g.Door.VM).Firewalls()) > 0 {
 			r.overdue(g, &c)
 		}
 	}
@@ -244,10 +234,8 @@ func (r reading) impediment(g access.Grant) string {
 	if text := r.pass.obstructed(g.Door); text != "" {
 		return text
 	}
-	for _, v := range r.pass.fw.VMs {
-		if v.ID == g.Door.VM && len(v.Missing) > 0 {
-			return "not everything about the VM is known: " + v.Missing[0]
-		}
+	if v := inventory.Of(r.pass.fw.VMs, g.Door.VM); len(v.Missing) > 0 {
+		return "not everything about the VM is known: " + v.Missing[0]
 	}
 	return ""
 }
@@ -260,14 +248,4 @@ func (r reading) record(g access.Grant, kind audit.Kind) audit.Record {
 		Sources: g.Sources, Deadline: g.Deadline.Wall, Clocks: r.at,
 		Plan: r.pass.plan.About(g),
 	}
-}
-
-// firewallsOf returns the firewalls in front of vm.
-func (p *pass) firewallsOf(vm firewall.VMID) []firewall.ID {
-	for _, v := range p.fw.VMs {
-		if v.ID == vm {
-			return v.Firewalls()
-		}
-	}
-	return nil
 }
