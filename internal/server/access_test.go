@@ -134,6 +134,21 @@ func TestEnablePreviewDisable(t *testing.T) {
 	}
 }
 
+// A lock that the firewalls show and the book does not know, because it was lost,
+// is shown like one that its policy has left.
+func TestLocksOfALostBookAreOrphans(t *testing.T) {
+	h := build(t)
+	rules, err := h.store.Rules(t.Context())
+	must(t, err)
+	h.eventually(func() bool { return len(h.fleet.Orphans(web, nil)) == 1 })
+	if l := h.fleet.Orphans(web, nil)[0]; l.Door != (firewall.Door{VM: web, Protocol: firewall.TCP, Port: 22}) || l.Policy != "" {
+		t.Errorf("the book is lost, and there is %+v", l)
+	}
+	if known := h.fleet.Orphans(web, rules.Locks); len(known) > 0 {
+		t.Errorf("the book knows them, and there are %+v", known)
+	}
+}
+
 func TestSweepShowsWhatItCloses(t *testing.T) {
 	h := build(t)
 	if s := read[api.Swept](h, "admin", "POST", "/v1/sweep", `{"dry_run":true}`); s.Done || len(s.Closings) != 0 {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/api"
@@ -45,7 +46,7 @@ func (s *Server) explain(ctx context.Context, c *call) (api.Explanation, error) 
 			out.Grants = append(out.Grants, api.GrantOf(s.Fleet.Current(g), now))
 		}
 	}
-	for _, l := range v.rules.Locks {
+	for _, l := range slices.Concat(v.rules.Locks, s.Fleet.Orphans(d.VM, v.rules.Locks)) {
 		if l.Door == d {
 			state := doorState(v, l, s.Fleet.Doors(d.VM))
 			state.Grants = len(out.Grants)

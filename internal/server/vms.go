@@ -77,7 +77,7 @@ func (s *Server) vm(c *call, v sight, x inventory.VM, live map[firewall.Door]int
 	out := api.VMOf(x)
 	states := s.Fleet.Doors(x.ID)
 	may := authz.May(v.rules.Assignments, c.Principal, authz.Request, x.ID).Allow
-	for _, l := range v.rules.Locks {
+	for _, l := range slices.Concat(v.rules.Locks, s.Fleet.Orphans(x.ID, v.rules.Locks)) {
 		if l.Door.VM != x.ID {
 			continue
 		}
