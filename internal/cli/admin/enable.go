@@ -22,9 +22,13 @@ import (
 type enabling struct {
 	ports, sources, exempt []string
 	longest, name          string
-	cut, cutGiven          bool
+	cut, proof             bool
+	given                  given
 	console.Consent
 }
+
+// given says which flags were given that hold for all of a policy.
+type given struct{ cut, proof bool }
 
 func (a commands) enableCommand() *cobra.Command {
 	var e enabling
@@ -37,8 +41,8 @@ first what would be written and who loses access, and asks for your consent.
 What it makes is a policy, called like the VM unless --name says otherwise. A
 policy of that name that exists already is added to; of a port that it has,
 --max and --source replace what it says, and what is not given stays. A policy is
-the same for all of its VMs, and --exempt and --cut hold for all of it, so
-whatever would change or lock a port that is not named is refused.
+the same for all of its VMs, and --exempt, --cut and --proof hold for all of
+it, so whatever would change or lock a port that is not named is refused.
 
 ` + "`sesame policy apply`" + ` takes a whole policy from a file.`,
 		Example: `  sesame enable web-1
@@ -46,7 +50,7 @@ whatever would change or lock a port that is not named is refused.
   sesame enable web-1 web-2 --name web-ssh --exempt 198.51.100.4 --dry-run`,
 		Args: console.Takes(1, policy.MaxVMs, "at least one VM, such as web-1"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			e.cutGiven = cmd.Flags().Changed("cut")
+			e.given = given{cut: cmd.Flags().Changed("cut"), proof: cmd.Flags().Changed("proof")}
 			return a.enable(cmd.Context(), args, e)
 		},
 	}
@@ -56,6 +60,7 @@ whatever would change or lock a port that is not named is refused.
 	f.StringArrayVar(&e.sources, "source", nil, "where requests may come from, as an address or prefix; anywhere for a new port; may be given again")
 	f.StringArrayVar(&e.exempt, "exempt", nil, "who is let in without asking, as an address or prefix; may be given again")
 	f.BoolVar(&e.cut, "cut", false, "end established connections with their grant")
+	f.BoolVar(&e.proof, "proof", false, "open only where it is proven that the grant comes through")
 	f.StringVar(&e.name, "name", "", "the name of the policy")
 	e.Consent.Register(f)
 	return cmd
@@ -94,7 +99,7 @@ func (a commands) enable(ctx context.Context, vms []string, e enabling) error {
 		}
 	}
 	added.Name = e.name
-	p, err := merged(ctx, c, added, e.cutGiven)
+	p, err := merged(ctx, c, added, e.given)
 	if err != nil {
 		return err
 	}
@@ -108,7 +113,7 @@ func (e enabling) policy() (policy.Policy, error) {
 	if err != nil {
 		return none, err
 	}
-	p := policy.Policy{Name: "", Version: 0, VMs: nil, Ports: nil, Exempt: nil, Cut: e.cut}
+	p := policy.Policy{Name: "", Version: 0, VMs: nil, Ports: nil, Exempt: nil, Cut: e.cut, Proof: e.proof}
 	one := policy.Port{}
 	if e.longest != "" {
 		if one.Max, err = access.ParseDuration("--max", e.longest); err != nil {
@@ -133,7 +138,7 @@ func (e enabling) policy() (policy.Policy, error) {
 
 // merged returns the policy as it is to be: what is there, with the new put over
 // it. It has the version of what is there, so that nobody's change is lost.
-func merged(ctx context.Context, c *client.Client, added policy.Policy, cutGiven bool) (policy.Policy, error) {
+func merged(ctx context.Context, c *client.Client, added policy.Policy, said given) (policy.Policy, error) {
 	saved, err := c.Policy(ctx, added.Name)
 	if errkind.Of(err) == errkind.NotFound {
 		p := added.WithDefaults()
@@ -146,7 +151,7 @@ func merged(ctx context.Context, c *client.Client, added policy.Policy, cutGiven
 	if err != nil {
 		return policy.Policy{}, err
 	}
-	p := over(old, added, cutGiven)
+	p := over(old, added, said)
 	if err := spills(old, p, added.Doors()); err != nil {
 		return policy.Policy{}, err
 	}
@@ -155,7 +160,7 @@ func merged(ctx context.Context, c *client.Client, added policy.Policy, cutGiven
 
 // over returns old with added put over it. Of a port that is there, what added
 // does not say stays.
-func over(old, added policy.Policy, cutGiven bool) policy.Policy {
+func over(old, added policy.Policy, said given) policy.Policy {
 	p := old.WithDefaults() // a copy
 	p.VMs = union(p.VMs, added.VMs)
 	p.Exempt = union(p.Exempt, added.Exempt)
@@ -172,14 +177,17 @@ func over(old, added policy.Policy, cutGiven bool) policy.Policy {
 			p.Ports[i].Sources = x.Sources
 		}
 	}
-	if cutGiven {
+	if said.cut {
 		p.Cut = added.Cut
+	}
+	if said.proof {
+		p.Proof = added.Proof
 	}
 	return p.WithDefaults()
 }
 
 // spills refuses what would change more doors than were named: a port of a policy
-// is the same for all of its VMs, and exempt sources and cut hold for all of it.
+// is the same for all of its VMs, and the rest holds for all of it.
 func spills(old, next policy.Policy, named []firewall.Door) error {
 	others := slices.DeleteFunc(union(old.Doors(), next.Doors()), func(d firewall.Door) bool {
 		return slices.Contains(named, d) || sameFor(old, next, d)
@@ -192,6 +200,8 @@ func spills(old, next policy.Policy, named []firewall.Door) error {
 	switch {
 	case old.Cut != next.Cut:
 		because = "--cut holds for all that policy " + old.Name + " covers"
+	case old.Proof != next.Proof:
+		because = "--proof holds for all that policy " + old.Name + " covers"
 	case !slices.Equal(old.Exempt, next.Exempt):
 		because = "--exempt holds for all that policy " + old.Name + " covers"
 	}
@@ -207,7 +217,7 @@ func sameFor(a, b policy.Policy, d firewall.Door) bool {
 		if !covered {
 			return policy.Policy{}
 		}
-		return policy.Policy{Name: "", Version: 0, VMs: nil, Ports: []policy.Port{x}, Exempt: p.Exempt, Cut: p.Cut}
+		return policy.Policy{Name: "", Version: 0, VMs: nil, Ports: []policy.Port{x}, Exempt: p.Exempt, Cut: p.Cut, Proof: p.Proof}
 	}
 	return len(policy.Diff(one(a), one(b))) == 0
 }
