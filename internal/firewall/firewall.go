@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sesame-access/sesame/internal/errkind"
 )
 
 // An Opening lets one source through a door until an instant.
@@ -92,6 +94,34 @@ func (ws Wants) Sort() {
 	for i := range ws {
 		slices.SortFunc(ws[i].Open, CompareOpenings)
 	}
+}
+
+// Locked returns the wants that lock, sorted and apart from ws. An error of kind
+// Invalid says what of ws no firewall can show: a door or a source that is wanted
+// twice, a source that is not a masked prefix of one family.
+func (ws Wants) Locked() (Wants, error) {
+	var out Wants
+	doors := make(map[Door]bool, len(ws))
+	for _, w := range ws {
+		if doors[w.Door] {
+			return nil, errkind.New(errkind.Invalid, "%s is wanted twice", w.Door)
+		}
+		doors[w.Door] = true
+		w.Open = slices.SortedFunc(slices.Values(w.Open), CompareOpenings)
+		for i, o := range w.Open {
+			if !o.From.IsValid() || o.From != o.From.Masked() || o.From.Addr().Is4In6() {
+				return nil, errkind.New(errkind.Invalid, "%s cannot be let in to %s: not a masked prefix of one family", o.From, w.Door)
+			}
+			if i > 0 && w.Open[i-1].From == o.From {
+				return nil, errkind.New(errkind.Invalid, "%s is wanted twice at %s", o.From, w.Door)
+			}
+		}
+		if w.Locked {
+			out = append(out, w)
+		}
+	}
+	out.Sort()
+	return out, nil
 }
 
 // Of returns the want for door d.

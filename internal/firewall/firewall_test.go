@@ -5,12 +5,14 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 )
 
@@ -103,5 +105,44 @@ func TestCompareOpeningsAndKeys(t *testing.T) {
 	d := firewall.Door{VM: "host://a", Protocol: firewall.TCP, Port: 1}
 	if firewall.CompareKeys(firewall.Key{Door: d, From: a.From}, firewall.Key{Door: d, From: wider.From}) <= 0 {
 		t.Error("keys are out of order")
+	}
+}
+
+func TestLockedWants(t *testing.T) {
+	door := func(port uint16) firewall.Door {
+		return firewall.Door{VM: "host://a", Protocol: firewall.TCP, Port: port}
+	}
+	open := func(sources ...string) (out []firewall.Opening) {
+		for _, s := range sources {
+			out = append(out, firewall.Opening{From: netip.MustParsePrefix(s)})
+		}
+		return out
+	}
+	given := firewall.Wants{
+		{Door: door(3389), Locked: true, Open: open("192.0.2.2/32", "192.0.2.1/32")},
+		{Door: door(80), Open: open("192.0.2.1/32")},
+		{Door: door(22), Locked: true},
+	}
+	want := firewall.Wants{
+		{Door: door(22), Locked: true},
+		{Door: door(3389), Locked: true, Open: open("192.0.2.1/32", "192.0.2.2/32")},
+	}
+	got, err := given.Locked()
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	if given[0].Open[0].From != netip.MustParsePrefix("192.0.2.2/32") {
+		t.Error("what was given was put into order")
+	}
+	for says, ws := range map[string]firewall.Wants{
+		"host://a:22/tcp is wanted twice":                                 {{Door: door(22)}, {Door: door(22), Locked: true}},
+		"192.0.2.1/32 is wanted twice at host://a:22/tcp":                 {{Door: door(22), Open: open("192.0.2.1/32", "::/0", "192.0.2.1/32")}},
+		"192.0.2.1/24 cannot be let in to host://a:22/tcp: not a masked":  {{Door: door(22), Locked: true, Open: open("192.0.2.1/24")}},
+		"invalid Prefix cannot be let in to host://a:22/tcp: not a maske": {{Door: door(22), Open: []firewall.Opening{{}}}},
+		"::ffff:192.0.2.0/120 cannot be let in to host://a:22/tcp":        {{Door: door(22), Locked: true, Open: []firewall.Opening{{From: netip.PrefixFrom(netip.MustParseAddr("::ffff:192.0.2.0"), 120)}}}},
+	} {
+		if got, err := ws.Locked(); errkind.Of(err) != errkind.Invalid || !strings.HasPrefix(errkind.Public(err), says) || got != nil {
+			t.Errorf("%v, want an error that begins with %q", err, says)
+		}
 	}
 }

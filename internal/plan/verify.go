@@ -66,11 +66,12 @@ func Verify(c Case) []Refusal {
 			out = append(out, Refusal{Door: x.Door, From: netip.Prefix{}, Why: "nothing is known about " + string(x.Door.VM) + " any more, so nothing is opened there"})
 		}
 	}
-	slices.SortFunc(out, compareRefusals)
+	slices.SortFunc(out, CompareRefusals)
 	return slices.Compact(out)
 }
 
-func compareRefusals(a, b Refusal) int {
+// CompareRefusals orders refusals by door, source and reason.
+func CompareRefusals(a, b Refusal) int {
 	return cmp.Or(firewall.CompareDoors(a.Door, b.Door), a.From.Compare(b.From), cmp.Compare(a.Why, b.Why))
 }
 

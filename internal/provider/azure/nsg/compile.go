@@ -1,7 +1,6 @@
 package nsg
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -67,7 +66,8 @@ func Compile(s provider.Snapshot, want firewall.Wants) (plan.Plan, error) {
 	for name, x := range d.have {
 		d.owned[name], _ = d.Read(x, d.spots)
 	}
-	if err := d.take(want); err != nil {
+	var err error
+	if d.want, err = want.Locked(); err != nil {
 		return plan.Plan{}, err
 	}
 	d.release()
@@ -79,32 +79,6 @@ func Compile(s provider.Snapshot, want firewall.Wants) (plan.Plan, error) {
 	d.advance()
 	d.fit()
 	return d.plan()
-}
-
-// take checks the wants and keeps the locked doors in a fixed order.
-func (d *draft) take(want firewall.Wants) error {
-	seen := map[firewall.Door]bool{}
-	for _, w := range want {
-		w.Open = slices.SortedFunc(slices.Values(w.Open), firewall.CompareOpenings)
-		sources := map[netip.Prefix]bool{}
-		for _, o := range w.Open {
-			if !o.From.IsValid() || o.From != o.From.Masked() || o.From.Addr().Is4In6() {
-				return errkind.New(errkind.Invalid, "%s cannot be let in to %s: not a masked prefix of one family", o.From, w.Door)
-			}
-			if sources[o.From] {
-				return errkind.New(errkind.Invalid, "%s is wanted twice at %s", o.From, w.Door)
-			}
-			sources[o.From] = true
-		}
-		if seen[w.Door] {
-			return errkind.New(errkind.Invalid, "%s is wanted twice", w.Door)
-		}
-		if seen[w.Door] = true; w.Locked {
-			d.want = append(d.want, w)
-		}
-	}
-	d.want.Sort()
-	return nil
 }
 
 // locked reports whether door is to be locked.
@@ -327,9 +301,7 @@ func editsOf(changes []plan.Change) ([]resource.Edit, error) {
 // plan finishes the draft.
 func (d *draft) plan() (plan.Plan, error) {
 	slices.SortFunc(d.changes, plan.Compare)
-	slices.SortFunc(d.refused, func(a, b plan.Refusal) int {
-		return cmp.Or(firewall.CompareDoors(a.Door, b.Door), a.From.Compare(b.From), cmp.Compare(a.Why, b.Why))
-	})
+	slices.SortFunc(d.refused, plan.CompareRefusals)
 	after, err := d.after(d.changes)
 	if err != nil {
 		return plan.Plan{}, fmt.Errorf("look at what the plan leads to: %w", err)

@@ -16,7 +16,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
@@ -96,7 +95,8 @@ func Plan(r Reading, want firewall.Wants, displaced []plan.Change) (plan.Plan, e
 
 // write makes the draft, as if there were room for everything.
 func (d *draft) write(want firewall.Wants, displaced []plan.Change) error {
-	if err := d.take(want); err != nil {
+	var err error
+	if d.want, err = want.Locked(); err != nil {
 		return err
 	}
 	for _, rule := range d.Rules {
@@ -122,31 +122,6 @@ func (d *draft) write(want firewall.Wants, displaced []plan.Change) error {
 	d.diff()
 	d.advance()
 	slices.SortFunc(d.changes, plan.Compare)
-	return nil
-}
-
-// take checks the wants and keeps the locked doors in a fixed order.
-func (d *draft) take(want firewall.Wants) error {
-	for _, w := range want {
-		if w.Locked {
-			w.Open = slices.SortedFunc(slices.Values(w.Open), firewall.CompareOpenings)
-			d.want = append(d.want, w)
-		}
-		for i, o := range w.Open {
-			if !o.From.IsValid() || o.From != o.From.Masked() || o.From.Addr().Is4In6() {
-				return errkind.New(errkind.Invalid, "%s cannot be let in to %s: not a masked prefix of one family", o.From, w.Door)
-			}
-			if i > 0 && w.Locked && w.Open[i-1].From == o.From {
-				return errkind.New(errkind.Invalid, "%s is wanted twice at %s", o.From, w.Door)
-			}
-		}
-	}
-	slices.SortFunc(d.want, func(a, b firewall.Want) int { return firewall.CompareDoors(a.Door, b.Door) })
-	for i := range d.want {
-		if i > 0 && d.want[i-1].Door == d.want[i].Door {
-			return errkind.New(errkind.Invalid, "%s is wanted twice", d.want[i].Door)
-		}
-	}
 	return nil
 }
 
@@ -348,8 +323,6 @@ func (d *draft) after() firewall.Layer {
 
 // plan finishes the draft.
 func (d *draft) plan() plan.Plan {
-	slices.SortFunc(d.refused, func(a, b plan.Refusal) int {
-		return cmp.Or(firewall.CompareDoors(a.Door, b.Door), a.From.Compare(b.From), cmp.Compare(a.Why, b.Why))
-	})
+	slices.SortFunc(d.refused, plan.CompareRefusals)
 	return plan.Plan{Firewall: d.Config.ID, Changes: d.changes, After: d.after(), Refused: d.refused}
 }

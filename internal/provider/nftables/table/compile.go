@@ -60,36 +60,17 @@ func (s State) Compile(want firewall.Wants) (plan.Plan, error) {
 }
 
 // take checks the wants and keeps those that lock, sorted.
-func (d *draft) take(want firewall.Wants) error {
-	seen := map[firewall.Door]bool{}
+func (d *draft) take(want firewall.Wants) (err error) {
 	for _, w := range want {
-		if seen[w.Door] {
-			return errkind.New(errkind.Invalid, "%s is wanted twice", w.Door)
-		}
-		seen[w.Door] = true
 		if w.Door.VM != d.VM {
 			return errkind.New(errkind.Invalid, "%s is not behind %s", w.Door, d.Firewall)
 		}
 		if w.Door.Port == 0 || w.Door.Protocol != firewall.TCP && w.Door.Protocol != firewall.UDP {
 			return errkind.New(errkind.Invalid, "%s cannot be locked: only the ports 1 to 65535 of TCP and UDP can", w.Door)
 		}
-		sources := map[netip.Prefix]bool{}
-		for _, o := range w.Open {
-			if !o.From.IsValid() || o.From != o.From.Masked() || o.From.Addr().Is4In6() {
-				return errkind.New(errkind.Invalid, "%s cannot be let in to %s: not a masked prefix of one family", o.From, w.Door)
-			}
-			if sources[o.From] {
-				return errkind.New(errkind.Invalid, "%s is wanted twice at %s", o.From, w.Door)
-			}
-			sources[o.From] = true
-		}
-		if w.Locked {
-			w.Open = slices.Clone(w.Open)
-			d.want = append(d.want, w)
-		}
 	}
-	d.want.Sort()
-	return nil
+	d.want, err = want.Locked()
+	return err
 }
 
 // A target is an opening that the table must show.
@@ -302,9 +283,7 @@ func (d *draft) refuse(door firewall.Door, from netip.Prefix, why string) {
 // plan finishes the draft.
 func (d *draft) plan() plan.Plan {
 	p := plan.Plan{Firewall: d.Firewall, Changes: nil, After: d.Layer(), Refused: d.refused}
-	slices.SortFunc(p.Refused, func(a, b plan.Refusal) int {
-		return cmp.Or(firewall.CompareDoors(a.Door, b.Door), a.From.Compare(b.From))
-	})
+	slices.SortFunc(p.Refused, plan.CompareRefusals)
 	if len(d.writes) == 0 {
 		return p
 	}

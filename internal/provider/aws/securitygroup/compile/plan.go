@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
@@ -77,7 +76,8 @@ func Plan(r securitygroup.Reading, want firewall.Wants, displaced []plan.Change)
 		Reading: r, index: map[string]int{}, wearing: r.Wearers(), interfaces: r.Machines(), have: map[spot]securitygroup.Rule{}, targets: map[spot]target{},
 		shown: map[firewall.Door]bool{}, stuck: map[firewall.Door]bool{}, held: map[firewall.Door]bool{},
 	}
-	if err := d.take(want); err != nil {
+	var err error
+	if d.want, err = want.Locked(); err != nil {
 		return plan.Plan{}, err
 	}
 	d.read()
@@ -96,35 +96,8 @@ func Plan(r securitygroup.Reading, want firewall.Wants, displaced []plan.Change)
 	d.advance()
 	d.fit()
 	slices.SortFunc(d.changes, plan.Compare)
-	slices.SortFunc(d.refused, func(a, b plan.Refusal) int {
-		return cmp.Or(firewall.CompareDoors(a.Door, b.Door), a.From.Compare(b.From), cmp.Compare(a.Why, b.Why))
-	})
+	slices.SortFunc(d.refused, plan.CompareRefusals)
 	return plan.Plan{Firewall: r.ID, Changes: d.changes, After: d.after().Layer(), Refused: d.refused}, nil
-}
-
-// take checks the wants and keeps the locked doors in a fixed order.
-func (d *draft) take(want firewall.Wants) error {
-	for _, w := range want {
-		if w.Locked {
-			w.Open = slices.SortedFunc(slices.Values(w.Open), firewall.CompareOpenings)
-			d.want = append(d.want, w)
-		}
-		for i, o := range w.Open {
-			if !o.From.IsValid() || o.From != o.From.Masked() || o.From.Addr().Is4In6() {
-				return errkind.New(errkind.Invalid, "%s cannot be let in to %s: not a masked prefix of one family", o.From, w.Door)
-			}
-			if i > 0 && w.Locked && w.Open[i-1].From == o.From {
-				return errkind.New(errkind.Invalid, "%s is wanted twice at %s", o.From, w.Door)
-			}
-		}
-	}
-	d.want.Sort()
-	for i := range d.want {
-		if i > 0 && d.want[i-1].Door == d.want[i].Door {
-			return errkind.New(errkind.Invalid, "%s is wanted twice", d.want[i].Door)
-		}
-	}
-	return nil
 }
 
 // read finds what is ours.
