@@ -318,15 +318,10 @@ func (f *Fleet) askFor(grants []access.Grant) ([]<-chan reconcile.Passed, error)
 // Doors returns what was last read about the doors of vm, sorted.
 func (f *Fleet) Doors(vm firewall.VMID) []reconcile.DoorState {
 	var out []reconcile.DoorState
-	for _, v := range f.VMs() {
-		if v.ID != vm {
-			continue
-		}
-		for _, id := range v.Firewalls() {
-			for _, d := range f.loops.Sight.Doors(id) {
-				if d.Door.VM == vm {
-					out = append(out, d)
-				}
+	for _, id := range inventory.Of(f.VMs(), vm).Firewalls() {
+		for _, d := range f.loops.Sight.Doors(id) {
+			if d.Door.VM == vm {
+				out = append(out, d)
 			}
 		}
 	}

@@ -142,11 +142,9 @@ func reachChanges(vms []inventory.VM, old, now []access.Lock, before, after map[
 	slices.SortFunc(doors, firewall.CompareDoors)
 	var out []ReachChange
 	for _, d := range slices.Compact(doors) {
-		i := slices.IndexFunc(vms, func(v inventory.VM) bool { return v.ID == d.VM })
-		if i < 0 {
-			continue
+		if v := inventory.Of(vms, d.VM); v.ID != "" {
+			out = append(out, ReachChange{Door: d, Before: reach.VM(v, before, d), After: reach.VM(v, after, d)})
 		}
-		out = append(out, ReachChange{Door: d, Before: reach.VM(vms[i], before, d), After: reach.VM(vms[i], after, d)})
 	}
 	return out
 }

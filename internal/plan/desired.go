@@ -190,20 +190,15 @@ func (g *gathering) needAll(from netip.Prefix, o firewall.Opening) {
 // one key for each source, or one in all behind an address translation.
 func Keys(fw firewall.ID, vms []inventory.VM, g access.Grant) []firewall.Key {
 	var keys []firewall.Key
-	for _, v := range vms {
-		if v.ID != g.Door.VM {
-			continue
-		}
-		for _, path := range v.Paths {
-			for _, h := range path.Hops {
-				switch {
-				case h.Firewall != fw:
-				case h.Sees.IsValid():
-					keys = append(keys, firewall.Key{Door: g.Door, From: h.Sees})
-				default:
-					for _, s := range g.Sources {
-						keys = append(keys, firewall.Key{Door: g.Door, From: s})
-					}
+	for _, path := range inventory.Of(vms, g.Door.VM).Paths {
+		for _, h := range path.Hops {
+			switch {
+			case h.Firewall != fw:
+			case h.Sees.IsValid():
+				keys = append(keys, firewall.Key{Door: g.Door, From: h.Sees})
+			default:
+				for _, s := range g.Sources {
+					keys = append(keys, firewall.Key{Door: g.Door, From: s})
 				}
 			}
 		}
