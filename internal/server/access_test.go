@@ -12,6 +12,8 @@ import (
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/reconcile"
 )
 
 func TestRequestOpensAndCloses(t *testing.T) {
@@ -146,6 +148,16 @@ func TestLocksOfALostBookAreOrphans(t *testing.T) {
 	}
 	if known := h.fleet.Orphans(web, rules.Locks); len(known) > 0 {
 		t.Errorf("the book knows them, and there are %+v", known)
+	}
+	// Nor is a door that something foreign stands before.
+	rdp := firewall.Door{VM: web, Protocol: firewall.TCP, Port: 3389}
+	h.world.Firewall("fw-web-1").Obstruct(provider.Obstacle{Door: rdp, Blocks: true, Text: "a wall"})
+	h.fleet.Wake("test")
+	h.eventually(func() bool {
+		return slices.ContainsFunc(h.fleet.Doors(web), func(d reconcile.DoorState) bool { return d.Door == rdp })
+	})
+	if orphans := h.fleet.Orphans(web, nil); len(orphans) != 1 || orphans[0].Door == rdp {
+		t.Errorf("a door that is not locked is an orphan lock: %+v", orphans)
 	}
 }
 
