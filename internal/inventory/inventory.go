@@ -24,9 +24,51 @@ type VM struct {
 	// Paths are the ways a packet can take to the VM. A source gets in if any
 	// path lets it in.
 	Paths []Path
+	// Proposed are sources that should stay exempt when a port of the VM is locked,
+	// sorted by kind, name and port: who uses it without being able to ask.
+	Proposed []Proposal
 	// Missing lists what could not be read about this VM, each as a sentence.
 	// While it is not empty nothing is opened here; closing goes on.
 	Missing []string
+}
+
+// A Proposal is a source that the VM's surroundings show to need it without
+// asking. It is shown before a lock and decides nothing by itself.
+type Proposal struct {
+	Kind ProposalKind
+	// Name says who it is, in the cloud's own words: a load balancer's probe, a
+	// Bastion host's subnet.
+	Name string
+	// Protocol and Port say what it uses; 0 means all of them.
+	Protocol firewall.Protocol
+	Port     uint16
+	From     []netip.Prefix // sorted
+}
+
+// ProposalKind says what a proposed source does.
+type ProposalKind uint8
+
+// The kinds of proposed sources. A port that a probe uses is not locked without
+// exempting it: the VM would leave its load balancer.
+const (
+	Probe ProposalKind = iota
+	Bastion
+	Backup
+	Management
+)
+
+func (k ProposalKind) String() string {
+	switch k {
+	case Probe:
+		return "probe"
+	case Bastion:
+		return "bastion"
+	case Backup:
+		return "backup"
+	case Management:
+		return "management"
+	}
+	return "unknown"
 }
 
 // A Path is one way to a VM. It lets a source in if every hop does.
