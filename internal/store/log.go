@@ -164,16 +164,3 @@ func (s *Store) Checkpoints(ctx context.Context) ([][]byte, error) {
 	}
 	return out, nil
 }
-
-// checkLog compares the size of the log as it was last noted with what is there.
-func (s *Store) checkLog(ctx context.Context, size int64) error {
-	records, err := s.reads.RecordCount(ctx)
-	if err != nil {
-		return fmt.Errorf("count records: %w", err)
-	}
-	if records.Records != size || records.Newest != size-1 {
-		return fmt.Errorf("the audit log has %d records up to index %d instead of %d", records.Records, records.Newest, size)
-	}
-	_, err = audit.EdgeOf(size, s.Hashes(ctx))
-	return err
-}

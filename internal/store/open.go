@@ -2,11 +2,8 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
-	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,14 +33,14 @@ func Open(ctx context.Context, path string) (*Store, error) {
 
 // start puts the store together and starts its goroutine.
 func start(ctx context.Context, db *sqlite.DB) (*Store, error) {
-	first, err := establish(ctx, db.Write)
+	first, err := table.New(db.Write).Establish(ctx, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
 		name: first.Name, created: table.Instant(first.Created),
-		version: atomic.Int64{}, displaced: atomic.Bool{}, rules: atomic.Pointer[Rules]{}, news: commit.News{}, closing: sync.Once{}, tidier: nil,
-		db: db, reads: nil, conn: nil, writes: nil, writer: nil, edge: audit.Edge{},
+		version: atomic.Int64{}, displaced: atomic.Bool{}, rules: atomic.Pointer[rules]{}, news: commit.News{}, closing: sync.Once{}, tidier: nil,
+		db: db, reads: nil, conn: nil, writes: nil, writer: nil, edge: audit.Edge{}, sure: false,
 	}
 	s.version.Store(first.Rules)
 	if s.reads, err = table.Prepare(ctx, db.Read); err != nil {
@@ -54,7 +51,7 @@ func start(ctx context.Context, db *sqlite.DB) (*Store, error) {
 		return nil, fmt.Errorf("look for displaced rules: %w", err)
 	}
 	s.displaced.Store(some > 0)
-	if err := s.checkLog(ctx, first.Size); err != nil {
+	if err := s.reads.CheckLog(ctx, first.Size); err != nil {
 		return nil, err
 	}
 	if s.conn, err = db.Write.Conn(ctx); err != nil {
@@ -69,19 +66,4 @@ func start(ctx context.Context, db *sqlite.DB) (*Store, error) {
 	}
 	s.tidier = sqlite.NewTidier(ctx, db.Read)
 	return s, nil
-}
-
-// establish returns the one row about the database itself, and makes it first
-// where there is none.
-func establish(ctx context.Context, db *sql.DB) (table.Instance, error) {
-	q := table.New(db)
-	name := strings.ToLower(rand.Text())[:12]
-	if err := q.AddInstance(ctx, table.AddInstanceParams{Name: name, Created: table.Millis(time.Now())}); err != nil {
-		return table.Instance{}, fmt.Errorf("write instance: %w", err)
-	}
-	row, err := q.Instance(ctx)
-	if err != nil {
-		return table.Instance{}, fmt.Errorf("read instance: %w", err)
-	}
-	return row, nil
 }

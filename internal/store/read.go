@@ -41,18 +41,30 @@ func (s *Store) view(ctx context.Context, what string, read func(q *table.Querie
 	return failed(errors.Join(err, tx.Rollback()), "%s", what)
 }
 
+// rules are Rules, with the tokens by their hashes.
+type rules struct {
+	Rules
+	tokens map[[32]byte]Token
+}
+
 // Rules returns the rules of now.
 func (s *Store) Rules(ctx context.Context) (Rules, error) {
+	r, err := s.current(ctx)
+	return r.Rules, err
+}
+
+func (s *Store) current(ctx context.Context) (rules, error) {
 	if known := s.rules.Load(); known != nil && known.Version == s.version.Load() {
 		return *known, nil // nobody else writes the database
 	}
-	var r Rules
+	r := rules{Rules: Rules{}, tokens: map[[32]byte]Token{}}
 	err := s.view(ctx, "read rules", func(q *table.Queries, _ *sql.Tx) error {
 		version, errVersion := q.Rules(ctx)
 		policies, errPolicies := q.Policies(ctx)
 		locks, errLocks := q.Locks(ctx)
 		unlocks, errUnlocks := q.Unlocks(ctx)
 		assignments, errAssignments := q.Assignments(ctx)
+		tokens, errTokens := q.Tokens(ctx)
 		r.Version = version
 		for _, row := range policies {
 			if p, ok := row.Value(); ok {
@@ -76,10 +88,14 @@ func (s *Store) Rules(ctx context.Context) (Rules, error) {
 		for _, row := range assignments {
 			r.Assignments = append(r.Assignments, row.Value())
 		}
-		return errors.Join(errVersion, errPolicies, errLocks, errUnlocks, errAssignments)
+		for _, row := range tokens {
+			t := tokenOf(row)
+			r.tokens[t.Hash] = t
+		}
+		return errors.Join(errVersion, errPolicies, errLocks, errUnlocks, errAssignments, errTokens)
 	})
 	if err != nil {
-		return Rules{}, err
+		return rules{}, err
 	}
 	s.rules.Store(&r)
 	return r, nil
@@ -220,11 +236,12 @@ func (s *Store) Displaced(ctx context.Context, fw firewall.ID) ([]plan.Change, e
 // TokenByHash returns the token whose secret has the given SHA-256, revoked and
 // expired ones too; an error of kind NotFound if there is none.
 func (s *Store) TokenByHash(ctx context.Context, hash [32]byte) (Token, error) {
-	row, err := s.reads.TokenByHash(brief(ctx), hash[:])
-	if err != nil {
-		return Token{}, missing(err, "there is no such token")
+	r, err := s.current(ctx)
+	t, ok := r.tokens[hash]
+	if err == nil && !ok {
+		err = errkind.New(errkind.NotFound, "there is no such token")
 	}
-	return tokenOf(row), nil
+	return t, err
 }
 
 // Tokens returns every token, sorted by id.

@@ -65,7 +65,7 @@ type Store struct {
 	name    string
 	created time.Time
 	version atomic.Int64          // of the rules, as of the last commit
-	rules   atomic.Pointer[Rules] // as they were last read
+	rules   atomic.Pointer[rules] // as they were last read
 	// displaced says that a rule is displaced somewhere, or was since the start.
 	displaced atomic.Bool
 	news      commit.News
@@ -79,7 +79,9 @@ type Store struct {
 	conn   *sql.Conn
 	writes *table.Queries
 	writer *commit.Writer[tx]
-	edge   audit.Edge // of the last commit; belongs to the writer's goroutine
+	// As of the last commit; belongs to the writer's goroutine.
+	edge audit.Edge
+	sure bool // that nothing was begun since then that was not committed
 }
 
 // Instance is the random name of this installation, made once: 12 lower-case

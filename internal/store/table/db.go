@@ -189,9 +189,6 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.someDisplacedStmt, err = db.PrepareContext(ctx, someDisplaced); err != nil {
 		return nil, fmt.Errorf("error preparing query SomeDisplaced: %w", err)
 	}
-	if q.tokenByHashStmt, err = db.PrepareContext(ctx, tokenByHash); err != nil {
-		return nil, fmt.Errorf("error preparing query TokenByHash: %w", err)
-	}
 	if q.tokensStmt, err = db.PrepareContext(ctx, tokens); err != nil {
 		return nil, fmt.Errorf("error preparing query Tokens: %w", err)
 	}
@@ -478,11 +475,6 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing someDisplacedStmt: %w", cerr)
 		}
 	}
-	if q.tokenByHashStmt != nil {
-		if cerr := q.tokenByHashStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing tokenByHashStmt: %w", cerr)
-		}
-	}
 	if q.tokensStmt != nil {
 		if cerr := q.tokensStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing tokensStmt: %w", cerr)
@@ -587,7 +579,6 @@ type Queries struct {
 	setInstanceStmt         *sql.Stmt
 	setOpenedStmt           *sql.Stmt
 	someDisplacedStmt       *sql.Stmt
-	tokenByHashStmt         *sql.Stmt
 	tokensStmt              *sql.Stmt
 	unlocksStmt             *sql.Stmt
 }
@@ -651,7 +642,6 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		setInstanceStmt:         q.setInstanceStmt,
 		setOpenedStmt:           q.setOpenedStmt,
 		someDisplacedStmt:       q.someDisplacedStmt,
-		tokenByHashStmt:         q.tokenByHashStmt,
 		tokensStmt:              q.tokensStmt,
 		unlocksStmt:             q.unlocksStmt,
 	}

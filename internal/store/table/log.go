@@ -38,3 +38,16 @@ func (q *Queries) HashReader(ctx context.Context) tlog.HashReader {
 		return hashes, nil
 	})
 }
+
+// CheckLog compares the size of the log as it was last noted with what is there.
+func (q *Queries) CheckLog(ctx context.Context, size int64) error {
+	records, err := q.RecordCount(ctx)
+	if err != nil {
+		return fmt.Errorf("count records: %w", err)
+	}
+	if records.Records != size || records.Newest != size-1 {
+		return fmt.Errorf("the audit log has %d records up to index %d instead of %d", records.Records, records.Newest, size)
+	}
+	_, err = audit.EdgeOf(size, q.HashReader(ctx))
+	return err
+}

@@ -69,9 +69,6 @@ ON CONFLICT DO NOTHING;
 -- name: RevokeToken :execrows
 UPDATE tokens SET revoked = sqlc.arg(at) WHERE id = sqlc.arg(id) AND revoked = 0;
 
--- name: TokenByHash :one
-SELECT * FROM tokens WHERE hash = sqlc.arg(hash);
-
 -- name: Tokens :many
 SELECT * FROM tokens ORDER BY id;
 

@@ -1345,27 +1345,6 @@ func (q *Queries) SomeDisplaced(ctx context.Context) (int64, error) {
 	return column_1, err
 }
 
-const tokenByHash = `-- name: TokenByHash :one
-SELECT id, hash, issuer, subject, display, created, endless, expires, revoked FROM tokens WHERE hash = ?1
-`
-
-func (q *Queries) TokenByHash(ctx context.Context, hash []byte) (Token, error) {
-	row := q.queryRow(ctx, q.tokenByHashStmt, tokenByHash, hash)
-	var i Token
-	err := row.Scan(
-		&i.ID,
-		&i.Hash,
-		&i.Issuer,
-		&i.Subject,
-		&i.Display,
-		&i.Created,
-		&i.Endless,
-		&i.Expires,
-		&i.Revoked,
-	)
-	return i, err
-}
-
 const tokens = `-- name: Tokens :many
 SELECT id, hash, issuer, subject, display, created, endless, expires, revoked FROM tokens ORDER BY id
 `
