@@ -124,11 +124,16 @@ func (d *Daemon) Run(ctx context.Context) error {
 	return d.serve(ctx, listeners, st)
 }
 
+// outcomePatience is longer than an answer takes to get to whoever asked, so that
+// the disk and its processor are theirs alone until then.
+const outcomePatience = 5 * time.Millisecond
+
 func (d *Daemon) openStore(ctx context.Context) (*store.Store, error) {
 	st, err := store.Open(ctx, filepath.Join(d.cfg.StateDir, databaseFile))
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
+	st.Patience = outcomePatience
 	return st, nil
 }
 

@@ -127,6 +127,7 @@ func (p *pass) strangers(s provider.Snapshot) map[firewall.Key]firewall.Opening 
 func (p *pass) drift() []plan.Change {
 	opened := map[string]bool{}
 	for _, g := range p.book.Grants {
+		g = p.loop.Recorder.Apply(g) // the book hears of it a little later
 		opened[g.ID] = !g.Opened.IsZero() && g.Impeded == ""
 	}
 	shown := plan.Index(p.seen.Shown())

@@ -38,7 +38,7 @@ func start(ctx context.Context, db *sqlite.DB) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		name: first.Name, created: table.Instant(first.Created),
+		Patience: 0, name: first.Name, created: table.Instant(first.Created),
 		version: atomic.Int64{}, displaced: atomic.Bool{}, rules: atomic.Pointer[rules]{}, news: commit.News{}, closing: sync.Once{}, tidier: nil,
 		db: db, reads: nil, conn: nil, writes: nil, writer: nil, edge: audit.Edge{}, sure: false,
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
@@ -27,9 +28,13 @@ func (s *Store) Save(ctx context.Context, c Change) error {
 	if len(c.Displaced) > 0 {
 		s.displaced.Store(true)
 	}
-	return failed(s.writer.Write(ctx, func(ctx context.Context, tx *tx) error {
+	var patience time.Duration
+	if c.outcomesOnly() {
+		patience = s.Patience
+	}
+	return failed(s.writer.Join(ctx, func(ctx context.Context, tx *tx) error {
 		return tx.apply(ctx, &c, records, outcomes)
-	}), "save")
+	}, patience), "save")
 }
 
 // tx is a transaction as far as it got.

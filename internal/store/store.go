@@ -15,8 +15,9 @@
 //
 // Concurrent Saves share transactions: one goroutine takes whatever is waiting,
 // puts each into a savepoint of its own, commits once, and then answers them
-// all. Alone, a Save costs one flush of the disk; under load, many cost one. A
-// Save whose context ends before the goroutine has taken it is withdrawn. Once
+// all. Alone, a Save costs one flush of the disk; under load, many cost one.
+// Outcomes may have the Patience to wait for another Change: the firewall shows
+// them already, and whoever waits for an answer has it. A Save whose context ends before the goroutine has taken it is withdrawn. Once
 // taken, it is waited for, because its outcome must be known.
 //
 // # Reading
@@ -62,10 +63,13 @@ import (
 
 // A Store is one database. It is safe for concurrent use.
 type Store struct {
-	name    string
-	created time.Time
-	version atomic.Int64          // of the rules, as of the last commit
-	rules   atomic.Pointer[rules] // as they were last read
+	// Patience is how long a Change of nothing but outcomes waits for another to
+	// share its transaction; 0 for not at all. It is set before the first Save.
+	Patience time.Duration
+	name     string
+	created  time.Time
+	version  atomic.Int64          // of the rules, as of the last commit
+	rules    atomic.Pointer[rules] // as they were last read
 	// displaced says that a rule is displaced somewhere, or was since the start.
 	displaced atomic.Bool
 	news      commit.News

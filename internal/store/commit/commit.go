@@ -6,6 +6,10 @@
 // job that fails is undone alone; when the transaction fails, none of its jobs
 // was saved, and each is told so, whatever it had found out before.
 //
+// A job that nobody waits for can be asked to join: it is run in the next
+// transaction, before what that was begun for, and begins one itself when its
+// patience is at an end.
+//
 // What belongs to the transaction rather than to a job, such as a counter that
 // is read at the start and written at the end, is a value of type T. Jobs change
 // it one after the other, and it is put back when a job fails.
@@ -18,6 +22,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 )
 
 // mostShared is how many jobs share one transaction at most, so that nobody
@@ -55,8 +60,9 @@ type Writer[T any] struct {
 
 // waiting is a job and where its answer goes.
 type waiting[T any] struct {
-	job    Job[T]
-	answer chan error // has room for the one answer
+	job      Job[T]
+	patience time.Duration // how long it waits for others
+	answer   chan error    // has room for the one answer
 }
 
 // New returns a writer on conn, which is the writer's until Close, and starts
@@ -91,10 +97,16 @@ func New[T any](ctx context.Context, conn *sql.Conn, frame Frame[T]) (*Writer[T]
 // taken, it is withdrawn; after that it is waited for, because its outcome must
 // be known.
 func (w *Writer[T]) Write(ctx context.Context, job Job[T]) error {
+	return w.Join(ctx, job, 0)
+}
+
+// Join is Write for a job that waits for others to share their transaction, for
+// as long as its patience lasts.
+func (w *Writer[T]) Join(ctx context.Context, job Job[T], patience time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("wait to write: %w", err)
 	}
-	mine := waiting[T]{job: job, answer: make(chan error, 1)}
+	mine := waiting[T]{job: job, patience: patience, answer: make(chan error, 1)}
 	select {
 	case w.waiting <- mine:
 		return <-mine.answer
@@ -120,22 +132,34 @@ func (w *Writer[T]) Close() (err error) {
 
 func (w *Writer[T]) run(ctx context.Context) {
 	defer close(w.stopped)
+	var jobs []waiting[T]
+	var due <-chan time.Time // nil while no job waits for others
 	for {
 		select {
-		case first := <-w.waiting:
-			w.together(ctx, w.gather(first))
+		case next := <-w.waiting:
+			if jobs = append(jobs, next); next.patience > 0 && len(jobs) < mostShared {
+				if due == nil {
+					due = time.After(next.patience)
+				}
+				continue
+			}
+		case <-due:
 		case <-w.stop:
+			if len(jobs) > 0 {
+				w.together(ctx, jobs)
+			}
 			return
 		}
+		w.together(ctx, w.gather(jobs))
+		jobs, due = nil, nil
 	}
 }
 
-// gather returns the first job and every other that is waiting by now. It lets
-// others run a little before it believes that there are no more: that costs next
-// to nothing beside the flush that each job left behind would cost.
-func (w *Writer[T]) gather(first waiting[T]) []waiting[T] {
+// gather returns the jobs and every other that is waiting by now. It lets others
+// run a little before it believes that there are no more: that costs next to
+// nothing beside the flush that each job left behind would cost.
+func (w *Writer[T]) gather(jobs []waiting[T]) []waiting[T] {
 	const patience = 2
-	jobs := []waiting[T]{first}
 	for tries := 0; len(jobs) < mostShared; {
 		select {
 		case next := <-w.waiting:

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	_ "modernc.org/sqlite"
@@ -234,6 +235,51 @@ func TestWithdrawnJobsDoNotRun(t *testing.T) {
 		t.Errorf("a job that was taken was withdrawn: %v", err)
 	}
 	b.check(t, 1)
+}
+
+// A job that has patience is saved with whoever comes, in the order of their
+// coming, and alone when nobody does or the writer closes.
+func TestPatientJobsShareTheNextTransaction(t *testing.T) {
+	b := open(t)
+	join := func(patience time.Duration) <-chan error {
+		done := make(chan error, 1)
+		taken := make(chan struct{})
+		go func() {
+			close(taken)
+			done <- b.w.Join(t.Context(), b.add(nil), patience)
+		}()
+		<-taken
+		time.Sleep(20 * time.Millisecond) // for the writer to take it
+		return done
+	}
+	first := join(time.Hour)
+	before := b.commits.Load()
+	err := b.w.Write(t.Context(), func(ctx context.Context, n *int64) error {
+		if *n != 1 {
+			t.Errorf("the job that came later runs at %d, not 1", *n)
+		}
+		return b.add(nil)(ctx, n)
+	})
+	if err := errors.Join(err, <-first); err != nil {
+		t.Fatal(err)
+	}
+	if c := b.commits.Load() - before; c != 1 {
+		t.Errorf("two jobs took %d transactions", c)
+	}
+	b.check(t, 2)
+	if err := <-join(time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	b.check(t, 3)
+
+	last := join(time.Hour)
+	before = b.commits.Load()
+	if err := errors.Join(b.w.Close(), <-last); err != nil {
+		t.Fatal(err)
+	}
+	if c := b.commits.Load() - before; c != 1 {
+		t.Errorf("a patient job was lost when the writer closed: %d transactions", c)
+	}
 }
 
 func TestClosedWritersRefuse(t *testing.T) {
