@@ -83,9 +83,8 @@ type Store struct {
 	conn   *sql.Conn
 	writes *table.Queries
 	writer *commit.Writer[tx]
-	// As of the last commit; belongs to the writer's goroutine.
-	edge audit.Edge
-	sure bool // that nothing was begun since then that was not committed
+	edge   audit.Edge // of the last commit; belongs to the writer's goroutine
+	sure   bool       // that nothing was begun since; belongs to it, too
 }
 
 // Instance is the random name of this installation, made once: 12 lower-case
@@ -104,6 +103,7 @@ func (s *Store) Changed() <-chan struct{} { return s.news.Next() }
 func (s *Store) Close() (err error) {
 	s.closing.Do(func() {
 		err = s.writer.Close()
+		s.version.Store(0) // what is known is not told any more
 		s.tidier.Close()
 		s.news.End()
 		err = errors.Join(err, s.writes.Close(), s.conn.Close(), s.reads.Close(), s.db.Close())
