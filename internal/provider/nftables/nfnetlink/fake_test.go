@@ -27,9 +27,6 @@ func newFakeKernel(t *testing.T) (*Conn, *fakeKernel) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.SetNonblock(fds[0], true); err != nil {
-		t.Fatal(err)
-	}
 	s, err := newSocket(fds[0])
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,8 @@ import (
 	"github.com/sesame-access/sesame/internal/provider/nftables/nfnetlink/ruleset"
 )
 
-// socket is a netlink socket under the Go runtime's poller, so that waiting can be ended.
+// socket is a netlink socket. Only one that hears of events is under the Go runtime's poller: the answers to what was
+// sent are there before the sending returns, and each would wake a thread of the poller's that finds nothing to do.
 type socket struct {
 	file  *os.File
 	raw   syscall.RawConn
@@ -26,7 +27,11 @@ type socket struct {
 
 // openSocket opens a socket of the calling thread's network namespace that is a member of the group, 0 for none.
 func openSocket(group int) (*socket, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER)
+	kind := unix.SOCK_RAW | unix.SOCK_CLOEXEC
+	if group != 0 {
+		kind |= unix.SOCK_NONBLOCK // which puts it under the poller
+	}
+	fd, err := unix.Socket(unix.AF_NETLINK, kind, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}
@@ -62,7 +67,7 @@ func configure(fd, group int) error {
 	return nil
 }
 
-// newSocket takes over a configured socket that does not block.
+// newSocket takes over a configured socket.
 func newSocket(fd int) (*socket, error) {
 	const reserved = 32 // what the kernel keeps of the send buffer
 	file := os.NewFile(uintptr(fd), "netlink")
@@ -102,7 +107,7 @@ func (s *socket) send(data []byte) error {
 	err := s.raw.Write(func(fd uintptr) bool {
 		for {
 			// MSG_NOSIGNAL and no address: a netlink socket that is not connected speaks to the kernel.
-			sendErr = unix.Send(int(fd), data, unix.MSG_NOSIGNAL)
+			sendErr = unix.Send(int(fd), data, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
 			if !errors.Is(sendErr, unix.EINTR) {
 				return true
 			}
@@ -120,14 +125,29 @@ func (s *socket) send(data []byte) error {
 // receive returns the next datagram from the kernel, which is valid until the next call. It waits no longer than
 // answerTimeout or the context allow.
 func (s *socket) receive(ctx context.Context) ([]byte, error) {
-	// The answer to what was just sent is there already: no timer, no poller.
+	// The answer to what was just sent is there already: no timer.
 	if data, err := s.receiveNow(); !errors.Is(err, unix.EAGAIN) {
 		return data, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout,
 		fmt.Errorf("wait %v for the kernel's answer: %w", answerTimeout, context.DeadlineExceeded))
 	defer cancel()
-	return s.wait(ctx)
+	return s.await(ctx)
+}
+
+// await returns the next datagram, for which it looks again and again until the context ends.
+func (s *socket) await(ctx context.Context) ([]byte, error) {
+	const often = 10 // milliseconds
+	for ctx.Err() == nil {
+		// When it fails, so does the receiving.
+		_ = s.raw.Control(func(fd uintptr) {
+			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, often) //nolint:gosec // A descriptor is small.
+		})
+		if data, err := s.receiveNow(); !errors.Is(err, unix.EAGAIN) {
+			return data, err
+		}
+	}
+	return nil, context.Cause(ctx)
 }
 
 // receiveNow returns the next datagram, or unix.EAGAIN when there is none yet.
@@ -138,7 +158,7 @@ func (s *socket) receiveNow() (data []byte, err error) {
 	return data, err
 }
 
-// wait returns the next datagram, for which it waits until the context ends.
+// wait returns the next datagram of a socket under the poller, for which it waits until the context ends.
 func (s *socket) wait(ctx context.Context) (data []byte, err error) {
 	if s.file.SetReadDeadline(time.Time{}) != nil {
 		return nil, fmt.Errorf("receive from the kernel: %w", os.ErrClosed)
@@ -168,7 +188,7 @@ func (s *socket) wait(ctx context.Context) (data []byte, err error) {
 // recv reads one datagram. What did not come from the kernel, whose port is 0, is not for us.
 func (s *socket) recv(fd int) ([]byte, error) {
 	for {
-		n, from, err := unix.Recvfrom(fd, s.buf, unix.MSG_TRUNC)
+		n, from, err := unix.Recvfrom(fd, s.buf, unix.MSG_TRUNC|unix.MSG_DONTWAIT)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
