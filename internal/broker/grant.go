@@ -160,17 +160,17 @@ func (b *Broker) own(ctx context.Context, caller Caller, id string, action authz
 }
 
 // answer returns the answer that a request got, with its grants as they are now.
-func (b *Broker) answer(ctx context.Context, id string) (Answer, bool, error) {
+func (b *Broker) answer(ctx context.Context, id string) (Answer, error) {
 	r, err := b.Ledger.Request(ctx, id)
 	if err != nil {
-		return Answer{}, true, err
+		return Answer{}, err
 	}
 	if !r.Decision.Allow {
-		return Answer{}, true, errkind.New(errkind.Denied, "%s may not open %s: %s", r.Principal, doorList(r.Doors), reasons(r.Decision.Not))
+		return Answer{}, errkind.New(errkind.Denied, "%s may not open %s: %s", r.Principal, doorList(r.Doors), reasons(r.Decision.Not))
 	}
 	grants, _, err := b.Ledger.Grants(ctx, store.GrantFilter{Request: id, Page: store.Page{Limit: access.MaxDoors, Cursor: ""}})
 	if err != nil {
-		return Answer{}, true, err
+		return Answer{}, err
 	}
-	return Answer{Request: r.Request, Decision: r.Decision, Grants: b.settle(ctx, grants)}, true, nil
+	return Answer{Request: r.Request, Decision: r.Decision, Grants: b.settle(ctx, grants)}, nil
 }

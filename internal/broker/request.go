@@ -74,11 +74,6 @@ func (b *Broker) Request(ctx context.Context, caller Caller, ask Ask) (Answer, e
 		return Answer{}, err
 	}
 	idem := idempotency(caller, ask, req)
-	if idem.Key != "" {
-		if a, found, err := b.repeated(ctx, idem); found || err != nil {
-			return a, err
-		}
-	}
 	var decision access.Decision
 	var grants []access.Grant
 	err = b.decide(ctx, func(rules store.Rules) error {
@@ -86,18 +81,22 @@ func (b *Broker) Request(ctx context.Context, caller Caller, ask Ask) (Answer, e
 		req.Duration = cmp.Or(ask.Duration, longest(rules.Policies, req.Doors))
 		outcome := authz.Decide(rules.Assignments, rules.Policies, rules.Locks, req, now.Wall)
 		decision = outcome.Decision
+		unready := b.ready(now, vm)
+		if decision.Allow && unready == nil {
+			grants = b.grants(req, outcome, now)
+			return b.saveGrants(ctx, rules, req, decision, grants, idem) // fails when the key was used
+		}
+		// What was answered once is answered so again, whatever holds now.
+		if err := b.unused(ctx, idem); err != nil {
+			return err
+		}
 		if !decision.Allow {
 			return b.deny(ctx, rules, req, decision)
 		}
-		if err := b.ready(now, vm); err != nil {
-			return err
-		}
-		grants = b.grants(req, outcome, now)
-		return b.saveGrants(ctx, rules, req, decision, grants, idem)
+		return unready
 	})
 	if errors.Is(err, store.ErrRepeated) {
-		a, _, err := b.repeated(ctx, idem)
-		return a, err
+		return b.repeated(ctx, idem)
 	}
 	if err != nil {
 		return Answer{}, err
@@ -297,21 +296,32 @@ func idempotency(caller Caller, ask Ask, req access.Request) store.Idempotency {
 	return i
 }
 
+// unused fails with store.ErrRepeated when the idempotency key was used before.
+func (b *Broker) unused(ctx context.Context, idem store.Idempotency) error {
+	if idem.Key == "" {
+		return nil
+	}
+	was, err := b.Ledger.Idempotency(ctx, idem.Principal, idem.Key)
+	switch {
+	case errkind.Of(err) == errkind.NotFound:
+		return nil
+	case err != nil:
+		return fmt.Errorf("look up idempotency key: %w", err)
+	case b.Clocks().Wall.Sub(was.At) > store.KeepIdempotency:
+		return nil // the next one forgets it
+	}
+	return store.ErrRepeated
+}
+
 // repeated answers an ask whose idempotency key was used before with what was
 // answered then.
-func (b *Broker) repeated(ctx context.Context, idem store.Idempotency) (Answer, bool, error) {
+func (b *Broker) repeated(ctx context.Context, idem store.Idempotency) (Answer, error) {
 	was, err := b.Ledger.Idempotency(ctx, idem.Principal, idem.Key)
-	if errkind.Of(err) == errkind.NotFound {
-		return Answer{}, false, nil
-	}
 	if err != nil {
-		return Answer{}, false, fmt.Errorf("look up idempotency key: %w", err)
-	}
-	if b.Clocks().Wall.Sub(was.At) > store.KeepIdempotency {
-		return Answer{}, false, nil // the next one forgets it
+		return Answer{}, fmt.Errorf("look up idempotency key: %w", err)
 	}
 	if was.Body != idem.Body {
-		return Answer{}, true, errkind.New(errkind.Conflict,
+		return Answer{}, errkind.New(errkind.Conflict,
 			"the idempotency key %s was used for another request (%s, body %s); choose a new key", errkind.Quote(idem.Key), was.Request, hex.EncodeToString(was.Body[:4]))
 	}
 	return b.answer(ctx, was.Request)

@@ -178,6 +178,19 @@ func TestIdempotency(t *testing.T) {
 		if err != nil || again.Request.ID == answers[0].Request.ID || again.Grants[0].State != access.Open {
 			t.Errorf("a day later: %+v, %v", again, err)
 		}
+
+		// What was answered once is answered so again, although nobody may ask any more.
+		if err := b.Broker().DropPolicy(b.ctx, root(), "ssh"); err != nil {
+			t.Fatal(err)
+		}
+		denied := len(b.records(t, audit.Denied))
+		late, err := b.Broker().Request(b.ctx, alice(), a)
+		if err != nil || late.Request.ID != again.Request.ID || late.Grants[0].State != access.Closed {
+			t.Errorf("when the policy is gone: %+v, %v", late, err)
+		}
+		if n := len(b.records(t, audit.Denied)) - denied; n != 0 {
+			t.Errorf("%d denials of what was granted before", n)
+		}
 	})
 }
 
