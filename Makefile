@@ -8,14 +8,16 @@ MAKEFLAGS += --no-print-directory
 include tools/versions.mk
 
 # What a caller may set: make fuzz FUZZTIME=5m, make bench BENCH=Grant COUNT=10,
-# make sim SIMTIME=1h SEED=42, make vuln VULNDB=/path/of/a/vulnerability/database.
-FUZZTIME ?= 30s
-FUZZ     ?= .
-SIMTIME  ?= 60s
-BENCH    ?= .
-COUNT    ?= 1
-PKG      ?= ./...
-VULNDB   ?=
+# make sim SIMTIME=1h SEED=42, make chaos CHAOSTIME=8h,
+# make vuln VULNDB=/path/of/a/vulnerability/database.
+FUZZTIME  ?= 30s
+FUZZ      ?= .
+SIMTIME   ?= 60s
+CHAOSTIME ?= 5m
+BENCH     ?= .
+COUNT     ?= 1
+PKG       ?= ./...
+VULNDB    ?=
 SEED     := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 
 GOLANGCI_LINT := .tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
@@ -49,6 +51,11 @@ race: ## all tests under the race detector (needs a C compiler)
 sim: ## simulate histories for SIMTIME (60s) from a fresh seed; SEED=n replays one
 	@echo "seed $(SEED): make sim SEED=$(SEED) replays this run"
 	SESAME_SIM_TIME=$(SIMTIME) SESAME_SIM_SEED=$(SEED) go test -count=1 -timeout 0 -v ./internal/simtest
+
+.PHONY: chaos
+chaos: ## kill, flush and tamper with a real server for CHAOSTIME (5m); SEED=n draws the same steps (root)
+	@echo "seed $(SEED): make chaos SEED=$(SEED) draws the same steps"
+	SESAME_CHAOS_TIME=$(CHAOSTIME) SESAME_CHAOS_SEED=$(SEED) go test -count=1 -timeout 0 -v -run '^TestChaos$$' ./cmd/sesame
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (30s); FUZZ=regexp picks some
