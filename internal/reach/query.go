@@ -137,9 +137,10 @@ func (q *Query) path(p *inventory.Path, m Model, d firewall.Door) {
 
 // sweep returns what l does to p.
 func (q *Query) sweep(l *sieve.Layer, p *sieve.Packet) (out [2][]sieve.Piece) {
+	q.sieve.Match(l, p)
 	for f := range out {
 		n := len(q.pieces)
-		q.pieces = q.sieve.Sweep(l, p, sieve.Family(f), q.pieces)
+		q.pieces = q.sieve.Sweep(sieve.Family(f), q.pieces)
 		out[f] = q.pieces[n:]
 	}
 	return out
@@ -247,7 +248,8 @@ func (q *Query) translated(l *sieve.Layer, p sieve.Packet, sees netip.Prefix) (o
 	}
 	for i := cuts; i < len(q.sources); i++ {
 		p.Source = q.sources[i]
-		q.pieces = q.sieve.Sweep(l, &p, f, q.pieces)
+		q.sieve.Match(l, &p)
+		q.pieces = q.sieve.Sweep(f, q.pieces)
 		pieces := q.pieces[before:]
 		for n, x := range pieces {
 			if !within.To.Less(x.At) && (n+1 == len(pieces) || within.From.Less(pieces[n+1].At)) {

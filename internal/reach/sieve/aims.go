@@ -17,13 +17,13 @@ type Aims struct {
 
 // Aims returns the aims at the port of d, of any VM; nil when all are alike.
 func (l *Layer) Aims(d firewall.Door) *Aims {
-	if len(l.dests) == 1 && len(l.vms) == 0 {
+	if l.limits == nil {
 		return nil
 	}
 	var a Aims
 	for i := range l.lines {
-		x := &l.lines[i]
-		if !x.names(d) {
+		x := l.limits[i]
+		if !l.lines[i].names(&d) {
 			continue
 		}
 		if x.vm != 0 {

@@ -16,11 +16,12 @@ const Default = "default"
 // A Layer is a firewall.Layer made ready for questions. It is immutable, may be
 // shared by any number of queries, and does not refer to what it was made of.
 //
-// What a question looks at stands together: the lines, a few bytes each, to see
-// which rules speak about a door; and for each family the addresses where a
-// rule's sources begin or end, sorted once and for all.
+// Making one reads the rules once and sorts nothing: most layers are asked about a
+// few ports, and of most rules, which are about others, no question looks at more
+// than the line, a few bytes that stand together.
 type Layer struct {
 	lines    []line
+	limits   []limit                  // by rule; nil when none has any
 	sources  []span                   // the client's ports, by rule; nil when no rule looks at them
 	names    []string                 // of the rules, and of the default
 	called   []uint32                 // by rule, the first of its name: one line of a document may be several
@@ -31,11 +32,9 @@ type Layer struct {
 	axes     [2]axis                  // by family
 }
 
-// A line is what decides whether a rule speaks about a door.
+// A line is what decides whether a rule speaks about a port.
 type line struct {
 	ports    span
-	vm       uint32 // 0 is any
-	dest     uint32 // index into dests; 0 is any
 	protocol firewall.Protocol
 	can      firewall.Outcomes
 	kind     kind // as it is
@@ -43,7 +42,7 @@ type line struct {
 }
 
 // names reports whether the rule is about d, if it is about the VM.
-func (x *line) names(d firewall.Door) bool {
+func (x *line) names(d *firewall.Door) bool {
 	return x.ports.holds(d.Port) && (x.protocol == 0 || x.protocol == d.Protocol)
 }
 
@@ -53,8 +52,22 @@ type span struct{ first, more uint16 }
 // holds needs one comparison: what is below the first wraps around to above.
 func (s span) holds(port uint16) bool { return port-s.first <= s.more }
 
-// destinations returns those of the rule.
-func (l *Layer) destinations(x *line, f Family) []Block {
+// A limit is what a rule is about when it is not about every VM.
+type limit struct {
+	vm   uint32 // 0 is any
+	dest uint32 // index into dests; 0 is any
+}
+
+// limit returns that of a rule.
+func (l *Layer) limit(rule int) limit {
+	if l.limits == nil {
+		return limit{vm: 0, dest: 0}
+	}
+	return l.limits[rule]
+}
+
+// destinations returns those of x.
+func (l *Layer) destinations(x limit, f Family) []Block {
 	to := &l.dests[x.dest]
 	return l.blocks[to.from[f]:to.upTo[f]]
 }
@@ -73,29 +86,29 @@ const (
 // A dest is where in the blocks the destinations of a rule are, by family.
 type dest struct{ from, upTo [2]uint32 }
 
-// An axis is the source addresses of one family: the cuts, where the sources of
-// some rule begin or have ended, and at each the rules that they are of. The
-// blocks of one rule never touch, so that every event turns a rule on or off.
+// An axis is the source addresses of one family: of every rule the cuts, where
+// its sources begin or have ended, in order. The blocks of one rule never touch,
+// so that each turns the rule on or off.
 type axis struct {
-	narrow []uint32 // the cuts, of IPv4
-	wide   []Key    // the cuts, of IPv6
-	events []uint32 // the rules, by cut; from here to upTo are those of one
-	upTo   []uint32
-	cuts   []uint32 // the cuts, by rule; from here to ends are those of one
-	ends   []uint32
+	cuts []uint32 // an IPv4 address, or the index of one of the keys
+	ends []uint32 // by rule, where its cuts end and those of the next one begin
+	keys []Key    // of IPv6, sorted; the first is the first of all
 }
 
-func (a *axis) at(i uint32) Key {
-	if a.wide == nil {
-		return Key{Hi: 0, Lo: uint64(a.narrow[i])}
+func (a *axis) key(cut uint32) Key {
+	if a.keys == nil {
+		return Key{Hi: 0, Lo: uint64(cut)}
 	}
-	return a.wide[i]
+	return a.keys[cut]
 }
 
-// An event says that at a key the sources of a rule begin, or have ended.
-type event struct {
-	at   Key
-	rule uint32
+// of returns the cuts of a rule.
+func (a *axis) of(rule uint32) []uint32 {
+	from := uint32(0)
+	if rule > 0 {
+		from = a.ends[rule-1]
+	}
+	return a.cuts[from:a.ends[rule]]
 }
 
 // Compile makes l ready.
@@ -104,37 +117,59 @@ func Compile(l firewall.Layer) *Layer {
 	if l.Kind == firewall.Union {
 		rules = unionRules(rules)
 	}
-	out := &Layer{
-		lines: make([]line, len(rules)), sources: nil, names: make([]string, len(rules)+1), called: make([]uint32, len(rules)),
-		fallback: Decision{Rule: index(len(rules)), Maybe: Nobody, Can: l.Default.Outcomes()}, vms: nil, dests: []dest{{}}, blocks: nil, axes: [2]axis{},
+	n, blocks := len(rules), 0
+	for i := range rules {
+		blocks += max(1, len(rules[i].From))
 	}
-	out.names[len(rules)] = Default
-	events := [2][]event{make([]event, 0, 2*len(rules)), nil}
-	var blocks [2][]Block
-	called := make(map[string]uint32, len(rules))
-	for i, r := range rules {
-		out.names[i] = r.Name
-		if _, again := called[r.Name]; !again {
-			called[r.Name] = index(i)
+	out := &Layer{
+		lines: make([]line, n), limits: nil, sources: nil, names: make([]string, n+1), called: make([]uint32, n),
+		fallback: Decision{Rule: index(n), Maybe: Nobody, Can: l.Default.Outcomes()}, vms: nil, dests: []dest{{}}, blocks: nil, axes: [2]axis{},
+	}
+	ends := make([]uint32, 2*n)
+	four, six := &out.axes[IPv4], &out.axes[IPv6]
+	four.cuts, four.ends, six.ends = make([]uint32, 0, 2*blocks), ends[:n], ends[n:]
+	called := make(map[string]uint32, n)
+	var b [2][]Block
+	var wide []Key
+	for i := range rules {
+		r := &rules[i]
+		first, again := called[r.Name]
+		if !again {
+			first = index(i)
+			called[r.Name] = first
 		}
-		out.called[i] = called[r.Name]
-		blocks = out.addLine(i, r, blocks)
-		for f := range blocks {
-			for _, b := range blocks[f] {
-				events[f] = append(events[f], event{at: b.From, rule: index(i)})
-				if b.To != Family(f).Last() {
-					events[f] = append(events[f], event{at: b.To.Next(), rule: index(i)})
-				}
+		out.names[i], out.called[i] = r.Name, first
+		b = out.addLine(i, *r, b)
+		for _, x := range b[IPv4] {
+			if four.cuts = append(four.cuts, index(x.From.Lo)); x.To != IPv4.Last() {
+				four.cuts = append(four.cuts, index(x.To.Lo+1))
 			}
 		}
+		for _, x := range b[IPv6] {
+			if wide = append(wide, x.From); x.To != IPv6.Last() {
+				wide = append(wide, x.To.Next())
+			}
+		}
+		four.ends[i], six.ends[i] = index(len(four.cuts)), index(len(wide))
 	}
+	out.names[n] = Default
 	if rule, taken := called[Default]; taken {
 		out.fallback.Rule = rule
 	}
-	for f := range events {
-		out.axes[f] = newAxis(events[f], Family(f), len(rules))
-	}
+	six.number(wide)
 	return out
+}
+
+// number makes the cuts of a, of IPv6, from their keys.
+func (a *axis) number(keys []Key) {
+	a.keys = append(slices.Clone(keys), Key{})
+	slices.SortFunc(a.keys, Key.Compare)
+	a.keys = slices.Compact(a.keys)
+	a.cuts = make([]uint32, len(keys))
+	for i, k := range keys {
+		n, _ := slices.BinarySearchFunc(a.keys, k, Key.Compare)
+		a.cuts[i] = index(n)
+	}
 }
 
 // unionRules returns the rules of a Union in an order in which the first match
@@ -175,8 +210,8 @@ func (l *Layer) addLine(i int, r firewall.LayerRule, sources [2][]Block) [2][]Bl
 		r.To, r.Maybe = nil, true
 	}
 	x := line{
-		ports: span{first: r.First, more: r.Last - r.First},
-		vm:    0, dest: 0, protocol: r.Protocol, kind: certain, maybe: maybe + kind(r.Action), can: r.Action.Outcomes(),
+		ports:    span{first: r.First, more: r.Last - r.First},
+		protocol: r.Protocol, kind: certain, maybe: maybe + kind(r.Action), can: r.Action.Outcomes(),
 	}
 	if r.Maybe {
 		x.kind = x.maybe
@@ -193,18 +228,18 @@ func (l *Layer) addLine(i int, r firewall.LayerRule, sources [2][]Block) [2][]Bl
 			x.kind, x.maybe = none, none
 		}
 	}
+	if l.limits == nil && (r.VM != "" || len(r.To) > 0) {
+		l.limits, l.vms = make([]limit, len(l.lines)), map[firewall.VMID]uint32{}
+	}
 	if r.VM != "" {
-		if l.vms == nil {
-			l.vms = map[firewall.VMID]uint32{}
-		}
 		if _, ok := l.vms[r.VM]; !ok {
 			l.vms[r.VM] = index(len(l.vms) + 1)
 		}
-		x.vm = l.vms[r.VM]
+		l.limits[i].vm = l.vms[r.VM]
 	}
 	sources = blocksOf(r.From, sources)
 	if len(r.To) > 0 {
-		x.dest = index(len(l.dests))
+		l.limits[i].dest = index(len(l.dests))
 		var to dest
 		for f, blocks := range blocksOf(r.To, [2][]Block{}) {
 			if len(blocks) == 0 { // no packet of this family has such a destination
@@ -246,58 +281,6 @@ func index[T int | uint64](n T) uint32 { return uint32(n) }
 // Name returns the name of a rule that a decision names.
 func (l *Layer) Name(rule uint32) string { return l.names[rule] }
 
-// newAxis sorts events. Every axis begins with a cut, so that every source lies
-// behind one.
-func newAxis(events []event, f Family, rules int) axis {
-	a := axis{events: make([]uint32, len(events)), cuts: make([]uint32, len(events)), ends: make([]uint32, rules)}
-	for _, e := range events {
-		a.ends[e.rule]++
-	}
-	end := uint32(0)
-	for rule, n := range a.ends { // where the cuts of a rule are written to
-		a.ends[rule] = end
-		end += n
-	}
-	sortEvents(events, f)
-	at := Key{}
-	cut := func(end int) {
-		a.upTo = append(a.upTo, index(end))
-		if f == IPv4 {
-			a.narrow = append(a.narrow, index(at.Lo))
-		} else {
-			a.wide = append(a.wide, at)
-		}
-	}
-	for i, e := range events {
-		if e.at != at {
-			cut(i)
-			at = e.at
-		}
-		a.events[i] = e.rule
-		a.cuts[a.ends[e.rule]] = index(len(a.upTo))
-		a.ends[e.rule]++
-	}
-	cut(len(events))
-	return a
-}
-
-// sortEvents sorts by key. An IPv4 address and the index of a rule fit into one
-// word, which sorts several times faster than two.
-func sortEvents(events []event, f Family) {
-	if f == IPv6 {
-		slices.SortFunc(events, func(a, b event) int { return a.at.Compare(b.at) })
-		return
-	}
-	words := make([]uint64, len(events))
-	for i, e := range events {
-		words[i] = e.at.Lo<<32 | uint64(e.rule)
-	}
-	slices.Sort(words)
-	for i, w := range words {
-		events[i] = event{at: Key{Hi: 0, Lo: w >> 32}, rule: index(w & (1<<32 - 1))}
-	}
-}
-
 // LooksAtSourcePorts reports whether some rule of l is about some source ports
 // only.
 func (l *Layer) LooksAtSourcePorts() bool { return l.sources != nil }
@@ -306,8 +289,7 @@ func (l *Layer) LooksAtSourcePorts() bool { return l.sources != nil }
 // begin or end to do so with the client's port.
 func (l *Layer) SourcePorts(cuts []uint16, d firewall.Door) []uint16 {
 	for i := range l.lines {
-		x := &l.lines[i]
-		if !x.names(d) {
+		if !l.lines[i].names(&d) {
 			continue
 		}
 		s := l.sources[i]

@@ -38,12 +38,12 @@ type Key struct{ Hi, Lo uint64 }
 
 // KeyOf returns a, whose zone does not matter, as a key.
 func KeyOf(a netip.Addr) Key {
-	b := a.As16()
-	k := Key{Hi: binary.BigEndian.Uint64(b[:8]), Lo: binary.BigEndian.Uint64(b[8:])}
 	if a.Is4() {
-		return Key{Hi: 0, Lo: k.Lo & (1<<32 - 1)}
+		b := a.As4()
+		return Key{Hi: 0, Lo: uint64(binary.BigEndian.Uint32(b[:]))}
 	}
-	return k
+	b := a.As16()
+	return Key{Hi: binary.BigEndian.Uint64(b[:8]), Lo: binary.BigEndian.Uint64(b[8:])}
 }
 
 // Addr returns k as an address of f.
@@ -89,13 +89,13 @@ type Block struct{ From, To Key }
 // BlockOf returns the addresses of p.
 func BlockOf(p netip.Prefix) (Family, Block) {
 	f := FamilyOf(p.Addr())
-	from := KeyOf(p.Masked().Addr())
+	k := KeyOf(p.Addr())
 	free := p.Addr().BitLen() - p.Bits()
 	host := Key{Hi: 0, Lo: 1<<free - 1}
 	if free > 64 {
 		host = Key{Hi: 1<<(free-64) - 1, Lo: ^uint64(0)}
 	}
-	return f, Block{From: from, To: Key{Hi: from.Hi | host.Hi, Lo: from.Lo | host.Lo}}
+	return f, Block{From: Key{Hi: k.Hi &^ host.Hi, Lo: k.Lo &^ host.Lo}, To: Key{Hi: k.Hi | host.Hi, Lo: k.Lo | host.Lo}}
 }
 
 // Contains reports whether k is in b.

@@ -1,7 +1,6 @@
 package sieve
 
 import (
-	"math/bits"
 	"net/netip"
 
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -10,11 +9,17 @@ import (
 // A Sieve keeps the working memory between sweeps. The zero value is ready; it is
 // not for use by two goroutines at once.
 type Sieve struct {
-	kinds    []kind         // of each rule of the layer: how it speaks about the packet
-	active   [kinds]tracker // the rules whose sources the sweep is in, by kind
+	layer  *Layer // that was matched last, against the packet
+	packet Packet
+	spoken []uint32 // the rules that speak about it, if its addresses are right
+
+	// Of one family, the rules that do, by their rank among them:
+	rules    []uint32
+	kinds    []kind         // how they speak
 	doubtful bool           // some of them may match or not
-	cuts     tracker        // where the sweep has yet to go
-	room     int            // how many cuts that can hold
+	cuts     []uint64       // where their sources begin or have ended, and their rank
+	spare    []uint64       // to sort them
+	active   [kinds]tracker // those whose sources the sweep is in, by kind
 }
 
 // A Packet is what is fixed about the packets that a layer sees.
@@ -55,36 +60,49 @@ type Piece struct {
 	Decision
 }
 
+// Match finds the rules of l that speak about p, whatever its addresses. Sweep
+// goes on from there.
+func (s *Sieve) Match(l *Layer, p *Packet) {
+	s.layer, s.packet, s.spoken = l, *p, s.spoken[:0]
+	vm := l.vms[p.Door.VM]
+	for i := range l.lines {
+		if !l.lines[i].names(&p.Door) || l.sources != nil && !l.sources[i].holds(p.Source) {
+			continue
+		}
+		if x := l.limit(i); x.vm == 0 || x.vm == vm {
+			s.spoken = append(s.spoken, index(i))
+		}
+	}
+}
+
 // Sweep cuts the sources of one family into pieces, which it appends to out: what
-// l does to p from there.
+// the layer does to the packet from there.
 //
 // It is exact because between two neighbouring cuts no rule's sources begin or
 // end: every source there matches the same rules, so one decision is right for
-// all of them. It goes to every cut of every rule that speaks about p, in order.
-// The events there turn on the rules whose sources begin and turn off those that
-// have ended, so that the trackers hold exactly the rules that match: the first
-// certain one ends the search, and each before it that may match adds what it
-// would do.
-func (s *Sieve) Sweep(l *Layer, p *Packet, f Family, out []Piece) []Piece {
-	a, start := &l.axes[f], len(out)
-	if len(a.events) == 0 {
-		return append(out, Piece{At: Key{}, Decision: l.fallback})
-	}
-	s.match(l, p, f)
-	for cut := s.cuts.take(); cut != Nobody; cut = s.cuts.take() {
-		from := uint32(0)
-		if cut > 0 {
-			from = a.upTo[cut-1]
+// all of them. It goes to every cut of every rule that speaks about the packet,
+// in order. There it turns on the rules whose sources begin and turns off those
+// whose sources have ended, so that the trackers hold exactly the rules that
+// match: the first certain one ends the search, and each before it that may match
+// adds what it would do.
+func (s *Sieve) Sweep(f Family, out []Piece) []Piece {
+	a, start := &s.layer.axes[f], len(out)
+	s.collect(f)
+	s.sortCuts()
+	for i, at := 0, uint32(0); ; {
+		for i < len(s.cuts) && at == index(s.cuts[i]>>32) {
+			rank := index(s.cuts[i])
+			s.active[s.kinds[rank]].flip(rank)
+			i++
 		}
-		for _, rule := range a.events[from:a.upTo[cut]] {
-			if k := s.kinds[rule]; k != none {
-				s.active[k].flip(rule)
-			}
-		}
-		d := s.decide(l)
+		d := s.decide()
 		if n := len(out); n == start || out[n-1].Decision != d {
-			out = append(out, Piece{At: a.at(cut), Decision: d})
+			out = append(out, Piece{At: a.key(at), Decision: d})
 		}
+		if i == len(s.cuts) {
+			break
+		}
+		at = index(s.cuts[i] >> 32)
 	}
 	for k := range s.active {
 		s.active[k].reset()
@@ -92,39 +110,40 @@ func (s *Sieve) Sweep(l *Layer, p *Packet, f Family, out []Piece) []Piece {
 	return out
 }
 
-// match says of each rule of l whether it speaks about p, whatever the source,
-// and how, and marks the cuts of those that do: and the first one, where every
-// source begins.
-func (s *Sieve) match(l *Layer, p *Packet, f Family) {
-	a, vm := &l.axes[f], l.vms[p.Door.VM]
-	s.size(len(l.lines), len(a.upTo))
-	s.cuts.add(0)
-	s.doubtful = false
-	from := uint32(0)
-	for i := range l.lines {
-		x, k := &l.lines[i], none
-		if x.names(p.Door) && (l.sources == nil || l.sources[i].holds(p.Source)) && (x.vm == 0 || x.vm == vm) {
-			if k = x.kind; x.dest != 0 {
-				k = l.aim(x, p, f)
-			}
+// collect finds the rules that speak about packets of one family, and their cuts.
+// Behind a certain one that means every source no rule decides anything.
+func (s *Sieve) collect(f Family) {
+	l, a := s.layer, &s.layer.axes[f]
+	s.rules, s.kinds, s.cuts, s.doubtful = s.rules[:0], s.kinds[:0], s.cuts[:0], false
+	for _, rule := range s.spoken {
+		k, cuts := l.aim(rule, &s.packet, f), a.of(rule)
+		if k == none || len(cuts) == 0 {
+			continue
 		}
-		upTo := a.ends[i]
-		if s.kinds[i] = k; k != none {
-			s.doubtful = s.doubtful || k != certain
-			for _, cut := range a.cuts[from:upTo] {
-				s.cuts.add(cut)
-			}
+		rank := uint64(len(s.rules))
+		for _, cut := range cuts {
+			s.cuts = append(s.cuts, uint64(cut)<<32|rank)
 		}
-		from = upTo
+		s.rules, s.kinds, s.doubtful = append(s.rules, rule), append(s.kinds, k), s.doubtful || k != certain
+		if k == certain && len(cuts) == 1 && cuts[0] == 0 {
+			break
+		}
+	}
+	for k := range s.active {
+		s.active[k].size(len(s.rules))
 	}
 }
 
-// aim returns how x, which has destinations, speaks about p.
-func (l *Layer) aim(x *line, p *Packet, f Family) kind {
-	if !p.Aimed[f] {
+// aim returns how a rule that names the door speaks about p.
+func (l *Layer) aim(rule uint32, p *Packet, f Family) kind {
+	x, to := &l.lines[rule], l.limit(int(rule))
+	switch {
+	case to.dest == 0:
+		return x.kind
+	case !p.Aimed[f]:
 		return x.maybe
 	}
-	for _, b := range l.destinations(x, f) {
+	for _, b := range l.destinations(to, f) {
 		if b.Contains(p.To[f]) {
 			return x.kind
 		}
@@ -133,11 +152,13 @@ func (l *Layer) aim(x *line, p *Packet, f Family) kind {
 }
 
 // decide reads the trackers.
-func (s *Sieve) decide(l *Layer) Decision {
-	d, last := l.fallback, index(len(l.lines))
+func (s *Sieve) decide() Decision {
+	l := s.layer
+	d, last := l.fallback, index(len(s.rules))
 	if first := s.active[certain].first(); first < last {
 		last = first
-		d.Rule, d.Can = l.called[first], l.lines[first].can
+		rule := s.rules[first]
+		d.Rule, d.Can = l.called[rule], l.lines[rule].can
 	}
 	if !s.doubtful {
 		return d
@@ -148,80 +169,12 @@ func (s *Sieve) decide(l *Layer) Decision {
 		if first >= last {
 			continue
 		}
-		can := l.lines[first].can
+		rule := s.rules[first]
+		can := l.lines[rule].can
 		d.Can |= can
 		if can&^sure != 0 && first < earliest {
-			earliest, d.Maybe = first, l.called[first]
+			earliest, d.Maybe = first, l.called[rule]
 		}
 	}
 	return d
-}
-
-// size makes room for a layer.
-func (s *Sieve) size(rules, cuts int) {
-	if rules > len(s.kinds) {
-		s.kinds = make([]kind, rules)
-		for k := range s.active {
-			s.active[k] = newTracker(rules)
-		}
-	}
-	if cuts > s.room {
-		s.cuts, s.room = newTracker(cuts), cuts
-	}
-}
-
-// A tracker is a set of numbers that finds its first one at once: a bit for each,
-// and a bit for each word of those that is not zero.
-type tracker struct{ leaves, summary []uint64 }
-
-func newTracker(n int) tracker {
-	words := n/64 + 1
-	return tracker{leaves: make([]uint64, words), summary: make([]uint64, words/64+1)}
-}
-
-func (t *tracker) add(n uint32) {
-	t.leaves[n/64] |= 1 << (n % 64)
-	t.summary[n/64/64] |= 1 << (n / 64 % 64)
-}
-
-// flip adds n, or removes it.
-func (t *tracker) flip(n uint32) {
-	word := n / 64
-	t.leaves[word] ^= 1 << (n % 64)
-	bit := uint64(1) << (word % 64)
-	if t.leaves[word] == 0 {
-		t.summary[word/64] &^= bit
-	} else {
-		t.summary[word/64] |= bit
-	}
-}
-
-// first returns the lowest number; Nobody when there is none.
-func (t *tracker) first() uint32 {
-	for i, s := range t.summary {
-		if s != 0 {
-			word := i*64 + bits.TrailingZeros64(s)
-			return index(word*64 + bits.TrailingZeros64(t.leaves[word]))
-		}
-	}
-	return Nobody
-}
-
-// take removes the lowest number and returns it.
-func (t *tracker) take() uint32 {
-	n := t.first()
-	if n != Nobody {
-		t.flip(n)
-	}
-	return n
-}
-
-// reset empties t.
-func (t *tracker) reset() {
-	for i, s := range t.summary {
-		for ; s != 0; s &= s - 1 {
-			t.leaves[i*64+bits.TrailingZeros64(s)] = 0
-		}
-		t.summary[i] = 0
-	}
 }
