@@ -15,10 +15,12 @@ import (
 type Query struct {
 	sieve  sieve.Sieve
 	places []place
+	given  []place // to the last answer, which the next may share
 	links  []link
 
 	// Of the path that is walked:
-	entered int // its first place
+	entered int     // its first place
+	nobody  [2]bool // by family, whether nobody of it comes this way
 	columns []column
 	pieces  []sieve.Piece
 	sources []uint16
@@ -135,10 +137,13 @@ func (q *Query) path(p *inventory.Path, m Model, d firewall.Door) {
 	}
 }
 
-// sweep returns what l does to p.
+// sweep returns what l does to p, of a family that comes as far.
 func (q *Query) sweep(l *sieve.Layer, p *sieve.Packet) (out [2][]sieve.Piece) {
 	q.sieve.Match(l, p)
 	for f := range out {
+		if q.nobody[f] {
+			continue
+		}
 		n := len(q.pieces)
 		q.pieces = q.sieve.Sweep(sieve.Family(f), q.pieces)
 		out[f] = q.pieces[n:]
@@ -166,6 +171,7 @@ func (q *Query) constant(c *column, d sieve.Decision) {
 
 // route adds the column of who can come along p at all, unless anybody can.
 func (q *Query) route(p *inventory.Path) {
+	q.nobody = [2]bool{}
 	if p.From == nil && !p.Unsure && len(p.To) == 0 {
 		return
 	}
@@ -174,6 +180,7 @@ func (q *Query) route(p *inventory.Path) {
 		start := len(q.pieces)
 		q.pieces = q.comers(p, sieve.Family(f), q.pieces)
 		c.pieces[f] = q.pieces[start:]
+		q.nobody[f] = len(c.pieces[f]) == 1 && c.pieces[f][0].Can == firewall.Denies
 	}
 	q.columns = append(q.columns, c)
 }

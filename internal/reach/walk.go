@@ -171,7 +171,8 @@ func (q *Query) fold(f sieve.Family) {
 	}
 }
 
-// answer copies out what is known.
+// answer copies out what is known. Mostly there is one path, all of its links are
+// in use, and they are in order.
 func (q *Query) answer() Set {
 	links := 0
 	for _, best := range q.best {
@@ -179,17 +180,20 @@ func (q *Query) answer() Set {
 			links += int(x.to - x.from)
 		}
 	}
-	s := Set{
-		stretches: make([]stretch, 0, len(q.best[sieve.IPv4])+len(q.best[sieve.IPv6])),
-		links:     make([]link, 0, links), places: slices.Clone(q.places),
+	if !slices.Equal(q.places, q.given) {
+		q.given = slices.Clone(q.places)
 	}
-	for _, best := range q.best {
-		for _, x := range best {
-			from := small(len(s.links))
-			s.links = append(s.links, q.links[x.from:x.to]...)
-			x.from, x.to = from, small(len(s.links))
-			s.stretches = append(s.stretches, x)
-		}
+	s := Set{stretches: slices.Concat(q.best[sieve.IPv4], q.best[sieve.IPv6]), links: nil, places: q.given}
+	if links >= len(q.links) {
+		s.links = slices.Clone(q.links)
+		return s
+	}
+	s.links = make([]link, 0, links)
+	for i := range s.stretches {
+		x := &s.stretches[i]
+		from := small(len(s.links))
+		s.links = append(s.links, q.links[x.from:x.to]...)
+		x.from, x.to = from, small(len(s.links))
 	}
 	return s
 }

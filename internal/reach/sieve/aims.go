@@ -17,23 +17,22 @@ type Aims struct {
 
 // Aims returns the aims at the port of d, of any VM; nil when all are alike.
 func (l *Layer) Aims(d firewall.Door) *Aims {
-	if l.limits == nil {
+	if !l.aimed && l.vms == nil {
 		return nil
 	}
 	var a Aims
 	for i := range l.lines {
-		x := l.limits[i]
-		if !l.lines[i].names(&d) {
+		x := &l.lines[i]
+		if !l.ports[i].holds(d.Port) || !x.names(d.Protocol) {
 			continue
 		}
-		if x.vm != 0 {
+		if l.whom[x.at] != 0 {
 			a.vms = l.vms
 		}
 		for f := range Family(2) {
-			for _, b := range l.destinations(x, f) {
-				if a.cuts[f] = append(a.cuts[f], b.From); b.To != f.Last() {
-					a.cuts[f] = append(a.cuts[f], b.To.Next())
-				}
+			to, _ := l.cuts(index(i), f)
+			for _, cut := range to {
+				a.cuts[f] = append(a.cuts[f], l.key(cut, f))
 			}
 		}
 	}

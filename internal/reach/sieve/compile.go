@@ -18,32 +18,64 @@ const Default = "default"
 //
 // Making one reads the rules once and sorts nothing: most layers are asked about a
 // few ports, and of most rules, which are about others, no question looks at more
-// than the line, a few bytes that stand together.
+// than the ports. What it needs of the rest stands together, rule by rule, because
+// a fleet's layers do not fit into a cache.
 type Layer struct {
-	lines    []line
-	limits   []limit                  // by rule; nil when none has any
-	sources  []span                   // the client's ports, by rule; nil when no rule looks at them
+	ports    []span                   // by rule
+	lines    []line                   // by rule
+	whom     []uint32                 // the addresses of the lines; see head
+	keys     []Key                    // of IPv6, sorted: what its cuts stand for; the first is that of ::
+	sources  []span                   // by rule, the client's ports; nil when no rule looks at them
 	names    []string                 // of the rules, and of the default
-	called   []uint32                 // by rule, the first of its name: one line of a document may be several
+	first    []uint32                 // by rule, the first of its name; nil when no two have one
 	fallback Decision                 // where no certain rule decides
 	vms      map[firewall.VMID]uint32 // the VMs that rules name, from 1
-	dests    []dest                   // of the rules that have destinations
-	blocks   []Block                  // of the dests
-	axes     [2]axis                  // by family
+	aimed    bool                     // some rule is not about every destination
 }
 
-// A line is what decides whether a rule speaks about a port.
+// A line is what decides whether a rule that is about a port speaks about a
+// packet, and what it does then.
 type line struct {
-	ports    span
+	at       uint32 // of its head in whom
 	protocol firewall.Protocol
 	can      firewall.Outcomes
 	kind     kind // as it is
 	maybe    kind // when it is not known whether its destinations are meant
 }
 
-// names reports whether the rule is about d, if it is about the VM.
-func (x *line) names(d *firewall.Door) bool {
-	return x.ports.holds(d.Port) && (x.protocol == 0 || x.protocol == d.Protocol)
+// The head of a line's addresses. The VM is 0 for any. Then come of each family
+// the cuts of its destinations and those of its sources, as many as the head says:
+// where they begin or have ended, in order. An address is among them if the cuts
+// up to it are odd in number. No cuts of destinations are any destination, and no
+// cuts of sources are no source. A cut is an address of IPv4, or the index of a
+// key.
+const (
+	headVM = iota
+	headTo4
+	headFrom4
+	headTo6
+	headFrom6
+	headSize
+)
+
+// names reports whether the rule is about p.
+func (x *line) names(p firewall.Protocol) bool { return x.protocol == p || x.protocol == 0 }
+
+// cuts returns the cuts of the destinations and of the sources of a rule.
+func (l *Layer) cuts(rule uint32, f Family) (to, from []uint32) {
+	x := l.whom[l.lines[rule].at:]
+	begin, to4, from4 := uint32(headSize), x[headTo4], x[headFrom4]
+	if f == IPv6 {
+		begin, to4, from4 = begin+to4+from4, x[headTo6], x[headFrom6]
+	}
+	return x[begin:][:to4], x[begin+to4:][:from4]
+}
+
+func (l *Layer) key(cut uint32, f Family) Key {
+	if f == IPv4 {
+		return Key{Hi: 0, Lo: uint64(cut)}
+	}
+	return l.keys[cut]
 }
 
 // A span is ports: the first, and how many more.
@@ -51,26 +83,6 @@ type span struct{ first, more uint16 }
 
 // holds needs one comparison: what is below the first wraps around to above.
 func (s span) holds(port uint16) bool { return port-s.first <= s.more }
-
-// A limit is what a rule is about when it is not about every VM.
-type limit struct {
-	vm   uint32 // 0 is any
-	dest uint32 // index into dests; 0 is any
-}
-
-// limit returns that of a rule.
-func (l *Layer) limit(rule int) limit {
-	if l.limits == nil {
-		return limit{vm: 0, dest: 0}
-	}
-	return l.limits[rule]
-}
-
-// destinations returns those of x.
-func (l *Layer) destinations(x limit, f Family) []Block {
-	to := &l.dests[x.dest]
-	return l.blocks[to.from[f]:to.upTo[f]]
-}
 
 // A kind is what a rule that matches contributes to a packet's fate, from 1: a
 // certain rule ends the search, those that maybe match add an outcome to it.
@@ -83,92 +95,63 @@ const (
 	kinds = maybe + kind(firewall.Deliver) + 1
 )
 
-// A dest is where in the blocks the destinations of a rule are, by family.
-type dest struct{ from, upTo [2]uint32 }
-
-// An axis is the source addresses of one family: of every rule the cuts, where
-// its sources begin or have ended, in order. The blocks of one rule never touch,
-// so that each turns the rule on or off.
-type axis struct {
-	cuts []uint32 // an IPv4 address, or the index of one of the keys
-	ends []uint32 // by rule, where its cuts end and those of the next one begin
-	keys []Key    // of IPv6, sorted; the first is the first of all
-}
-
-func (a *axis) key(cut uint32) Key {
-	if a.keys == nil {
-		return Key{Hi: 0, Lo: uint64(cut)}
-	}
-	return a.keys[cut]
-}
-
-// of returns the cuts of a rule.
-func (a *axis) of(rule uint32) []uint32 {
-	from := uint32(0)
-	if rule > 0 {
-		from = a.ends[rule-1]
-	}
-	return a.cuts[from:a.ends[rule]]
-}
-
 // Compile makes l ready.
 func Compile(l firewall.Layer) *Layer {
 	rules := l.Rules
 	if l.Kind == firewall.Union {
 		rules = unionRules(rules)
 	}
-	n, blocks := len(rules), 0
+	n, words := len(rules), 0
 	for i := range rules {
-		blocks += max(1, len(rules[i].From))
+		words += headSize + 2*max(1, len(rules[i].From)) + 2*len(rules[i].To)
 	}
 	out := &Layer{
-		lines: make([]line, n), limits: nil, sources: nil, names: make([]string, n+1), called: make([]uint32, n),
-		fallback: Decision{Rule: index(n), Maybe: Nobody, Can: l.Default.Outcomes()}, vms: nil, dests: []dest{{}}, blocks: nil, axes: [2]axis{},
+		ports: make([]span, n), lines: make([]line, n), whom: make([]uint32, 0, words), keys: nil, sources: nil,
+		names: make([]string, n+1), first: nil, fallback: Decision{Rule: index(n), Maybe: Nobody, Can: l.Default.Outcomes()},
+		vms: nil, aimed: false,
 	}
-	ends := make([]uint32, 2*n)
-	four, six := &out.axes[IPv4], &out.axes[IPv6]
-	four.cuts, four.ends, six.ends = make([]uint32, 0, 2*blocks), ends[:n], ends[n:]
-	called := make(map[string]uint32, n)
-	var b [2][]Block
-	var wide []Key
+	var m maker
 	for i := range rules {
-		r := &rules[i]
-		first, again := called[r.Name]
-		if !again {
-			first = index(i)
-			called[r.Name] = first
-		}
-		out.names[i], out.called[i] = r.Name, first
-		b = out.addLine(i, *r, b)
-		for _, x := range b[IPv4] {
-			if four.cuts = append(four.cuts, index(x.From.Lo)); x.To != IPv4.Last() {
-				four.cuts = append(four.cuts, index(x.To.Lo+1))
-			}
-		}
-		for _, x := range b[IPv6] {
-			if wide = append(wide, x.From); x.To != IPv6.Last() {
-				wide = append(wide, x.To.Next())
-			}
-		}
-		four.ends[i], six.ends[i] = index(len(four.cuts)), index(len(wide))
+		out.names[i] = rules[i].Name
+		out.addLine(i, rules[i], &m)
 	}
 	out.names[n] = Default
-	if rule, taken := called[Default]; taken {
-		out.fallback.Rule = rule
-	}
-	six.number(wide)
+	out.call()
+	out.number(m.wide)
 	return out
 }
 
-// number makes the cuts of a, of IPv6, from their keys.
-func (a *axis) number(keys []Key) {
-	a.keys = append(slices.Clone(keys), Key{})
-	slices.SortFunc(a.keys, Key.Compare)
-	a.keys = slices.Compact(a.keys)
-	a.cuts = make([]uint32, len(keys))
-	for i, k := range keys {
-		n, _ := slices.BinarySearchFunc(a.keys, k, Key.Compare)
-		a.cuts[i] = index(n)
+// call says which rule goes by which name, the default among them: one line of a
+// document may be several rules.
+func (l *Layer) call() {
+	called, first := make(map[string]uint32, len(l.names)), make([]uint32, len(l.names))
+	for i, name := range l.names {
+		rule, again := called[name]
+		if !again {
+			rule = index(i)
+			called[name] = rule
+		}
+		first[i] = rule
+	}
+	if len(called) < len(first) {
+		l.first = first
+		l.fallback.Rule = first[len(l.lines)]
+	}
+}
+
+// number writes the cuts of IPv6, which are only counted yet, for those of keys.
+func (l *Layer) number(keys []Key) {
+	l.keys = append(slices.Clone(keys), Key{})
+	slices.SortFunc(l.keys, Key.Compare)
+	l.keys = slices.Compact(l.keys)
+	for i := range l.lines {
+		to, from := l.cuts(index(i), IPv6)
+		for _, cuts := range [...][]uint32{to, from} {
+			for c := range cuts {
+				n, _ := slices.BinarySearchFunc(l.keys, keys[cuts[c]], Key.Compare)
+				cuts[c] = index(n)
+			}
+		}
 	}
 }
 
@@ -197,9 +180,15 @@ func unionRules(rules []firewall.LayerRule) []firewall.LayerRule {
 	return rules
 }
 
-// addLine makes the line of rule i and returns its sources, in buffers it may
-// reuse. A rule with a prefix that is none is damaged: anybody may be meant.
-func (l *Layer) addLine(i int, r firewall.LayerRule, sources [2][]Block) [2][]Block {
+// A maker is what is only needed while a layer is made.
+type maker struct {
+	from, to [2][]Block // of one rule
+	wide     []Key      // of IPv6, by the cuts of all
+}
+
+// addLine makes the line of rule i. A rule with a prefix that is none is damaged:
+// anybody may be meant.
+func (l *Layer) addLine(i int, r firewall.LayerRule, m *maker) {
 	damaged := func(list []netip.Prefix) bool {
 		return slices.ContainsFunc(list, func(p netip.Prefix) bool { return !p.IsValid() })
 	}
@@ -209,50 +198,66 @@ func (l *Layer) addLine(i int, r firewall.LayerRule, sources [2][]Block) [2][]Bl
 	if damaged(r.To) {
 		r.To, r.Maybe = nil, true
 	}
-	x := line{
-		ports:    span{first: r.First, more: r.Last - r.First},
-		protocol: r.Protocol, kind: certain, maybe: maybe + kind(r.Action), can: r.Action.Outcomes(),
-	}
+	x := line{at: index(len(l.whom)), protocol: r.Protocol, kind: certain, maybe: maybe + kind(r.Action), can: r.Action.Outcomes()}
 	if r.Maybe {
 		x.kind = x.maybe
 	}
-	if r.First > r.Last { // no port at all
-		x.kind, x.maybe = none, none
-	}
+	l.ports[i] = span{first: r.First, more: r.Last - r.First}
 	if r.SourceFirst > 0 || r.SourceLast > 0 {
 		if l.sources == nil {
 			l.sources = slices.Repeat([]span{{first: 0, more: 65535}}, len(l.lines))
 		}
 		l.sources[i] = span{first: r.SourceFirst, more: r.SourceLast - r.SourceFirst}
-		if r.SourceFirst > r.SourceLast {
-			x.kind, x.maybe = none, none
-		}
 	}
-	if l.limits == nil && (r.VM != "" || len(r.To) > 0) {
-		l.limits, l.vms = make([]limit, len(l.lines)), map[firewall.VMID]uint32{}
+	if r.First > r.Last || r.SourceFirst > r.SourceLast && l.sources != nil { // no port at all
+		x.kind, x.maybe = none, none
 	}
+	vm := uint32(0)
 	if r.VM != "" {
+		if l.vms == nil {
+			l.vms = map[firewall.VMID]uint32{}
+		}
 		if _, ok := l.vms[r.VM]; !ok {
 			l.vms[r.VM] = index(len(l.vms) + 1)
 		}
-		l.limits[i].vm = l.vms[r.VM]
+		vm = l.vms[r.VM]
 	}
-	sources = blocksOf(r.From, sources)
-	if len(r.To) > 0 {
-		l.limits[i].dest = index(len(l.dests))
-		var to dest
-		for f, blocks := range blocksOf(r.To, [2][]Block{}) {
-			if len(blocks) == 0 { // no packet of this family has such a destination
-				sources[f] = sources[f][:0]
-			}
-			to.from[f] = index(len(l.blocks))
-			l.blocks = append(l.blocks, blocks...)
-			to.upTo[f] = index(len(l.blocks))
+	l.lines[i], l.whom = x, append(l.whom, vm, 0, 0, 0, 0)
+	l.addCuts(x.at, r.From, r.To, m)
+}
+
+// addCuts adds the addresses of the line whose head is at at.
+func (l *Layer) addCuts(at uint32, from, to []netip.Prefix, m *maker) {
+	m.from = blocksOf(from, m.from)
+	if len(to) > 0 {
+		m.to, l.aimed = blocksOf(to, m.to), true
+	}
+	for f := range Family(2) {
+		if len(to) > 0 && len(m.to[f]) == 0 {
+			continue // no packet of this family has such a destination
 		}
-		l.dests = append(l.dests, to)
+		for side, blocks := range [...][]Block{m.to[f], m.from[f]} {
+			if side == 0 && len(to) == 0 {
+				continue
+			}
+			n := len(l.whom)
+			for _, b := range blocks {
+				if l.addCut(b.From, f, m); b.To != f.Last() {
+					l.addCut(b.To.Next(), f, m)
+				}
+			}
+			l.whom[int(at)+headTo4+2*int(f)+side] = index(len(l.whom) - n)
+		}
 	}
-	l.lines[i] = x
-	return sources
+}
+
+func (l *Layer) addCut(k Key, f Family, m *maker) {
+	if f == IPv4 {
+		l.whom = append(l.whom, index(k.Lo))
+		return
+	}
+	l.whom = append(l.whom, index(len(m.wide)))
+	m.wide = append(m.wide, k)
 }
 
 // blocksOf returns the addresses of list, by family; of an empty one, all. It
@@ -289,7 +294,7 @@ func (l *Layer) LooksAtSourcePorts() bool { return l.sources != nil }
 // begin or end to do so with the client's port.
 func (l *Layer) SourcePorts(cuts []uint16, d firewall.Door) []uint16 {
 	for i := range l.lines {
-		if !l.lines[i].names(&d) {
+		if !l.ports[i].holds(d.Port) || !l.lines[i].names(d.Protocol) {
 			continue
 		}
 		s := l.sources[i]

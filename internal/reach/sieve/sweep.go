@@ -2,6 +2,7 @@ package sieve
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/sesame-access/sesame/internal/firewall"
 )
@@ -10,7 +11,8 @@ import (
 // not for use by two goroutines at once.
 type Sieve struct {
 	layer  *Layer // that was matched last, against the packet
-	packet Packet
+	to     [2]uint32 // its destination, as a cut, where that is known
+	aimed  [2]bool
 	spoken []uint32 // the rules that speak about it, if its addresses are right
 
 	// Of one family, the rules that do, by their rank among them:
@@ -63,13 +65,21 @@ type Piece struct {
 // Match finds the rules of l that speak about p, whatever its addresses. Sweep
 // goes on from there.
 func (s *Sieve) Match(l *Layer, p *Packet) {
-	s.layer, s.packet, s.spoken = l, *p, s.spoken[:0]
-	vm := l.vms[p.Door.VM]
-	for i := range l.lines {
-		if !l.lines[i].names(&p.Door) || l.sources != nil && !l.sources[i].holds(p.Source) {
+	s.layer, s.aimed, s.spoken = l, p.Aimed, s.spoken[:0]
+	if s.to[IPv4] = index(p.To[IPv4].Lo); p.Aimed[IPv6] && l.aimed {
+		n, exact := slices.BinarySearchFunc(l.keys, p.To[IPv6], Key.Compare)
+		if s.to[IPv6] = index(n); !exact {
+			s.to[IPv6]--
+		}
+	}
+	vm, port := l.vms[p.Door.VM], p.Door.Port
+	for i, x := range l.ports {
+		if !x.holds(port) {
 			continue
 		}
-		if x := l.limit(i); x.vm == 0 || x.vm == vm {
+		line := &l.lines[i]
+		only := l.whom[line.at]
+		if line.names(p.Door.Protocol) && (l.sources == nil || l.sources[i].holds(p.Source)) && (only == 0 || only == vm) {
 			s.spoken = append(s.spoken, index(i))
 		}
 	}
@@ -86,7 +96,7 @@ func (s *Sieve) Match(l *Layer, p *Packet) {
 // match: the first certain one ends the search, and each before it that may match
 // adds what it would do.
 func (s *Sieve) Sweep(f Family, out []Piece) []Piece {
-	a, start := &s.layer.axes[f], len(out)
+	start := len(out)
 	s.collect(f)
 	s.sortCuts()
 	for i, at := 0, uint32(0); ; {
@@ -97,7 +107,7 @@ func (s *Sieve) Sweep(f Family, out []Piece) []Piece {
 		}
 		d := s.decide()
 		if n := len(out); n == start || out[n-1].Decision != d {
-			out = append(out, Piece{At: a.key(at), Decision: d})
+			out = append(out, Piece{At: s.layer.key(at, f), Decision: d})
 		}
 		if i == len(s.cuts) {
 			break
@@ -113,19 +123,19 @@ func (s *Sieve) Sweep(f Family, out []Piece) []Piece {
 // collect finds the rules that speak about packets of one family, and their cuts.
 // Behind a certain one that means every source no rule decides anything.
 func (s *Sieve) collect(f Family) {
-	l, a := s.layer, &s.layer.axes[f]
 	s.rules, s.kinds, s.cuts, s.doubtful = s.rules[:0], s.kinds[:0], s.cuts[:0], false
 	for _, rule := range s.spoken {
-		k, cuts := l.aim(rule, &s.packet, f), a.of(rule)
-		if k == none || len(cuts) == 0 {
+		to, from := s.layer.cuts(rule, f)
+		k := s.aim(rule, to, f)
+		if k == none || len(from) == 0 {
 			continue
 		}
 		rank := uint64(len(s.rules))
-		for _, cut := range cuts {
+		for _, cut := range from {
 			s.cuts = append(s.cuts, uint64(cut)<<32|rank)
 		}
 		s.rules, s.kinds, s.doubtful = append(s.rules, rule), append(s.kinds, k), s.doubtful || k != certain
-		if k == certain && len(cuts) == 1 && cuts[0] == 0 {
+		if k == certain && len(from) == 1 && from[0] == 0 {
 			break
 		}
 	}
@@ -134,21 +144,32 @@ func (s *Sieve) collect(f Family) {
 	}
 }
 
-// aim returns how a rule that names the door speaks about p.
-func (l *Layer) aim(rule uint32, p *Packet, f Family) kind {
-	x, to := &l.lines[rule], l.limit(int(rule))
+// aim returns how a rule with such destinations speaks about the packet.
+func (s *Sieve) aim(rule uint32, to []uint32, f Family) kind {
+	x := &s.layer.lines[rule]
 	switch {
-	case to.dest == 0:
+	case len(to) == 0:
 		return x.kind
-	case !p.Aimed[f]:
+	case !s.aimed[f]:
 		return x.maybe
 	}
-	for _, b := range l.destinations(to, f) {
-		if b.Contains(p.To[f]) {
-			return x.kind
-		}
+	before := 0
+	for before < len(to) && to[before] <= s.to[f] {
+		before++
 	}
-	return none
+	if before%2 == 0 {
+		return none
+	}
+	return x.kind
+}
+
+// rule returns the rule that a rank stands for, by its name.
+func (s *Sieve) rule(rank uint32) uint32 {
+	rule := s.rules[rank]
+	if s.layer.first == nil {
+		return rule
+	}
+	return s.layer.first[rule]
 }
 
 // decide reads the trackers.
@@ -157,8 +178,7 @@ func (s *Sieve) decide() Decision {
 	d, last := l.fallback, index(len(s.rules))
 	if first := s.active[certain].first(); first < last {
 		last = first
-		rule := s.rules[first]
-		d.Rule, d.Can = l.called[rule], l.lines[rule].can
+		d.Rule, d.Can = s.rule(first), l.lines[s.rules[first]].can
 	}
 	if !s.doubtful {
 		return d
@@ -169,11 +189,10 @@ func (s *Sieve) decide() Decision {
 		if first >= last {
 			continue
 		}
-		rule := s.rules[first]
-		can := l.lines[rule].can
+		can := l.lines[s.rules[first]].can
 		d.Can |= can
 		if can&^sure != 0 && first < earliest {
-			earliest, d.Maybe = first, l.called[rule]
+			earliest, d.Maybe = first, s.rule(first)
 		}
 	}
 	return d
