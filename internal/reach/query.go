@@ -22,6 +22,7 @@ type Query struct {
 	entered int     // its first place
 	nobody  [2]bool // by family, whether nobody of it comes this way
 	columns []column
+	packets []sieve.Packet // that the columns see
 	pieces  []sieve.Piece
 	sources []uint16
 	blocks  []sieve.Block
@@ -33,31 +34,38 @@ type Query struct {
 
 // A column is what one firewall on a path does to each source, by family.
 type column struct {
-	sieve.Packet
-
-	place  int
-	or     bool // it stands at the same place as the column before
+	now    link      // where the walk is
+	next   sieve.Key // where the next piece begins
+	more   bool      // there is one
+	or     bool      // it stands at the same place as the column before
 	always bool
 	varies bool // with the client's port
 	route  bool // it says who can come this way, not what a firewall does
 	pieces [2][]sieve.Piece
-	left   []sieve.Piece // from where the walk is
+	at     int // the piece that the walk is at
+	place  int
+	packet int
 }
 
 // A link of the chain of decisions that leads to a verdict.
 type link struct {
-	place int32
 	sieve.Decision
+
+	place int32
 }
 
 // A stretch is what becomes of the sources from a key up to the next stretch,
 // and by which links.
 type stretch struct {
-	at       sieve.Key
-	from, to int32 // in the links
-	verdict  Verdict
-	family   sieve.Family
+	at      sieve.Key
+	from    int32 // in the links
+	steps   uint16
+	verdict Verdict
+	family  sieve.Family
 }
+
+// to returns where the links of x end.
+func (x *stretch) to() int32 { return x.from + int32(x.steps) }
 
 // VM returns who can come through d of v, given what each firewall shows. A
 // source gets in if any path lets it in. A firewall without a layer is unknown;
@@ -88,9 +96,8 @@ func (q *Query) VM(v inventory.VM, m Model, d firewall.Door) Set {
 func (q *Query) everybody(v Verdict, can firewall.Outcomes, p place) {
 	q.places = append(q.places, p)
 	q.links = append(q.links, link{place: small(len(q.places) - 1), Decision: fixed(can)})
-	n := small(len(q.links))
 	for f := range sieve.Family(2) {
-		q.walked = append(q.walked[:0], stretch{at: sieve.Key{}, verdict: v, family: f, from: n - 1, to: n})
+		q.walked = append(q.walked[:0], stretch{at: sieve.Key{}, verdict: v, family: f, from: small(len(q.links) - 1), steps: 1})
 		q.fold(f)
 	}
 }
@@ -109,7 +116,8 @@ func fixed(can firewall.Outcomes) sieve.Decision {
 // each class stands for all 65,536.
 func (q *Query) path(p *inventory.Path, m Model, d firewall.Door) {
 	q.entered = len(q.places)
-	q.columns, q.pieces, q.sources = q.columns[:0], q.pieces[:0], append(q.sources[:0], 0)
+	q.columns, q.packets, q.pieces = q.columns[:0], q.packets[:0], q.pieces[:0]
+	q.sources = append(q.sources[:0], 0)
 	q.route(p)
 	for h := range p.Hops {
 		q.hop(p, &p.Hops[h], m, d)
@@ -126,8 +134,9 @@ func (q *Query) path(p *inventory.Path, m Model, d firewall.Door) {
 		q.pieces = q.pieces[:settled]
 		for c := range q.columns {
 			if x := &q.columns[c]; x.varies {
-				x.Source = source
-				x.pieces = q.sweep(q.places[x.place].layer, &x.Packet)
+				packet := &q.packets[x.packet]
+				packet.Source = source
+				x.pieces = q.sweep(q.places[x.place].layer, packet)
 			}
 		}
 		for f := range sieve.Family(2) {
@@ -221,23 +230,24 @@ func damaged(p netip.Prefix) bool { return !p.IsValid() }
 // port alike is said now.
 func (q *Query) hop(p *inventory.Path, h *inventory.Hop, m Model, d firewall.Door) {
 	d, to := p.Seen(*h, d)
-	seen := sieve.NewPacket(d, to)
+	q.packets = append(q.packets, sieve.NewPacket(d, to))
+	seen := &q.packets[len(q.packets)-1]
 	for i := range 1 + len(h.Or) {
 		id := h.Firewall
 		if i > 0 {
 			id = h.Or[i-1]
 		}
 		l := m[id]
-		c := column{Packet: seen, place: q.place(place{path: p.Name, firewall: id, layer: l}), or: i > 0, always: h.Always}
+		c := column{packet: len(q.packets) - 1, place: q.place(place{path: p.Name, firewall: id, layer: l}), or: i > 0, always: h.Always}
 		switch {
 		case l == nil:
 			q.constant(&c, fixed(firewall.Denies|firewall.Passes))
 		case h.Sees.IsValid():
-			q.constant(&c, q.translated(l, seen, h.Sees))
+			q.constant(&c, q.translated(l, *seen, h.Sees))
 		case l.LooksAtSourcePorts() && hasPorts(d.Protocol):
 			q.sources, c.varies = l.SourcePorts(q.sources, d), true
 		default:
-			c.pieces = q.sweep(l, &seen)
+			c.pieces = q.sweep(l, seen)
 		}
 		q.columns = append(q.columns, c)
 	}

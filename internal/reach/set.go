@@ -73,7 +73,7 @@ func (s Set) span(i int) Span {
 	x := &s.stretches[i]
 	return Span{
 		Range:   Range{From: x.at.Addr(x.family), To: s.to(i).Addr(x.family)},
-		Verdict: x.verdict, links: s.links[x.from:x.to], places: s.places,
+		Verdict: x.verdict, links: s.links[x.from:x.to()], places: s.places,
 	}
 }
 

@@ -127,7 +127,7 @@ func (s Set) withSpan(line string) Set {
 		s.links = append(s.links, link{place: small(len(s.places)), Decision: fixed(parseOutcomes(word()))})
 		s.places = append(s.places, p)
 	}
-	x.to = small(len(s.links))
+	x.steps = uint16(len(s.links) - int(x.from))
 	s.stretches = append(s.stretches, x)
 	return s
 }

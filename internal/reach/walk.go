@@ -19,6 +19,14 @@ const (
 // past returns where a packet in s may be behind a hop. One that was delivered
 // is only looked at by a firewall that nothing skips, which can stop it.
 func (s state) past(can firewall.Outcomes, always bool) state {
+	if s == going { // mostly, and with one outcome
+		switch can {
+		case firewall.Denies:
+			return stopped
+		case firewall.Passes:
+			return going
+		}
+	}
 	next := s & stopped
 	if s&going != 0 {
 		if can&firewall.Passes != 0 {
@@ -60,43 +68,58 @@ func (s state) verdict() Verdict {
 func (q *Query) walk(f sieve.Family) {
 	q.walked = q.walked[:0]
 	for c := range q.columns {
-		q.columns[c].left = q.columns[c].pieces[f]
+		if x := &q.columns[c]; len(x.pieces[f]) > 0 {
+			x.enter(0, f)
+		}
 	}
-	for at := (sieve.Key{}); ; {
-		x, met := q.chain()
-		x.at, x.family = at, f
+	columns := q.columns
+	if c := &columns[0]; c.route && !c.more && c.now.Can == firewall.Passes { // anybody of f comes
+		columns = columns[1:]
+	}
+	for at, more := (sieve.Key{}), true; more; {
+		var x stretch
+		x, at, more = q.chain(columns, at, f)
 		q.walked = q.extend(q.walked, x)
-		more := false
-		for c := range q.columns[:met] {
-			if left := q.columns[c].left; len(left) > 1 && (!more || left[1].At.Less(at)) {
-				at, more = left[1].At, true
-			}
-		}
-		if !more {
-			return
-		}
-		for c := range q.columns {
-			x := &q.columns[c]
-			for len(x.left) > 1 && !at.Less(x.left[1].At) {
-				x.left = x.left[1:]
-			}
-		}
 	}
 }
 
-// chain follows a packet through the pieces that the columns are at, and returns
-// how many it comes to. The links are those of every place that it may come to;
-// of a packet that surely stops, only the one that stops it.
-func (q *Query) chain() (x stretch, met int) {
+// enter goes to piece n of family f.
+func (c *column) enter(n int, f sieve.Family) {
+	pieces := c.pieces[f]
+	c.at, c.now, c.more = n, link{place: small(c.place), Decision: pieces[n].Decision}, n+1 < len(pieces)
+	if c.more {
+		c.next = pieces[n+1].At
+	}
+}
+
+// chain follows a packet from at through the columns, and returns where the next
+// cut is of those that it comes to. The links are those of every place that it
+// may come to; of a packet that surely stops, only the one that stops it.
+func (q *Query) chain(columns []column, at sieve.Key, f sieve.Family) (x stretch, next sieve.Key, more bool) {
 	s, from := going, len(q.links)
-	for met < len(q.columns) && s != stopped {
-		c := &q.columns[met]
-		l := c.link()
-		for met++; met < len(q.columns) && q.columns[met].or; met++ {
-			l = atLeast(l, q.columns[met].link())
+	var l link
+	var always, route bool
+	for i := range columns {
+		c := &columns[i]
+		if !c.or && s == stopped {
+			break
 		}
-		looks := s&going != 0 || c.always
-		if s = s.past(l.Can, c.always); looks && !(c.route && l.Can == firewall.Passes) {
+		for c.more && !at.Less(c.next) {
+			c.enter(c.at+1, f)
+		}
+		if c.more && (!more || c.next.Less(next)) {
+			next, more = c.next, true
+		}
+		if c.or {
+			l = atLeast(l, c.now)
+		} else {
+			l, always, route = c.now, c.always, c.route
+		}
+		if i+1 < len(columns) && columns[i+1].or {
+			continue
+		}
+		looks := s&going != 0 || always
+		if s = s.past(l.Can, always); looks && !(route && l.Can == firewall.Passes) {
 			q.links = append(q.links, l)
 		}
 	}
@@ -104,10 +127,8 @@ func (q *Query) chain() (x stretch, met int) {
 		q.links[from] = q.links[len(q.links)-1]
 		q.links = q.links[:from+1]
 	}
-	return stretch{at: sieve.Key{}, verdict: s.verdict(), family: 0, from: small(from), to: small(len(q.links))}, met
+	return stretch{at: at, verdict: s.verdict(), family: f, from: small(from), steps: uint16(small(len(q.links) - from))}, next, more
 }
-
-func (c *column) link() link { return link{place: small(c.place), Decision: c.left[0].Decision} }
 
 // atLeast joins what two firewalls at one place do: a packet gets the better of
 // the two. The one that does more decides, or else the one that is less certain.
@@ -132,7 +153,15 @@ func (q *Query) extend(list []stretch, x stretch) []stretch {
 }
 
 func (q *Query) alike(x, y stretch) bool {
-	return x.verdict == y.verdict && (x.from == y.from || slices.Equal(q.links[x.from:x.to], q.links[y.from:y.to]))
+	if x.verdict != y.verdict || x.steps != y.steps {
+		return false
+	}
+	for i := range int32(x.steps) {
+		if a, b := &q.links[x.from+i], &q.links[y.from+i]; a.Rule != b.Rule || a.Can != b.Can || a.Maybe != b.Maybe || a.place != b.place {
+			return false
+		}
+	}
+	return true
 }
 
 // fold merges q.walked into what is known: of two ways a source takes the better
@@ -177,7 +206,7 @@ func (q *Query) answer() Set {
 	links := 0
 	for _, best := range q.best {
 		for _, x := range best {
-			links += int(x.to - x.from)
+			links += int(x.steps)
 		}
 	}
 	if !slices.Equal(q.places, q.given) {
@@ -192,8 +221,8 @@ func (q *Query) answer() Set {
 	for i := range s.stretches {
 		x := &s.stretches[i]
 		from := small(len(s.links))
-		s.links = append(s.links, q.links[x.from:x.to]...)
-		x.from, x.to = from, small(len(s.links))
+		s.links = append(s.links, q.links[x.from:x.to()]...)
+		x.from = from
 	}
 	return s
 }

@@ -23,7 +23,7 @@ func (l *Layer) Aims(d firewall.Door) *Aims {
 	var a Aims
 	for i := range l.lines {
 		x := &l.lines[i]
-		if !l.ports[i].holds(d.Port) || !x.names(d.Protocol) {
+		if !x.names(d.Port, d.Protocol) {
 			continue
 		}
 		if l.whom[x.at] != 0 {

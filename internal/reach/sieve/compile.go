@@ -18,10 +18,9 @@ const Default = "default"
 //
 // Making one reads the rules once and sorts nothing: most layers are asked about a
 // few ports, and of most rules, which are about others, no question looks at more
-// than the ports. What it needs of the rest stands together, rule by rule, because
-// a fleet's layers do not fit into a cache.
+// than the line, a few bytes. What it needs of the rest stands together, rule by
+// rule, because a fleet's layers do not fit into a cache.
 type Layer struct {
-	ports    []span                   // by rule
 	lines    []line                   // by rule
 	whom     []uint32                 // the addresses of the lines; see head
 	keys     []Key                    // of IPv6, sorted: what its cuts stand for; the first is that of ::
@@ -33,9 +32,9 @@ type Layer struct {
 	aimed    bool                     // some rule is not about every destination
 }
 
-// A line is what decides whether a rule that is about a port speaks about a
-// packet, and what it does then.
+// A line is what decides whether a rule is about a port, and what it does then.
 type line struct {
+	ports    span
 	at       uint32 // of its head in whom
 	protocol firewall.Protocol
 	can      firewall.Outcomes
@@ -58,8 +57,10 @@ const (
 	headSize
 )
 
-// names reports whether the rule is about p.
-func (x *line) names(p firewall.Protocol) bool { return x.protocol == p || x.protocol == 0 }
+// names reports whether the rule is about the port, of some VM.
+func (x *line) names(port uint16, p firewall.Protocol) bool {
+	return x.ports.holds(port) && (x.protocol == p || x.protocol == 0)
+}
 
 // cuts returns the cuts of the destinations and of the sources of a rule.
 func (l *Layer) cuts(rule uint32, f Family) (to, from []uint32) {
@@ -106,7 +107,7 @@ func Compile(l firewall.Layer) *Layer {
 		words += headSize + 2*max(1, len(rules[i].From)) + 2*len(rules[i].To)
 	}
 	out := &Layer{
-		ports: make([]span, n), lines: make([]line, n), whom: make([]uint32, 0, words), keys: nil, sources: nil,
+		lines: make([]line, n), whom: make([]uint32, 0, words), keys: nil, sources: nil,
 		names: make([]string, n+1), first: nil, fallback: Decision{Rule: index(n), Maybe: Nobody, Can: l.Default.Outcomes()},
 		vms: nil, aimed: false,
 	}
@@ -198,11 +199,13 @@ func (l *Layer) addLine(i int, r firewall.LayerRule, m *maker) {
 	if damaged(r.To) {
 		r.To, r.Maybe = nil, true
 	}
-	x := line{at: index(len(l.whom)), protocol: r.Protocol, kind: certain, maybe: maybe + kind(r.Action), can: r.Action.Outcomes()}
+	x := line{
+		ports: span{first: r.First, more: r.Last - r.First}, at: index(len(l.whom)), protocol: r.Protocol,
+		can: r.Action.Outcomes(), kind: certain, maybe: maybe + kind(r.Action),
+	}
 	if r.Maybe {
 		x.kind = x.maybe
 	}
-	l.ports[i] = span{first: r.First, more: r.Last - r.First}
 	if r.SourceFirst > 0 || r.SourceLast > 0 {
 		if l.sources == nil {
 			l.sources = slices.Repeat([]span{{first: 0, more: 65535}}, len(l.lines))
@@ -294,7 +297,7 @@ func (l *Layer) LooksAtSourcePorts() bool { return l.sources != nil }
 // begin or end to do so with the client's port.
 func (l *Layer) SourcePorts(cuts []uint16, d firewall.Door) []uint16 {
 	for i := range l.lines {
-		if !l.ports[i].holds(d.Port) || !l.lines[i].names(d.Protocol) {
+		if !l.lines[i].names(d.Port, d.Protocol) {
 			continue
 		}
 		s := l.sources[i]

@@ -72,14 +72,13 @@ func (s *Sieve) Match(l *Layer, p *Packet) {
 			s.to[IPv6]--
 		}
 	}
-	vm, port := l.vms[p.Door.VM], p.Door.Port
-	for i, x := range l.ports {
-		if !x.holds(port) {
+	vm, port, protocol := l.vms[p.Door.VM], p.Door.Port, p.Door.Protocol
+	for i := range l.lines {
+		x := &l.lines[i]
+		if !x.names(port, protocol) || l.sources != nil && !l.sources[i].holds(p.Source) {
 			continue
 		}
-		line := &l.lines[i]
-		only := l.whom[line.at]
-		if line.names(p.Door.Protocol) && (l.sources == nil || l.sources[i].holds(p.Source)) && (only == 0 || only == vm) {
+		if only := l.whom[x.at]; only == 0 || only == vm {
 			s.spoken = append(s.spoken, index(i))
 		}
 	}
@@ -96,28 +95,27 @@ func (s *Sieve) Match(l *Layer, p *Packet) {
 // match: the first certain one ends the search, and each before it that may match
 // adds what it would do.
 func (s *Sieve) Sweep(f Family, out []Piece) []Piece {
-	start := len(out)
 	s.collect(f)
 	s.sortCuts()
+	start, decided, cuts := len(out), Nobody-1, s.cuts
 	for i, at := 0, uint32(0); ; {
-		for i < len(s.cuts) && at == index(s.cuts[i]>>32) {
-			rank := index(s.cuts[i])
+		for i < len(cuts) && at == index(cuts[i]>>32) {
+			rank := index(cuts[i])
 			s.active[s.kinds[rank]].flip(rank)
 			i++
 		}
-		d := s.decide()
-		if n := len(out); n == start || out[n-1].Decision != d {
-			out = append(out, Piece{At: s.layer.key(at, f), Decision: d})
+		if first := s.active[certain].first(); first != decided || s.doubtful {
+			decided = first
+			d := s.decide(first)
+			if n := len(out); n == start || out[n-1].Decision != d {
+				out = append(out, Piece{At: s.layer.key(at, f), Decision: d})
+			}
 		}
-		if i == len(s.cuts) {
-			break
+		if i == len(cuts) {
+			return out
 		}
-		at = index(s.cuts[i] >> 32)
+		at = index(cuts[i] >> 32)
 	}
-	for k := range s.active {
-		s.active[k].reset()
-	}
-	return out
 }
 
 // collect finds the rules that speak about packets of one family, and their cuts.
@@ -140,7 +138,8 @@ func (s *Sieve) collect(f Family) {
 		}
 	}
 	for k := range s.active {
-		s.active[k].size(len(s.rules))
+		s.active[k] = slices.Grow(s.active[k][:0], len(s.rules)/64+1)[:len(s.rules)/64+1]
+		clear(s.active[k])
 	}
 }
 
@@ -172,13 +171,13 @@ func (s *Sieve) rule(rank uint32) uint32 {
 	return s.layer.first[rule]
 }
 
-// decide reads the trackers.
-func (s *Sieve) decide() Decision {
-	l := s.layer
-	d, last := l.fallback, index(len(s.rules))
-	if first := s.active[certain].first(); first < last {
+// decide says what a packet meets whose first certain rule is the given one: it
+// reads the other trackers.
+func (s *Sieve) decide(first uint32) Decision {
+	d, last := s.layer.fallback, index(len(s.rules))
+	if first < last {
 		last = first
-		d.Rule, d.Can = s.rule(first), l.lines[s.rules[first]].can
+		d.Rule, d.Can = s.rule(first), s.layer.lines[s.rules[first]].can
 	}
 	if !s.doubtful {
 		return d
@@ -189,7 +188,7 @@ func (s *Sieve) decide() Decision {
 		if first >= last {
 			continue
 		}
-		can := l.lines[s.rules[first]].can
+		can := s.layer.lines[s.rules[first]].can
 		d.Can |= can
 		if can&^sure != 0 && first < earliest {
 			earliest, d.Maybe = first, s.rule(first)
