@@ -14,6 +14,8 @@ import (
 // it is not for use by two goroutines at once.
 type Query struct {
 	sieve  sieve.Sieve
+	vm     *inventory.VM
+	layers []*sieve.Layer // of its firewalls, by path, hop and alternative; nil where there is none
 	places []place
 	given  []place // to the last answer, which the next may share
 	links  []link
@@ -67,17 +69,44 @@ type stretch struct {
 // to returns where the links of x end.
 func (x *stretch) to() int32 { return x.from + int32(x.steps) }
 
-// VM returns who can come through d of v, given what each firewall shows. A
-// source gets in if any path lets it in. A firewall without a layer is unknown;
-// a VM without a path has nothing in front of it and is open. While something
-// about the VM is missing there may be a path that nobody has seen, and no
-// source is proven to be kept out.
+// VM returns who can come through d of v, given what each firewall shows: Enter,
+// and Ask about one door.
 func (q *Query) VM(v inventory.VM, m Model, d firewall.Door) Set {
+	q.Enter(&v, m)
+	return q.Ask(d)
+}
+
+// Enter goes to v, about whose doors Ask is asked from then on, as long as neither
+// v nor m changes.
+func (q *Query) Enter(v *inventory.VM, m Model) {
+	q.vm, q.layers = v, q.layers[:0]
+	for i := range v.Paths {
+		for h := range v.Paths[i].Hops {
+			hop := &v.Paths[i].Hops[h]
+			q.layers = append(q.layers, m[hop.Firewall])
+			for _, id := range hop.Or {
+				q.layers = append(q.layers, m[id])
+			}
+		}
+	}
+}
+
+// Ask returns who can come through d of the VM that was entered. A source gets in
+// if any path lets it in. A firewall without a layer is unknown; a VM without a
+// path has nothing in front of it and is open. While something about the VM is
+// missing there may be a path that nobody has seen, and no source is proven to be
+// kept out.
+func (q *Query) Ask(d firewall.Door) Set {
+	v, layers := q.vm, q.layers
 	q.places, q.links = q.places[:0], q.links[:0]
 	q.best[sieve.IPv4], q.best[sieve.IPv6] = q.best[sieve.IPv4][:0], q.best[sieve.IPv6][:0]
 	for i := range v.Paths {
-		if p := &v.Paths[i]; p.Leads(d) {
-			q.path(p, m, d)
+		p := &v.Paths[i]
+		if p.Leads(d) {
+			q.path(p, layers, d)
+		}
+		for h := range p.Hops {
+			layers = layers[1+len(p.Hops[h].Or):]
 		}
 	}
 	switch {
@@ -105,6 +134,9 @@ func (q *Query) everybody(v Verdict, can firewall.Outcomes, p place) {
 // small returns n as it is kept: there are never 2^31 of anything.
 func small(n int) int32 { return int32(n) } //nolint:gosec // See above.
 
+// steps returns n as it is kept: no path has 2^16 firewalls.
+func steps(n int) uint16 { return uint16(n) } //nolint:gosec // See above.
+
 // fixed returns a decision that no rule takes.
 func fixed(can firewall.Outcomes) sieve.Decision {
 	return sieve.Decision{Rule: 0, Maybe: sieve.Nobody, Can: can}
@@ -114,13 +146,15 @@ func fixed(can firewall.Outcomes) sieve.Decision {
 // a source gets in if one of its ports does. Where a rule begins or ends to speak
 // about source ports they are cut, jointly for all layers, so that one port of
 // each class stands for all 65,536.
-func (q *Query) path(p *inventory.Path, m Model, d firewall.Door) {
+func (q *Query) path(p *inventory.Path, layers []*sieve.Layer, d firewall.Door) {
 	q.entered = len(q.places)
 	q.columns, q.packets, q.pieces = q.columns[:0], q.packets[:0], q.pieces[:0]
 	q.sources = append(q.sources[:0], 0)
 	q.route(p)
 	for h := range p.Hops {
-		q.hop(p, &p.Hops[h], m, d)
+		here := 1 + len(p.Hops[h].Or)
+		q.hop(p, &p.Hops[h], layers[:here], d)
+		layers = layers[here:]
 	}
 	if len(p.Hops) == 0 {
 		c := column{place: q.place(place{path: p.Name, why: noFirewallOnPath})}
@@ -226,18 +260,17 @@ func (q *Query) comers(p *inventory.Path, f sieve.Family, out []sieve.Piece) []s
 
 func damaged(p netip.Prefix) bool { return !p.IsValid() }
 
-// hop adds the columns of the firewalls at h. What can be said for every source
+// hop adds the columns of the firewalls at h, which show layers. What can be said for every source
 // port alike is said now.
-func (q *Query) hop(p *inventory.Path, h *inventory.Hop, m Model, d firewall.Door) {
+func (q *Query) hop(p *inventory.Path, h *inventory.Hop, layers []*sieve.Layer, d firewall.Door) {
 	d, to := p.Seen(*h, d)
 	q.packets = append(q.packets, sieve.NewPacket(d, to))
 	seen := &q.packets[len(q.packets)-1]
-	for i := range 1 + len(h.Or) {
+	for i, l := range layers {
 		id := h.Firewall
 		if i > 0 {
 			id = h.Or[i-1]
 		}
-		l := m[id]
 		c := column{packet: len(q.packets) - 1, place: q.place(place{path: p.Name, firewall: id, layer: l}), or: i > 0, always: h.Always}
 		switch {
 		case l == nil:

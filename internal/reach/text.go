@@ -127,7 +127,7 @@ func (s Set) withSpan(line string) Set {
 		s.links = append(s.links, link{place: small(len(s.places)), Decision: fixed(parseOutcomes(word()))})
 		s.places = append(s.places, p)
 	}
-	x.steps = uint16(len(s.links) - int(x.from))
+	x.steps = steps(len(s.links) - int(x.from))
 	s.stretches = append(s.stretches, x)
 	return s
 }

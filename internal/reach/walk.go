@@ -25,6 +25,7 @@ func (s state) past(can firewall.Outcomes, always bool) state {
 			return stopped
 		case firewall.Passes:
 			return going
+		case firewall.Delivers:
 		}
 	}
 	next := s & stopped
@@ -127,7 +128,7 @@ func (q *Query) chain(columns []column, at sieve.Key, f sieve.Family) (x stretch
 		q.links[from] = q.links[len(q.links)-1]
 		q.links = q.links[:from+1]
 	}
-	return stretch{at: at, verdict: s.verdict(), family: f, from: small(from), steps: uint16(small(len(q.links) - from))}, next, more
+	return stretch{at: at, verdict: s.verdict(), family: f, from: small(from), steps: steps(len(q.links) - from)}, next, more
 }
 
 // atLeast joins what two firewalls at one place do: a packet gets the better of

@@ -98,9 +98,6 @@ func BlockOf(p netip.Prefix) (Family, Block) {
 	return f, Block{From: Key{Hi: k.Hi &^ host.Hi, Lo: k.Lo &^ host.Lo}, To: Key{Hi: k.Hi | host.Hi, Lo: k.Lo | host.Lo}}
 }
 
-// Contains reports whether k is in b.
-func (b Block) Contains(k Key) bool { return !k.Less(b.From) && !b.To.Less(k) }
-
 // Join sorts blocks of one family in place and joins what overlaps or touches.
 func Join(blocks []Block, f Family) []Block {
 	if len(blocks) < 2 {

@@ -15,30 +15,33 @@ func (s *Sieve) sortCuts() {
 	const digits = 4
 	var counts [digits][256]uint32
 	for _, c := range s.cuts {
-		counts[0][byte(c>>32)]++
-		counts[1][byte(c>>40)]++
-		counts[2][byte(c>>48)]++
-		counts[3][byte(c>>56)]++
+		counts[0][digit(c, 0)]++
+		counts[1][digit(c, 1)]++
+		counts[2][digit(c, 2)]++
+		counts[3][digit(c, 3)]++
 	}
 	s.spare = slices.Grow(s.spare[:0], len(s.cuts))[:len(s.cuts)]
-	for digit := range counts {
-		count, shift := &counts[digit], 32+8*digit
-		if int(count[byte(s.cuts[0]>>shift)]) == len(s.cuts) {
+	for n := range counts {
+		count := &counts[n]
+		if int(count[digit(s.cuts[0], n)]) == len(s.cuts) {
 			continue // all alike
 		}
 		from := uint32(0)
-		for v, n := range count {
+		for v, of := range count {
 			count[v] = from
-			from += n
+			from += of
 		}
 		for _, c := range s.cuts {
-			v := byte(c >> shift)
+			v := digit(c, n)
 			s.spare[count[v]] = c
 			count[v]++
 		}
 		s.cuts, s.spare = s.spare, s.cuts
 	}
 }
+
+// digit returns the nth byte of an address, from the lowest.
+func digit(c uint64, n int) uint64 { return c >> (32 + 8*n) & 0xff }
 
 func insert(cuts []uint64) {
 	for i := 1; i < len(cuts); i++ {

@@ -10,7 +10,7 @@ import (
 // A Sieve keeps the working memory between sweeps. The zero value is ready; it is
 // not for use by two goroutines at once.
 type Sieve struct {
-	layer  *Layer // that was matched last, against the packet
+	layer  *Layer    // that was matched last, against the packet
 	to     [2]uint32 // its destination, as a cut, where that is known
 	aimed  [2]bool
 	spoken []uint32 // the rules that speak about it, if its addresses are right

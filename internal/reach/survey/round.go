@@ -2,9 +2,7 @@ package survey
 
 import (
 	"encoding/binary"
-	"iter"
 	"net/netip"
-	"slices"
 
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
@@ -23,10 +21,14 @@ type round struct {
 	ports []Port
 	query reach.Query
 
-	fronts  map[firewall.ID]*front
+	fronts   map[firewall.ID]*front
+	expected []*front // of every hop of every VM
+	begins   []int    // by VM
+
 	frames  map[string]*frame
-	current *frame // of the VM that was entered; nil when it shares nothing
-	way     []*front
+	current *frame         // of the VM that was entered; nil when it shares nothing
+	entered bool           // by the query, too
+	way     []*front       // of the current VM
 	packets []sieve.Packet // to the VM, as each of its fronts sees them
 	key     []byte         // of the frame
 	class   []byte         // within it
@@ -50,44 +52,37 @@ func newRound(m reach.Model, ports []Port) *round {
 	return &round{model: m, ports: ports, fronts: map[firewall.ID]*front{}, frames: map[string]*frame{}}
 }
 
-// expect says that v will be asked about.
+// expect says that v will be asked about, and counts the VMs behind a firewall.
+// What it looks up is looked up once.
 func (r *round) expect(v *inventory.VM) {
+	r.begins = append(r.begins, len(r.expected))
 	for i := range v.Paths {
 		for h := range v.Paths[i].Hops {
-			for f := range r.at(&v.Paths[i].Hops[h]) {
-				f.vms++
+			hop := &v.Paths[i].Hops[h]
+			r.meet(hop.Firewall)
+			for _, id := range hop.Or {
+				r.meet(id)
 			}
 		}
 	}
 }
 
-// at returns the firewalls at h.
-func (r *round) at(h *inventory.Hop) iter.Seq[*front] {
-	return func(yield func(*front) bool) {
-		if yield(r.front(h.Firewall)) {
-			for _, id := range h.Or {
-				if !yield(r.front(id)) {
-					return
-				}
-			}
-		}
-	}
-}
-
-func (r *round) front(id firewall.ID) *front {
+func (r *round) meet(id firewall.ID) {
 	f := r.fronts[id]
 	if f == nil {
-		f = &front{id: id, number: len(r.fronts), vms: 0, aims: nil}
+		f = &front{id: id, number: len(r.fronts)}
 		r.fronts[id] = f
 	}
-	return f
+	f.vms++
+	r.expected = append(r.expected, f)
 }
 
-// enter finds the frame of v. There is none where the answer may say something of
+// enter finds the frame of v, the nth that was expected. There is none where the answer may say something of
 // v alone, what is missing about it or that no way leads to a port, where ports
 // are translated, and where nobody else is behind one of its firewalls.
-func (r *round) enter(v *inventory.VM) {
-	r.current, r.key, r.way, r.packets = nil, r.key[:0], r.way[:0], r.packets[:0]
+func (r *round) enter(n int, v *inventory.VM) {
+	r.current, r.key, r.way, r.packets = nil, r.key[:0], r.expected[r.begins[n]:r.begins[n]], r.packets[:0]
+	r.entered = false
 	if len(v.Paths) == 0 || len(v.Missing) > 0 {
 		return
 	}
@@ -97,7 +92,7 @@ func (r *round) enter(v *inventory.VM) {
 		}
 	}
 	if r.current = r.frames[string(r.key)]; r.current == nil {
-		f := &frame{way: slices.Clone(r.way), sets: make([]reach.Set, len(r.ports)), finer: make([]map[string]reach.Set, len(r.ports))}
+		f := &frame{way: r.way, sets: make([]reach.Set, len(r.ports)), finer: make([]map[string]reach.Set, len(r.ports))}
 		r.frames[string(r.key)], r.current = f, f
 		for n := range r.ports {
 			if len(r.classes(n)) > 0 {
@@ -128,12 +123,14 @@ func (r *round) path(vm firewall.VMID, p *inventory.Path) bool {
 		h := &p.Hops[i]
 		packet := sieve.NewPacket(p.Seen(*h, door))
 		r.number(len(h.Or))
-		for f := range r.at(h) {
+		for range 1 + len(h.Or) {
+			r.way = r.way[:len(r.way)+1]
+			f := r.way[len(r.way)-1]
 			if f.vms < 2 || h.Port != 0 {
 				return false
 			}
 			r.number(f.number)
-			r.way, r.packets = append(r.way, f), append(r.packets, packet)
+			r.packets = append(r.packets, packet)
 		}
 		r.prefix(h.Sees)
 		r.flag(h.To != nil)
@@ -204,18 +201,27 @@ func (r *round) ask(v *inventory.VM, n int) reach.Set {
 	f := r.current
 	switch {
 	case f == nil:
-		return r.query.VM(*v, r.model, d)
+		return r.alone(v, d)
 	case f.finer[n] == nil:
 		if f.sets[n].Len() == 0 {
-			f.sets[n] = r.query.VM(*v, r.model, d)
+			f.sets[n] = r.alone(v, d)
 		}
 		return f.sets[n]
 	}
 	key := r.classes(n)
 	set, ok := f.finer[n][string(key)]
 	if !ok {
-		set = r.query.VM(*v, r.model, d)
+		set = r.alone(v, d)
 		f.finer[n][string(key)] = set
 	}
 	return set
+}
+
+// alone asks about a door whose answer is not known yet.
+func (r *round) alone(v *inventory.VM, d firewall.Door) reach.Set {
+	if !r.entered {
+		r.query.Enter(v, r.model)
+		r.entered = true
+	}
+	return r.query.Ask(d)
 }

@@ -11,6 +11,7 @@ package survey
 
 import (
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -37,7 +38,7 @@ func Ask(vms []inventory.VM, m reach.Model, ports ...Port) iter.Seq2[firewall.Do
 			r.expect(&vms[i])
 		}
 		for i := range vms {
-			r.enter(&vms[i])
+			r.enter(i, &vms[i])
 			for n, p := range ports {
 				if !yield(p.of(vms[i].ID), r.ask(&vms[i], n)) {
 					return
@@ -60,7 +61,7 @@ type Survey struct {
 // New asks about all doors.
 func New(vms []inventory.VM, m reach.Model, ports ...Port) *Survey {
 	s := &Survey{
-		vms: vms, model: m, ports: ports,
+		vms: vms, model: maps.Clone(m), ports: ports,
 		sets: make([]reach.Set, 0, len(vms)*len(ports)), behind: map[firewall.ID][]int{},
 	}
 	for _, set := range Ask(vms, m, ports...) {
@@ -96,25 +97,25 @@ type Shift struct {
 // changed rule may be about are asked about again; their number is asked.
 func (s *Survey) Replace(before, after firewall.Layer) (shifts []Shift, asked int) {
 	changed := reach.Changed(before, after)
-	s.model = s.model.With(after)
+	s.model.Put(after)
 	r := newRound(s.model, s.ports)
 	for _, i := range s.behind[after.Firewall] {
 		r.expect(&s.vms[i])
 	}
-	for _, i := range s.behind[after.Firewall] {
+	for n, i := range s.behind[after.Firewall] {
 		v, entered := &s.vms[i], false
-		for n, p := range s.ports {
+		for at, p := range s.ports {
 			if d := p.of(v.ID); about(v, after.Firewall, d, changed) {
 				if !entered {
-					r.enter(v)
+					r.enter(n, v)
 					entered = true
 				}
-				at := i*len(s.ports) + n
-				set := r.ask(v, n)
-				if c := reach.Diff(s.sets[at], set); len(c) > 0 {
+				was := &s.sets[i*len(s.ports)+at]
+				set := r.ask(v, at)
+				if c := reach.Diff(*was, set); len(c) > 0 {
 					shifts = append(shifts, Shift{Door: d, Change: c})
 				}
-				s.sets[at] = set
+				*was = set
 				asked++
 			}
 		}
