@@ -65,6 +65,7 @@ var floors = []floor{
 			"internal/provider/azure/nsg/resource",
 			"internal/provider/nftables/nfnetlink/ruleset",
 			"internal/provider/prefix",
+			"internal/reach/reachtest",
 		},
 		{
 			"internal/cloudsim/arm/fleet",

@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 )
@@ -57,12 +58,27 @@ type LayerKind uint8
 const (
 	// Ordered: the first rule that matches decides (a network security group, a
 	// network ACL, admin rules). Rules that a cloud evaluates at one number are
-	// put into the order in which it resolves the tie: on GCP Deny comes first.
+	// put into the order in which it resolves the tie: see [ByNumber].
 	Ordered LayerKind = iota
 	// Union: a packet passes when any Allow matches; there is no Deny (a
 	// security group). A Deny in it is passed over.
 	Union
 )
+
+// ByNumber puts rules into the order in which a firewall that numbers them reads
+// them, the lowest first, and of those at one number Deny first: so GCP resolves
+// the tie. Other clouds have no ties. Otherwise the order stays.
+func ByNumber(rules []LayerRule, number func(LayerRule) int) {
+	rank := func(r LayerRule) int {
+		if r.Action == Deny {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(rules, func(a, b LayerRule) int {
+		return cmp.Or(cmp.Compare(number(a), number(b)), cmp.Compare(rank(a), rank(b)))
+	})
+}
 
 // Action is what a rule does with a packet.
 type Action uint8

@@ -9,46 +9,8 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/reach"
+	"github.com/sesame-access/sesame/internal/reach/reachtest"
 )
-
-// securityGroup returns a list as they grow in a network: rules for many ports
-// and sources, some for other machines only, and a Deny of everything.
-func securityGroup(r *rand.Rand, id firewall.ID, rules int) firewall.Layer {
-	l := firewall.Layer{Firewall: id, Default: firewall.Deny}
-	common := []uint16{22, 25, 53, 80, 88, 111, 135, 389, 443, 445, 636, 993, 1433, 1521, 2049, 3306, 3389, 5432, 5985, 5986, 6379, 8080, 8443, 9100, 9200}
-	for n := range rules {
-		x := firewall.LayerRule{
-			Name: ruleNames[n], Action: firewall.Action(r.IntN(2)), Protocol: firewall.TCP,
-			First: common[r.IntN(len(common))],
-		}
-		switch x.Last = x.First; r.IntN(60) {
-		case 0:
-			x.First, x.Last = 0, 65535
-		case 1:
-			x.First, x.Last = 1024, 65535
-		case 2, 3:
-			x.Protocol = 0
-		case 4, 5, 6, 7, 8, 9:
-			x.Protocol = firewall.UDP
-		}
-		for range 1 + r.IntN(3) {
-			a := netip.AddrFrom4([4]byte{byte(r.IntN(224)), byte(r.IntN(256)), byte(r.IntN(256)), byte(r.IntN(256))})
-			x.From = append(x.From, netip.PrefixFrom(a, 8+r.IntN(25)).Masked())
-		}
-		if r.IntN(4) == 0 {
-			x.To = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(r.IntN(256))}), 32)}
-		}
-		l.Rules = append(l.Rules, x)
-	}
-	return l
-}
-
-var ruleNames = func() (names []string) {
-	for n := range 10_000 {
-		names = append(names, fmt.Sprintf("%d rule-%d", 100+n, n))
-	}
-	return names
-}()
 
 // onion returns the worst list there is: every rule speaks about every door, each
 // covers all those before it, and nowhere do two neighbours agree.
@@ -57,7 +19,7 @@ func onion(id firewall.ID, rules int) firewall.Layer {
 	for n := range uint32(rules) {
 		mid, half := uint32(rules)<<8, (n+1)<<8
 		l.Rules = append(l.Rules, firewall.LayerRule{
-			Name: ruleNames[n], Action: firewall.Action(n % 2), Last: 65535, From: between(mid-half, mid+half),
+			Name: fmt.Sprint("rule-", n), Action: firewall.Action(n % 2), Last: 65535, From: between(mid-half, mid+half),
 		})
 	}
 	return l
@@ -88,11 +50,12 @@ func twoHops(vm firewall.VMID, subnet, nic firewall.ID) inventory.VM {
 	}}}
 }
 
-// BenchmarkQuery asks about one door behind two layers of 1,000 rules.
+// BenchmarkQuery asks about one door behind two layers of 1,000 rules: as they
+// grow (reachtest.SecurityGroup), and the worst there are (onion).
 func BenchmarkQuery(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for name, make := range map[string]func(firewall.ID) firewall.Layer{
-		"typical": func(id firewall.ID) firewall.Layer { return securityGroup(r, id, 1000) },
+		"typical": func(id firewall.ID) firewall.Layer { return reachtest.SecurityGroup(r, id, 1000) },
 		"worst":   func(id firewall.ID) firewall.Layer { return onion(id, 1000) },
 	} {
 		m := reach.NewModel(map[firewall.ID]firewall.Layer{"subnet": make("subnet"), "nic": make("nic")})
@@ -110,7 +73,7 @@ func BenchmarkQuery(b *testing.B) {
 }
 
 func BenchmarkCompile(b *testing.B) {
-	l := securityGroup(rand.New(rand.NewPCG(1, 1)), "nsg", 1000)
+	l := reachtest.SecurityGroup(rand.New(rand.NewPCG(1, 1)), "nsg", 1000)
 	b.ReportAllocs()
 	for b.Loop() {
 		reach.NewModel(map[firewall.ID]firewall.Layer{"nsg": l})

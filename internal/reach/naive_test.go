@@ -59,9 +59,7 @@ func newNaiveWorld(v inventory.VM, layers map[firewall.ID]firewall.Layer, d fire
 			}
 		}
 	}
-	at := corners(ps...)
-	slices.SortFunc(at, netip.Addr.Compare)
-	return naiveWorld{vm: v, layers: layers, door: d, at: slices.Compact(at), sports: sportsOf(d.Protocol, layers)}
+	return naiveWorld{vm: v, layers: layers, door: d, at: corners(ps...), sports: sportsOf(d.Protocol, layers)}
 }
 
 // verdict says what becomes of connections from one source: the best that any of

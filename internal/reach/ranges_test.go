@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sesame-access/sesame/internal/reach"
+	"github.com/sesame-access/sesame/internal/reach/reachtest"
 )
 
 // drawPrefix draws a prefix of either family, mostly from corners of the address
@@ -41,25 +42,10 @@ func drawPrefixes(t *rapid.T, most int) []netip.Prefix {
 	return rapid.SliceOfN(rapid.Custom(drawPrefix), 0, most).Draw(t, "prefixes")
 }
 
-// corners returns the addresses where a set made of ps can change: the ends of
-// each prefix and their neighbours, and the ends of both families.
+// corners returns the addresses where a set made of ps can change, and the ends of
+// both families.
 func corners(ps ...netip.Prefix) []netip.Addr {
-	ps = append(slices.Clone(ps), netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"))
-	var out []netip.Addr
-	for _, p := range ps {
-		low := p.Masked().Addr()
-		high := low.AsSlice()
-		for bit := p.Bits(); bit < 8*len(high); bit++ {
-			high[bit/8] |= 0x80 >> (bit % 8)
-		}
-		last, _ := netip.AddrFromSlice(high)
-		for _, a := range []netip.Addr{low.Prev(), low, low.Next(), last.Prev(), last, last.Next()} {
-			if a.IsValid() {
-				out = append(out, a)
-			}
-		}
-	}
-	return out
+	return reachtest.Corners(append(slices.Clone(ps), netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"))...)
 }
 
 func in(ps []netip.Prefix, a netip.Addr) bool {

@@ -2,6 +2,8 @@ package reach_test
 
 import (
 	"net/netip"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -137,10 +139,58 @@ func TestLockBelowTheVirtualNetworkRule(t *testing.T) {
 	})
 }
 
-// On GCP a Deny goes before an Allow of the same number; a layer has them so.
+// gcp returns the list of a policy, or the rules of a network, on GCP, where a
+// rule's number is the first word of its name. "goto_next" and what a network's
+// rules allow are Allow, what a policy allows is Deliver.
+func gcp(id firewall.ID, otherwise firewall.Action, rules ...firewall.LayerRule) firewall.Layer {
+	firewall.ByNumber(rules, func(r firewall.LayerRule) int {
+		text, _, _ := strings.Cut(r.Name, " ")
+		n, _ := strconv.Atoi(text)
+		return n
+	})
+	return firewall.Layer{Firewall: id, Rules: rules, Default: otherwise}
+}
+
+// On GCP a Deny goes before an Allow of the same number, wherever it stands.
 func TestEqualPriorities(t *testing.T) {
-	deny, allow := line("1000 no", firewall.Deny, "203.0.113.0/24"), line("1000 yes", firewall.Allow)
-	expect(t, behind(ordered("vpc", deny, allow)).ask(ssh), map[string]string{"203.0.113.7": "closed vpc: 1000 no", "192.0.2.1": "open vpc: 1000 yes"})
+	want := map[string]string{"203.0.113.7": "closed vpc: 1000 no", "192.0.2.1": "open vpc: 1000 yes", "198.51.100.7": "open vpc: 900 before"}
+	before, deny, allow := line("900 before", firewall.Allow, "198.51.100.0/24"), line("1000 no", firewall.Deny, "203.0.113.0/24", "198.51.100.0/24"), line("1000 yes", firewall.Allow)
+	expect(t, behind(gcp("vpc", firewall.Deny, deny, allow, before)).ask(ssh), want)
+	expect(t, behind(gcp("vpc", firewall.Deny, allow, before, deny)).ask(ssh), want)
+}
+
+// Policies of the organization, of a folder and of the network are asked in turn,
+// around the network's own rules. What one allows is delivered past all others,
+// what it denies is denied, and the rest goes on to the next.
+func TestLayeredPoliciesOfGCP(t *testing.T) {
+	organization := gcp("org", firewall.Allow,
+		line("100 scanners", firewall.Deliver, "192.0.2.0/25"), line("100 not these", firewall.Deny, "192.0.2.0/28"), line("200 look on", firewall.Allow, "203.0.113.0/24"),
+		line("300 never", firewall.Deny, "198.51.100.0/24", "203.0.113.0/25"))
+	folder := gcp("folder", firewall.Allow, line("100 bastion", firewall.Deliver, "10.9.0.0/24"), line("200 not from here", firewall.Deny, "203.0.113.128/25"))
+	vpc := gcp("vpc", firewall.Allow, line("1000 ssh", firewall.Deliver, "203.0.113.0/24", "198.51.100.0/24"), all("65535 others", firewall.Allow)) // goes on: the network's policy is next
+	network := gcp("network", firewall.Deny, line("100 office", firewall.Deliver, "8.8.8.0/24"))
+	expect(t, behind(organization, folder, vpc, network).ask(ssh), map[string]string{
+		"192.0.2.100":   "open org: 100 scanners",
+		"192.0.2.1":     "closed org: 100 not these", // at one number
+		"192.0.2.200":   "closed network: default",
+		"198.51.100.7":  "closed org: 300 never",
+		"203.0.113.7":   "open vpc: 1000 ssh", // the number 200 goes on before 300 could deny
+		"203.0.113.200": "closed folder: 200 not from here",
+		"10.9.0.7":      "open folder: 100 bastion",
+		"8.8.8.8":       "open network: 100 office",
+	})
+}
+
+// An engine of IPv4 alone says nothing of half the clients.
+func TestIPv6IsNotLeftOut(t *testing.T) {
+	f := behind(ordered("nsg", line("no", firewall.Deny, "2001:db8:0:1::/64"), line("yes", firewall.Allow, "2001:db8::/32", "203.0.113.0/24")))
+	f.path.To = addrs("10.0.0.4", "2001:db8::4")
+	want := map[string]string{
+		"2001:db8::7": "open nsg: yes", "2001:db8:0:1::7": "closed nsg: no", "2001:db8:0:2::7": "open nsg: yes", "2001:db9::": "closed nsg: default", "203.0.113.7": "open nsg: yes",
+	}
+	expect(t, f.ask(ssh), want)
+	f.path.To = addrs("10.0.0.4") // a VM without an address of that family
+	expect(t, f.ask(ssh), map[string]string{"2001:db8::7": "closed nobody comes from there by path nic", "203.0.113.7": "open nsg: yes"})
 }
 
 func TestIPv4MappedIsNotIPv4(t *testing.T) {

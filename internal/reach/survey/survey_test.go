@@ -2,6 +2,7 @@ package survey_test
 
 import (
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/reach"
+	"github.com/sesame-access/sesame/internal/reach/reachtest"
 	"github.com/sesame-access/sesame/internal/reach/survey"
 )
 
@@ -214,4 +216,61 @@ func TestGroupsOfOneInterface(t *testing.T) {
 		}}})
 	}
 	hold(t, survey.New(vms, reach.NewModel(layers), ports()...), vms, layers)
+}
+
+// Answers and layers that are alike in how many pieces they have are not alike in
+// what they say: a hash of that number once took them for one.
+func TestAsManyPiecesAreNotTheSame(t *testing.T) {
+	layers := map[firewall.ID]firewall.Layer{}
+	var vms []inventory.VM
+	for n := range 6 {
+		id := firewall.ID(fmt.Sprint("nsg-", n/2))
+		layers[id] = firewall.Layer{Firewall: id, Default: firewall.Deny, Rules: []firewall.LayerRule{
+			{Name: "only", Action: firewall.Allow, Last: 65535, From: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n / 2), 0, 0}), 16)}},
+		}}
+		vms = append(vms, inventory.VM{ID: firewall.VMID(fmt.Sprint("host://vm-", n)), Paths: []inventory.Path{{Hops: []inventory.Hop{{Firewall: id}}}}})
+	}
+	s := survey.New(vms, reach.NewModel(layers), ports()...)
+	hold(t, s, vms, layers)
+	after := layers["nsg-1"]
+	after.Rules = slices.Clone(after.Rules)
+	after.Rules[0].From = []netip.Prefix{netip.MustParsePrefix("10.7.0.0/16")}
+	if shifts, asked := s.Replace(layers["nsg-1"], after); len(shifts) != 2*len(ports()) || asked != 2*len(ports()) {
+		t.Errorf("%d shifts of %d asked", len(shifts), asked)
+	}
+	layers["nsg-1"] = after
+	hold(t, s, vms, layers)
+}
+
+// One rule about port 22 changes in one of 200 layers that a fleet shares, in
+// pairs: only that port of the VMs behind it is asked about again, and what the
+// survey says then is what a new one says.
+func TestOneRuleOfSharedLayers(t *testing.T) {
+	vms, m := fleet(2_000, 200, 50)
+	hops := vms[1_000].Paths[0].Hops
+	m.Put(firewall.Layer{Firewall: hops[0].Firewall, Default: firewall.Allow})
+	before := reachtest.SecurityGroup(rand.New(rand.NewPCG(3, 3)), hops[1].Firewall, 50)
+	before.Rules[49] = firewall.LayerRule{Name: "ssh", Action: firewall.Allow, Protocol: firewall.TCP, First: 22, Last: 22}
+	m.Put(before)
+	s := survey.New(vms, m, fourPorts()...)
+	after := before
+	after.Rules = slices.Insert(slices.Clone(before.Rules), 0, firewall.LayerRule{
+		Name: "no", Action: firewall.Deny, Protocol: firewall.TCP, First: 22, Last: 22, From: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/1")},
+	})
+	shifts, asked := s.Replace(before, after)
+	if asked != 20 || len(shifts) != 20 {
+		t.Errorf("asked %d times, %d shifts", asked, len(shifts))
+	}
+	for _, x := range shifts {
+		if i := slices.IndexFunc(vms, func(v inventory.VM) bool { return v.ID == x.Door.VM }); x.Door.Port != 22 || i < 1_000 || i >= 1_020 || len(x.Change.Admits()) > 0 {
+			t.Errorf("%s shifts", x.Door)
+		}
+	}
+	next, stop := iter.Pull2(survey.Ask(vms, m.With(after), fourPorts()...))
+	defer stop()
+	for d, got := range s.All() {
+		if fresh, want, _ := next(); fresh != d || text(t, got) != text(t, want) {
+			t.Fatalf("%s:\n%swant, at %s,\n%s", d, text(t, got), fresh, text(t, want))
+		}
+	}
 }

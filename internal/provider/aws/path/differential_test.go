@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
-	"slices"
 	"strconv"
 	"testing"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/provider/aws/path"
 	"github.com/sesame-access/sesame/internal/reach"
+	"github.com/sesame-access/sesame/internal/reach/reachtest"
 )
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
@@ -191,35 +191,6 @@ func source(w *packet.World, v inventory.VM, a netip.Addr, d firewall.Door) (out
 	return out, packets
 }
 
-// corners returns the addresses at and beside the ends of all prefixes.
-func corners() []netip.Addr {
-	var out []netip.Addr
-	for _, p := range sources() {
-		first, last := p.Addr(), reach.Of(p)[0].To
-		for _, a := range []netip.Addr{first.Prev(), first, last, last.Next()} {
-			if a.IsValid() {
-				out = append(out, a)
-			}
-		}
-	}
-	slices.SortFunc(out, netip.Addr.Compare)
-	return slices.Compact(out)
-}
-
-// inhabited returns the addresses of list that are not simply nowhere.
-func inhabited(list []netip.Addr, s reach.Set) []netip.Addr {
-	var out []netip.Addr
-	for _, a := range list {
-		if x := s.At(a); x.Verdict != reach.Closed || len(x.Steps()) > 0 && x.Steps()[0].Firewall != "" {
-			out = append(out, a)
-		}
-	}
-	if out == nil {
-		return list
-	}
-	return out
-}
-
 // agree compares layers, paths and engine with the evaluator of single packets, in
 // one random world, and returns how many packets that took.
 func agree(t testing.TB, seed uint64) (packets int) {
@@ -228,14 +199,14 @@ func agree(t testing.TB, seed uint64) (packets int) {
 	vms, layers := path.Machines(estateOf(w))
 	model := reach.NewModel(layers)
 	var q reach.Query
-	all := corners()
+	all := reachtest.Corners(sources()...)
 	for _, v := range vms {
 		d := firewall.Door{VM: v.ID, Protocol: pick(r, firewall.TCP, firewall.TCP, firewall.UDP), Port: uint16(pick(r, doors()...))}
 		got := q.VM(v, model, d)
 		for range 12 {
 			a := pick(r, all...)
 			if r.IntN(100) < 70 { // where somebody comes from
-				a = pick(r, inhabited(all, got)...)
+				a = pick(r, reachtest.Inhabited(all, got)...)
 			}
 			want, n := source(w, v, a, d)
 			packets += n

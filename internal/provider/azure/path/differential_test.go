@@ -17,6 +17,7 @@ import (
 	"github.com/sesame-access/sesame/internal/provider/azure/path"
 	"github.com/sesame-access/sesame/internal/provider/azure/topology"
 	"github.com/sesame-access/sesame/internal/reach"
+	"github.com/sesame-access/sesame/internal/reach/reachtest"
 )
 
 // A judge sends packets through a world, one by one, and puts together what
@@ -155,32 +156,11 @@ func (j *judge) source(v inventory.VM, a netip.Addr, d firewall.Door) finding {
 
 // corners returns the addresses at and beside the ends of all prefixes.
 func corners() []netip.Addr {
-	var out []netip.Addr
+	var all []netip.Prefix
 	for _, text := range slices.Concat(sources(), sixes(), []string{"9.0.0.0/29", "9.0.0.8/31", "10.1.0.4/32", "20.0.0.1/32", "13.0.0.0/16"}) {
-		p := netip.MustParsePrefix(text)
-		first, last := p.Addr(), reach.Of(p)[0].To
-		for _, a := range []netip.Addr{first.Prev(), first, last, last.Next()} {
-			if a.IsValid() {
-				out = append(out, a)
-			}
-		}
+		all = append(all, netip.MustParsePrefix(text))
 	}
-	slices.SortFunc(out, netip.Addr.Compare)
-	return slices.Compact(out)
-}
-
-// inhabited returns the addresses of list that are not simply nowhere.
-func inhabited(list []netip.Addr, s reach.Set) []netip.Addr {
-	var out []netip.Addr
-	for _, a := range list {
-		if x := s.At(a); x.Verdict != reach.Closed || len(x.Steps()) > 0 && x.Steps()[0].Firewall != "" {
-			out = append(out, a)
-		}
-	}
-	if out == nil {
-		return list
-	}
-	return out
+	return reachtest.Corners(all...)
 }
 
 // agree compares layers, paths and engine with the evaluator of single packets,
@@ -200,7 +180,7 @@ func agree(t testing.TB, seed uint64) int {
 			for range 2 {
 				a := pick(w.r, all...)
 				if w.chance(70) { // where somebody comes from
-					a = pick(w.r, inhabited(all, got)...)
+					a = pick(w.r, reachtest.Inhabited(all, got)...)
 				}
 				want := j.source(v, a, d)
 				if is := got.At(a); !want.allows(is.Verdict, func() bool { return j.shut(v, d, a) }) {
