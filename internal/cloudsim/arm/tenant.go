@@ -73,24 +73,9 @@ func (s *Simulator) tenant(c *call) (reply, bool) {
 			}
 		}
 	case strings.HasPrefix(c.rest, "/providers/microsoft.management/managementgroups/"):
-		parts := strings.Split(c.rest, "/")
-		if len(parts) != 6 || parts[5] != "subscriptions" {
-			return refusal(world.Refuse(404, "NotFound", "The path '%s' is not simulated.", c.rest)), true
-		}
-		for _, x := range s.rp.World.Subscriptions() {
-			if strings.EqualFold(x.ManagementGroup, parts[4]) {
-				items = append(items, map[string]any{
-					"id":   "/providers/Microsoft.Management/managementGroups/" + x.ManagementGroup + "/subscriptions/" + x.ID,
-					"name": x.ID, "type": "Microsoft.Management/managementGroups/subscriptions",
-					"properties": map[string]any{
-						"displayName": x.Name, "state": "Active", "tenant": x.Tenant,
-						"parent": map[string]any{"id": "/providers/Microsoft.Management/managementGroups/" + x.ManagementGroup},
-					},
-				})
-			}
-		}
-		if items == nil {
-			return refusal(world.Refuse(404, "NotFound", "'/providers/Microsoft.Management/managementGroups/%s' not found", parts[4])), true
+		var p *world.Problem
+		if items, p = s.below(c); p != nil {
+			return refusal(p), true
 		}
 	default:
 		return refusal(world.Refuse(404, "NotFound", "The path '%s' is not simulated.", c.rest)), true
@@ -99,6 +84,45 @@ func (s *Simulator) tenant(c *call) (reply, bool) {
 		items = []any{}
 	}
 	return respond(http.StatusOK, encode(map[string]any{"value": items})), true
+}
+
+// below returns the subscriptions of a management group, in one of the two forms
+// that Azure has. There are no management groups below others here.
+func (s *Simulator) below(c *call) ([]any, *world.Problem) {
+	parts := strings.Split(c.rest, "/")
+	const form = 5
+	if len(parts) != form+1 || parts[form] != "subscriptions" && parts[form] != "descendants" {
+		return nil, world.Refuse(404, "NotFound", "The path '%s' is not simulated.", c.rest)
+	}
+	action := "Microsoft.Management/managementGroups/" + parts[form] + "/read"
+	if !c.Who.Allows(action, c.rest) {
+		return nil, world.Refuse(http.StatusForbidden, "AuthorizationFailed",
+			"The client '%s' with object id '%s' does not have authorization to perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, please refresh your credentials.",
+			c.Who.Object, c.Who.Object, action, c.rest)
+	}
+	var items []any
+	for _, x := range s.rp.World.Subscriptions() {
+		group := "/providers/Microsoft.Management/managementGroups/" + x.ManagementGroup
+		if !strings.EqualFold(x.ManagementGroup, parts[form-1]) {
+			continue
+		}
+		parent := map[string]any{"id": group}
+		if parts[form] == "descendants" {
+			items = append(items, map[string]any{
+				"id": "/subscriptions/" + x.ID, "name": x.ID, "type": "/subscriptions",
+				"properties": map[string]any{"displayName": x.Name, "parent": parent},
+			})
+			continue
+		}
+		items = append(items, map[string]any{
+			"id": group + "/subscriptions/" + x.ID, "name": x.ID, "type": "Microsoft.Management/managementGroups/subscriptions",
+			"properties": map[string]any{"displayName": x.Name, "state": "Active", "tenant": x.Tenant, "parent": parent},
+		})
+	}
+	if items == nil {
+		return nil, world.Refuse(404, "NotFound", "'/providers/Microsoft.Management/managementGroups/%s' not found", parts[form-1])
+	}
+	return items, nil
 }
 
 func (s *Simulator) subscription(c *call) reply {

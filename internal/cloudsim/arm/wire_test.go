@@ -325,6 +325,7 @@ func TestWhatIsNotThere(t *testing.T) {
 		{"DELETE", networkPath + "virtualNetworks/net/subnets/default", 400, "InUseSubnetCannotBeDeleted"},
 		{"POST", nsgPath + "/dance", 404, "NotFound"},
 		{"GET", "/providers/Microsoft.Management/managementGroups/SIMULATED/subscriptions", 200, nil},
+		{"GET", "/providers/Microsoft.Management/managementGroups/simulated/descendants", 200, nil},
 		{"GET", "/providers/Microsoft.Management/managementGroups/none/subscriptions", 404, "NotFound"},
 		{"GET", "/subscriptions/" + sub, 200, nil},
 		{"GET", "/subscriptions/" + sub + "/locations", 200, nil},
