@@ -78,9 +78,7 @@ type estate struct {
 	shared map[destination][]way
 }
 
-// Machines returns the machines with their paths, sorted by id, and the layers on
-// these.
-func Machines(t *topology.Estate, known Known) ([]inventory.VM, map[firewall.ID]firewall.Layer) {
+func newEstate(t *topology.Estate, known Known) *estate {
 	e := &estate{
 		Estate: t,
 		known:  Known{Tags: map[string][]netip.Prefix{}, Gateways: map[string][]netip.Prefix{}},
@@ -95,6 +93,13 @@ func Machines(t *topology.Estate, known Known) ([]inventory.VM, map[firewall.ID]
 	for id, list := range known.Gateways {
 		e.known.Gateways[strings.ToLower(id)] = list
 	}
+	return e
+}
+
+// Machines returns the machines with their paths, sorted by id, and the layers on
+// these.
+func Machines(t *topology.Estate, known Known) ([]inventory.VM, map[firewall.ID]firewall.Layer) {
+	e := newEstate(t, known)
 	e.settle()
 	e.lead()
 	var out []inventory.VM

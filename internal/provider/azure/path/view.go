@@ -139,3 +139,41 @@ func (e *estate) behindGateways(id string) rule.Set {
 	}
 	return rule.Set{Sure: prefix.Union(list), Perhaps: nil}
 }
+
+// Networks returns what the tag VirtualNetwork stands for in each subnet; nil where
+// that is not known in full.
+func Networks(t *topology.Estate, known Known) map[*topology.Subnet][]netip.Prefix {
+	e := newEstate(t, known)
+	out := map[*topology.Subnet][]netip.Prefix{}
+	for _, n := range t.Networks {
+		for _, s := range n.Subnets {
+			if set := e.virtualNetwork(s); len(set.Perhaps) == 0 {
+				out[s] = set.Sure
+			}
+		}
+	}
+	return out
+}
+
+// Members returns the addresses in each application security group whose members are
+// all known, by id in lower case. Which of them a rule means depends on the network:
+// a group with members in several is not there.
+func Members(t *topology.Estate) map[string][]netip.Prefix {
+	addresses, of := map[string][]netip.Addr{}, map[string]*topology.Network{}
+	several := map[string]bool{}
+	for _, nic := range t.NICs {
+		for _, c := range nic.Configs {
+			for _, id := range c.ASGs {
+				several[id] = several[id] || of[id] != nil && of[id] != c.Subnet.Network
+				of[id], addresses[id] = c.Subnet.Network, append(addresses[id], c.Address)
+			}
+		}
+	}
+	out := map[string][]netip.Prefix{}
+	for id := range t.ASGs {
+		if !t.Hidden && !several[id] {
+			out[id] = prefix.Of(addresses[id]...)
+		}
+	}
+	return out
+}
