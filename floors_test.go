@@ -90,7 +90,7 @@ var floors = []floor{
 		},
 		{"internal/cloudsim/ec2/query", "internal/provider/azure/topology"},
 		{"internal/cloudsim/ec2/wire", "internal/provider/azure/path"},
-		{"internal/cloudsim/ec2/action"},
+		{"internal/cloudsim/ec2/action", "internal/provider/azure/estate"},
 		{
 			"internal/api/client",
 			"internal/authn",
@@ -101,7 +101,6 @@ var floors = []floor{
 			"internal/provider/aws",
 			"internal/provider/aws/inventory",
 			"internal/provider/azure/firewall",
-			"internal/provider/azure/inventory",
 			"internal/provider/azure/nsg",
 			"internal/provider/memory",
 			"internal/provider/nftables",

@@ -1,0 +1,112 @@
+package estate_test
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	cloudsim "github.com/sesame-access/sesame/internal/cloudsim/arm"
+	"github.com/sesame-access/sesame/internal/cloudsim/arm/fleet"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/provider/azure/estate"
+)
+
+func TestReadsTwoSubscriptions(t *testing.T) {
+	s := newStage(t, cloudsim.Config{PageSize: 2})
+	var ids []string
+	for i := range 5 {
+		b := s.in([]string{one, two}[i%2])
+		ids = append(ids, s.machine(t, b, "vm"+string(rune('a'+i)), space(i)))
+	}
+	if e := complete(t, s.reader(t)); names(e) != "vma vmc vme" {
+		t.Errorf("in the first subscription there are %s", names(e))
+	}
+	for _, scope := range []estate.Config{
+		{Subscriptions: []string{two, one, strings.ToUpper(two)}},
+		{ManagementGroups: []string{"Platform"}},
+		{Subscriptions: []string{two}, ManagementGroups: []string{"platform"}},
+	} {
+		s.config.Subscriptions, s.config.ManagementGroups = scope.Subscriptions, scope.ManagementGroups
+		e := complete(t, s.reader(t))
+		if names(e) != "vma vmc vme vmb vmd" {
+			t.Errorf("in %q and %q there are %s", scope.Subscriptions, scope.ManagementGroups, names(e))
+		}
+		v := find(t, e, ids[3])
+		if v.Tags["env"] != "prod" || !slices.Equal(v.Addresses, []netip.Addr{netip.MustParseAddr("10.7.3.4")}) || len(v.Paths) != 1 {
+			t.Errorf("%+v", v)
+		}
+		if got := e.Machines[v.ID]; got != (estate.Machine{Region: "westeurope", System: "Linux", Power: "running"}) {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
+// What package nsg is told of a machine with two interfaces, one of which has two
+// configurations, and of groups at either place, at both and at none.
+func TestReadingOfGroups(t *testing.T) {
+	s := newStage(t, cloudsim.Config{})
+	b := s.in(one)
+	atNIC := must(b.NSG("at-nic"))(t)
+	atSubnet := must(b.NSG("at-subnet"))(t)
+	web := must(b.ASG("web"))(t)
+	network := must(b.Network("net", "10.0.0.0/16",
+		fleet.Subnet{Name: "a", Prefix: "10.0.0.0/24", Group: atSubnet}, fleet.Subnet{Name: "b", Prefix: "10.0.1.0/24"}, fleet.Subnet{Name: "c", Prefix: "10.0.2.0/24", Group: atNIC}))(t)
+	in := func(subnet, address string, asgs ...string) fleet.IP {
+		return fleet.IP{Subnet: network + "/subnets/" + subnet, Address: address, ASGs: asgs}
+	}
+	both := must(b.NIC("both", atNIC, in("a", "10.0.0.4", web), in("a", "10.0.0.5")))(t)
+	plain := must(b.NIC("plain", "", in("a", "10.0.0.6")))(t)
+	alone := must(b.NIC("alone", atNIC, in("b", "10.0.1.4")))(t)
+	bare := must(b.NIC("bare", "", in("b", "10.0.1.5")))(t)
+	twice := must(b.NIC("twice", atNIC, in("c", "10.0.2.4")))(t)
+	first := must(b.VM("first", "Windows", nil, both, plain))(t)
+	must(b.VM("second", "Linux", nil, alone))(t)
+	last := must(b.VM("third", "Linux", nil, bare))(t)
+	must(b.VM("fourth", "Linux", nil, twice))(t)
+
+	e := complete(t, s.reader(t))
+	fw := func(id string) firewall.ID { return firewall.ID(strings.ToLower(id)) }
+	if got := e.Groups(); !slices.Equal(got, []firewall.ID{fw(atNIC), fw(atSubnet)}) {
+		t.Errorf("groups %v", got)
+	}
+	if v := find(t, e, last); len(v.Firewalls()) != 0 || len(v.Paths) == 0 {
+		t.Errorf("in front of a machine without groups: %+v", v)
+	}
+	if v := find(t, e, first); len(v.Addresses) != 3 || len(v.Paths) != 3 {
+		t.Errorf("%+v", v)
+	}
+	for _, tt := range []struct{ id, want string }{
+		{atNIC, "first/10.0.0.4 nic subnet web, first/10.0.0.5 nic subnet, fourth/10.0.2.4 nic subnet, second/10.0.1.4 nic"},
+		{atSubnet, "first/10.0.0.4 nic subnet web, first/10.0.0.5 nic subnet, first/10.0.0.6 subnet"},
+	} {
+		r := must(e.Reading(firewall.ID(tt.id)))(t)
+		var got []string
+		for _, a := range r.Attachments {
+			text := a.VM.Name() + "/" + a.Addresses[0].String()
+			if a.Interface != nil {
+				text += " nic"
+			}
+			if a.Subnet != nil {
+				text += " subnet"
+			}
+			if len(a.Groups) > 0 {
+				text += " " + a.Groups[0][strings.LastIndexByte(a.Groups[0], '/')+1:]
+			}
+			if len(a.Network) != 2 { // its space and the address of probes
+				t.Errorf("%s sees the network %v", text, a.Network)
+			}
+			if (a.Interface == nil || a.Interface.ID != r.Group.ID) && (a.Subnet == nil || a.Subnet.ID != r.Group.ID) {
+				t.Errorf("%s is not behind the group", text)
+			}
+			got = append(got, text)
+		}
+		slices.Sort(got)
+		if text := strings.Join(got, ", "); text != tt.want {
+			t.Errorf("behind %s: %s", tt.id, text)
+		}
+		if len(r.Machines) != 4 || len(r.Members[strings.ToLower(web)]) != 1 {
+			t.Errorf("%v %v", r.Machines, r.Members)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package estate
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Below reserve calls that are left, each call waits for slope longer for every one
+// of them that is missing. Reading settles where the bucket fills as fast as it is
+// emptied: at the sizes that are documented, 250 calls and 25 a second, that is with
+// half of it left.
+const (
+	reserve = 150
+	slope   = 2 * time.Millisecond
+)
+
+// A pace is how fast calls of one kind may be made in one subscription.
+type pace struct {
+	mu   sync.Mutex
+	next time.Time // no call before
+	gap  time.Duration
+}
+
+// wait returns when a call may be made.
+func (p *pace) wait(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		now := time.Now()
+		at := p.next
+		if !at.After(now) {
+			p.next = now.Add(p.gap)
+		}
+		p.mu.Unlock()
+		if !at.After(now) {
+			return ctx.Err()
+		}
+		if err := pause(ctx, at.Sub(now)); err != nil {
+			return err
+		}
+	}
+}
+
+// hear takes in what an answer says is left.
+func (p *pace) hear(h http.Header) {
+	left := remaining(h)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gap = time.Duration(max(0, reserve-left)) * slope
+	if at := time.Now().Add(p.gap); at.After(p.next) {
+		p.next = at
+	}
+}
+
+// hold lets nobody call for a while.
+func (p *pace) hold(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at := time.Now().Add(d); at.After(p.next) {
+		p.next = at
+	}
+}
+
+// remaining returns how many calls are left, as the scarcest of all counters says:
+// a number, or for those of a resource provider a list such as "Name;107,Other;587".
+func remaining(h http.Header) int {
+	left := math.MaxInt
+	for name, values := range h {
+		if !strings.HasPrefix(strings.ToLower(name), "x-ms-ratelimit-remaining-") {
+			continue
+		}
+		for _, value := range values {
+			for part := range strings.SplitSeq(value, ",") {
+				text := part[strings.LastIndexByte(part, ';')+1:]
+				if n, err := strconv.Atoi(strings.TrimSpace(text)); err == nil && n >= 0 {
+					left = min(left, n)
+				}
+			}
+		}
+	}
+	return left
+}
+
+// pause waits, unless ctx is done before.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
