@@ -30,6 +30,15 @@
 // peer's routes may lead anywhere, and what package topology found missing is said
 // in the machine's Missing.
 //
+// # Who should stay exempt
+//
+// What a machine's surroundings show to need it without asking is proposed: the
+// probes of load balancers, the subnet of a Bastion host in its network or a peer,
+// and the machines from which rules let somebody manage it. A rule counts when it is
+// somebody else's and lasting, names few addresses, and really lets them in. Azure
+// Backup and Site Recovery make their connections from inside the machine
+// (learn.microsoft.com: Azure Backup support matrix), so nothing is proposed for them.
+//
 // # What is left out
 //
 // The rules at the source, which may stop a packet before it is under way; network
@@ -102,6 +111,7 @@ func Machines(t *topology.Estate, known Known) ([]inventory.VM, map[firewall.ID]
 	e := newEstate(t, known)
 	e.settle()
 	e.lead()
+	p := e.proposer()
 	var out []inventory.VM
 	for _, m := range e.Estate.Machines {
 		v := inventory.VM{
@@ -118,6 +128,7 @@ func Machines(t *topology.Estate, known Known) ([]inventory.VM, map[firewall.ID]
 			// Without a path it would have nothing in front of it.
 			v.Paths = []inventory.Path{{Name: "no address", From: []netip.Prefix{}}}
 		}
+		v.Proposed = p.proposals(m, v)
 		out = append(out, v)
 	}
 	return out, e.layers

@@ -14,6 +14,13 @@ type Balancer struct {
 	Frontends []Frontend
 	NAT       []Balancing // inbound NAT rules
 	Pools     []Balancing // load-balancing rules
+	Probes    []Probe
+}
+
+// A Probe asks the members of a pool over TCP whether they are well.
+type Probe struct {
+	ID, Name string
+	Port     uint16
 }
 
 // A Frontend has a public address, or one in a subnet.
@@ -33,6 +40,7 @@ type Balancing struct {
 	Backend     uint16
 	Target      string   // id of the IP configuration of an inbound NAT rule
 	Pools       []string // ids
+	Probe       string   // id
 }
 
 func (e *Estate) readBalancer(id string, text json.RawMessage) error {
@@ -48,6 +56,7 @@ func (e *Estate) readBalancer(id string, text json.RawMessage) error {
 			BackendIPConfiguration  reference
 			BackendAddressPool      reference
 			BackendAddressPools     []reference
+			Probe                   reference
 		}
 	}
 	var d struct {
@@ -60,6 +69,10 @@ func (e *Estate) readBalancer(id string, text json.RawMessage) error {
 				}
 			}
 			InboundNatRules, LoadBalancingRules []shape
+			Probes                              []struct {
+				Name       string
+				Properties struct{ Port uint16 }
+			}
 		}
 	}
 	if err := json.Unmarshal(text, &d); err != nil {
@@ -80,7 +93,7 @@ func (e *Estate) readBalancer(id string, text json.RawMessage) error {
 			r := Balancing{
 				ID: key(id + kind + x.Name), Name: x.Name, Frontend: key(p.FrontendIPConfiguration.ID),
 				First: p.FrontendPort, Last: p.FrontendPort, Backend: p.BackendPort, Target: key(p.BackendIPConfiguration.ID),
-				Pools: keys(append(p.BackendAddressPools, p.BackendAddressPool)...),
+				Pools: keys(append(p.BackendAddressPools, p.BackendAddressPool)...), Probe: key(p.Probe.ID),
 			}
 			if p.FrontendPortRangeEnd > 0 {
 				r.First, r.Last = p.FrontendPortRangeStart, p.FrontendPortRangeEnd
@@ -97,6 +110,9 @@ func (e *Estate) readBalancer(id string, text json.RawMessage) error {
 	}
 	b.NAT = read("/inboundNatRules/", d.Properties.InboundNatRules)
 	b.Pools = read("/loadBalancingRules/", d.Properties.LoadBalancingRules)
+	for _, x := range d.Properties.Probes {
+		b.Probes = append(b.Probes, Probe{ID: key(id + "/probes/" + x.Name), Name: x.Name, Port: x.Properties.Port})
+	}
 	e.Balancers = append(e.Balancers, b)
 	return nil
 }
