@@ -67,10 +67,11 @@ func (r *Reader) ask(ctx context.Context, q request) ([]byte, error) {
 	until := time.Now().Add(r.config.Patience)
 	gap := firstGap
 	for try := 1; ; try++ {
-		if err := p.wait(ctx); err != nil {
+		if err := r.queue(ctx, p); err != nil {
 			return nil, err
 		}
 		text, header, err := r.try(ctx, q)
+		<-r.line
 		p.hear(header)
 		if gone := ctx.Err(); gone != nil || err == nil {
 			return text, gone
@@ -93,14 +94,26 @@ func (r *Reader) ask(ctx context.Context, q request) ([]byte, error) {
 	}
 }
 
+// queue returns when a call may be made, and has a place in the line for it.
+func (r *Reader) queue(ctx context.Context, p *pace) error {
+	for {
+		if err := p.wait(ctx); err != nil {
+			return err
+		}
+		select {
+		case r.line <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if !p.holds() {
+			return nil
+		}
+		<-r.line // others need not wait for that
+	}
+}
+
 // try makes a call once.
 func (r *Reader) try(ctx context.Context, q request) ([]byte, http.Header, error) {
-	select {
-	case r.line <- struct{}{}:
-		defer func() { <-r.line }()
-	case <-ctx.Done():
-		return nil, nil, ctx.Err()
-	}
 	ctx, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
 	req, err := runtime.NewRequest(ctx, q.method(), q.address)

@@ -22,7 +22,8 @@ const (
 // A pace is how fast calls of one kind may be made in one subscription.
 type pace struct {
 	mu   sync.Mutex
-	next time.Time // no call before
+	held time.Time // no call before, since one was refused
+	next time.Time // no call before, since the last one
 	gap  time.Duration
 }
 
@@ -32,6 +33,9 @@ func (p *pace) wait(ctx context.Context) error {
 		p.mu.Lock()
 		now := time.Now()
 		at := p.next
+		if at.Before(p.held) {
+			at = p.held
+		}
 		if !at.After(now) {
 			p.next = now.Add(p.gap)
 		}
@@ -43,6 +47,13 @@ func (p *pace) wait(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// holds reports whether nobody may call: somebody was refused in the meantime.
+func (p *pace) holds() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.held.After(time.Now())
 }
 
 // hear takes in what an answer says is left.
@@ -60,8 +71,8 @@ func (p *pace) hear(h http.Header) {
 func (p *pace) hold(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if at := time.Now().Add(d); at.After(p.next) {
-		p.next = at
+	if at := time.Now().Add(d); at.After(p.held) {
+		p.held = at
 	}
 }
 

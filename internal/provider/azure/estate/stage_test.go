@@ -3,8 +3,10 @@ package estate_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,19 +40,55 @@ type stage struct {
 	*cloudsim.Simulator
 
 	config estate.Config
-	// change, if there is one, answers in the place of the cloud, or returns nil.
-	change func(*http.Request) *http.Response
+	// change, if there is one, changes what the cloud answers.
+	change func(url, body string) string
+
+	// ports says that the endpoint may be called by its port.
+	ports bool
+
+	mu    sync.Mutex
+	calls []answered
+}
+
+// An answered call is one that came back.
+type answered struct {
+	at     time.Time
+	url    string
+	status int
 }
 
 // Do implements policy.Transporter.
 func (s *stage) Do(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme != "https" || r.URL.Host != "management.example" && !s.ports {
+		panic("a call, with its token, went to " + r.URL.String())
+	}
+	at := time.Now()
+	answer, err := s.Client().Do(r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	s.calls = append(s.calls, answered{at: at, url: r.Method + " " + r.URL.String(), status: answer.StatusCode})
 	if s.change != nil {
-		if answer := s.change(r); answer != nil {
-			answer.Request = r
-			return answer, nil
+		text, err := io.ReadAll(answer.Body)
+		if err != nil {
+			return nil, err
+		}
+		answer.Body = io.NopCloser(strings.NewReader(s.change(r.Method+" "+r.URL.String(), string(text))))
+	}
+	return answer, nil
+}
+
+// of returns how many calls whose address has this in it were answered with a status.
+func (s *stage) of(part string, status int) int {
+	n := 0
+	for _, c := range s.calls {
+		if strings.Contains(c.url, part) && c.status == status {
+			n++
 		}
 	}
-	return s.Client().Do(r)
+	return n
 }
 
 func newStage(t testing.TB, c cloudsim.Config) *stage {
