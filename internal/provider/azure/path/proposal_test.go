@@ -118,7 +118,7 @@ func TestProbesAreProposed(t *testing.T) {
 	lb := base + "loadBalancers/lb"
 	pool := func(name string) thing { return thing{"id": lb + "/backendAddressPools/" + name} }
 	rule := func(name, probe string, pools ...any) thing {
-		p := thing{"protocol": "Tcp", "frontendPort": 80, "backendPort": 8080, "backendAddressPools": list(pools)}
+		p := thing{"protocol": "Tcp", "frontendPort": 80, "backendPort": 8080, "backendAddressPools": pools}
 		if probe != "" {
 			p["probe"] = thing{"id": strings.ToUpper(lb) + "/PROBES/" + probe}
 		}

@@ -20,13 +20,20 @@ func (e *estate) settle() {
 			e.views[s] = rule.View{VirtualNetwork: e.virtualNetwork(s), Known: true, Tags: e.known.Tags, Groups: members}
 		}
 	}
+	behind, within := map[string][]*topology.Config{}, map[*topology.Network][]*topology.Config{}
+	for _, c := range e.Configs() {
+		for _, id := range slices.Compact([]string{c.Subnet.Group, c.NIC.Group}) {
+			behind[id] = append(behind[id], c)
+		}
+		within[c.Subnet.Network] = append(within[c.Subnet.Network], c)
+	}
 	for id, rules := range e.Groups {
-		e.add(rule.Layer(firewall.ID(id), rules, e.places(func(c *topology.Config) bool { return c.Subnet.Group == id || c.NIC.Group == id }), firewall.Deny))
+		e.add(rule.Layer(firewall.ID(id), rules, e.places(behind[id]), firewall.Deny))
 	}
 	for _, n := range e.Networks {
 		id := adminOf(n)
 		if rules, known := e.AdminRules[n.ID]; known {
-			e.add(rule.Layer(id, rules, e.places(func(c *topology.Config) bool { return c.Subnet.Network == n }), firewall.Allow))
+			e.add(rule.Layer(id, rules, e.places(within[n]), firewall.Allow))
 			continue
 		}
 		e.add(firewall.Unread(id, "security admin rules that were not read", true))
@@ -75,25 +82,20 @@ func (e *estate) members(n *topology.Network) map[string]rule.Set {
 	return out
 }
 
-// places returns the IP configurations of machines that some layer stands before,
-// those together that see names alike.
-func (e *estate) places(behind func(*topology.Config) bool) []rule.Place {
+// places returns the IP configurations that some layer stands before, those together
+// that see names alike.
+func (e *estate) places(behind []*topology.Config) []rule.Place {
 	var out []rule.Place
 	var of []*topology.Network
-	for _, m := range e.Machines {
-		for _, c := range m.Configs {
-			if !behind(c) {
-				continue
-			}
-			at := 0
-			for at < len(out) && (of[at] != c.Subnet.Network || !out[at].View.VirtualNetwork.Equal(e.views[c.Subnet].VirtualNetwork)) {
-				at++
-			}
-			if at == len(out) {
-				out, of = append(out, rule.Place{View: e.views[c.Subnet]}), append(of, c.Subnet.Network)
-			}
-			out[at].Ends = append(out[at].Ends, rule.End{VM: c.VM, Address: c.Address, Groups: c.ASGs})
+	for _, c := range behind {
+		at := 0
+		for at < len(out) && (of[at] != c.Subnet.Network || !out[at].View.VirtualNetwork.Equal(e.views[c.Subnet].VirtualNetwork)) {
+			at++
 		}
+		if at == len(out) {
+			out, of = append(out, rule.Place{View: e.views[c.Subnet]}), append(of, c.Subnet.Network)
+		}
+		out[at].Ends = append(out[at].Ends, rule.End{VM: c.VM, Address: c.Address, Groups: c.ASGs})
 	}
 	return out
 }

@@ -43,6 +43,12 @@ type Balancing struct {
 	Probe       string   // id
 }
 
+// A probe is one as documents have it.
+type probe struct {
+	Name       string
+	Properties struct{ Port uint16 }
+}
+
 func (e *Estate) readBalancer(id string, text json.RawMessage) error {
 	type shape struct {
 		Name       string
@@ -69,10 +75,7 @@ func (e *Estate) readBalancer(id string, text json.RawMessage) error {
 				}
 			}
 			InboundNatRules, LoadBalancingRules []shape
-			Probes                              []struct {
-				Name       string
-				Properties struct{ Port uint16 }
-			}
+			Probes                              []probe
 		}
 	}
 	if err := json.Unmarshal(text, &d); err != nil {
