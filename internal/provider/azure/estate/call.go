@@ -22,6 +22,7 @@ const (
 	tryTime  = time.Minute
 	mostTry  = 5 // of a call that fails without being refused
 	firstGap = time.Second
+	mostSaid = 300 // of a cloud's message, in bytes
 )
 
 // A refusal is an answer that is not the one that was asked for.
@@ -37,7 +38,8 @@ func (r *refusal) Error() string {
 		text += " " + errkind.Shorten(r.code)
 	}
 	if r.message != "" {
-		text += ": " + errkind.Quote(r.message)
+		// Long enough for the action that somebody may not do.
+		text += ": " + strconv.Quote(strings.ToValidUTF8(r.message[:min(len(r.message), mostSaid)], ""))
 	}
 	return text
 }

@@ -408,7 +408,12 @@ func TestDeallocatedMachine(t *testing.T) {
 	id := s.machine(t, s.in(one), "a", space(0))
 	req := must(http.NewRequestWithContext(t.Context(), http.MethodPost, "https://management.example"+id+"/deallocate?api-version=2025-04-01", nil))(t)
 	req.Header.Set("Authorization", "Bearer "+s.Token())
-	if answer := must(s.Client().Do(req))(t); answer.StatusCode != http.StatusAccepted {
+	answer, err := s.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusAccepted {
 		t.Fatal(answer.Status)
 	}
 	e := complete(t, s.reader(t))
