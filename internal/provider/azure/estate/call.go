@@ -62,6 +62,14 @@ func (q request) method() string {
 	return http.MethodGet
 }
 
+// unregistered reports whether a subscription has nothing to do with a resource
+// provider, and so has nothing of it: one that has resources cannot be unregistered.
+// (learn.microsoft.com: Azure resource providers and types.)
+func unregistered(err error) bool {
+	no, told := errors.AsType[*refusal](err)
+	return told && no.status == http.StatusConflict && no.code == "MissingSubscriptionRegistration"
+}
+
 // ask makes a call until it is answered, for as long as there is patience. All that
 // call in the same subscription wait together.
 func (r *Reader) ask(ctx context.Context, q request) ([]byte, error) {

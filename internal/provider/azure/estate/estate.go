@@ -1,6 +1,7 @@
 package estate
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -87,6 +88,9 @@ func (e *Estate) index() {
 	}
 }
 
+// Complete reports whether everything was read.
+func (e *Estate) Complete() bool { return len(e.Unread) == 0 }
+
 // Groups returns the ids of the network security groups that stand in front of a
 // machine, sorted.
 func (e *Estate) Groups() []firewall.ID {
@@ -141,5 +145,8 @@ func (e *Estate) Around(g *resource.Group) dialect.Reading {
 			Interface: group(c.NIC.Group), Subnet: group(c.Subnet.Group),
 		})
 	}
+	slices.SortFunc(r.Attachments, func(a, b dialect.Attachment) int {
+		return cmp.Or(cmp.Compare(a.VM, b.VM), strings.Compare(a.ID, b.ID))
+	})
 	return r
 }

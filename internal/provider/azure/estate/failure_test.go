@@ -311,6 +311,22 @@ func TestScopesThatFail(t *testing.T) {
 	}
 }
 
+// A subscription where nobody ever had a network has none, and that is complete.
+func TestSubscriptionWithoutProviders(t *testing.T) {
+	s := newStage(t, cloudsim.Config{})
+	s.config.Subscriptions = []string{one, two}
+	s.machine(t, s.in(one), "a", space(0))
+	s.Inject(fault.Fault{Kind: fault.Refuse, Status: 409, Code: "MissingSubscriptionRegistration", ID: "/subscriptions/" + two})
+	if e := complete(t, s.reader(t)); names(e) != "a" {
+		t.Errorf("shown are %s", names(e))
+	}
+	s.Heal()
+	s.Inject(fault.Fault{Kind: fault.Refuse, Status: 409, ID: "/subscriptions/" + two})
+	if e := read(t, s.reader(t)); e.Complete() || len(e.VMs[0].Missing) == 0 {
+		t.Errorf("another conflict: %+v", e)
+	}
+}
+
 // What is no page makes a list incomplete, and never short.
 func TestPagesThatAreNone(t *testing.T) {
 	for name, change := range map[string]func(body string) string{
@@ -386,6 +402,10 @@ func TestIDsKnowNoCase(t *testing.T) {
 			}
 			return body
 		}
+	}
+	s.config.Spelled = []firewall.VMID{firewall.VMID(strings.ToUpper(id))}
+	if e := complete(t, s.reader(t)); e.VMs[0].ID != s.config.Spelled[0] || e.Machines[e.VMs[0].ID].Power == "" {
+		t.Errorf("a machine that was known is now called %s", e.VMs[0].ID)
 	}
 	for _, part := range []string{"", "/virtualMachines", "/networkInterfaces", "/virtualNetworks", "/networkSecurityGroups", "listNetworkManager"} {
 		for _, to := range []func(string) string{strings.ToUpper, strings.ToLower} {

@@ -7,10 +7,11 @@ import (
 	"github.com/sesame-access/sesame/internal/provider/azure/topology"
 )
 
-// The versions of the API whose documents the packages below know.
+// The versions of the API. Older ones are there in every cloud, and what is read is
+// in them.
 const (
-	networkVersion = "2025-05-01"
-	computeVersion = "2025-04-01"
+	networkVersion = "2024-05-01"
+	computeVersion = "2024-07-01"
 	groupsVersion  = "2020-05-01"
 )
 

@@ -108,6 +108,9 @@ func (r *Reader) read(ctx context.Context, l list) reply {
 	var parts []json.RawMessage
 	for n := 0; ; n++ {
 		text, err := r.ask(ctx, next)
+		if n == 0 && l.shape == resources && unregistered(err) {
+			return out
+		}
 		if err != nil {
 			out.err = err
 			return out

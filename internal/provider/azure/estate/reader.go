@@ -13,6 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 
+	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/provider/azure/path"
 )
 
@@ -34,6 +35,9 @@ type Config struct {
 
 	// Known is what no document says: service tags, what gateways lead to.
 	Known path.Known
+
+	// Spelled are ids of machines as they are known already, and so as they stay.
+	Spelled []firewall.VMID
 
 	// Concurrent is how many calls are under way at a time; 8 if it is 0.
 	Concurrent int
@@ -92,10 +96,14 @@ func New(c Config) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client of Azure Resource Manager: %w", err)
 	}
-	return &Reader{
+	r := &Reader{
 		config: c, client: client, turn: make(chan struct{}, 1), line: make(chan struct{}, c.Concurrent), paces: map[string]*pace{},
 		last: map[string]map[string]document{}, names: map[string]string{},
-	}, nil
+	}
+	for _, id := range c.Spelled {
+		r.spelled(string(id))
+	}
+	return r, nil
 }
 
 // Read reads the estate. What could not be read is said in it. The error is for when

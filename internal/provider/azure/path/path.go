@@ -35,9 +35,9 @@
 // What a machine's surroundings show to need it without asking is proposed: the
 // probes of load balancers, the subnet of a Bastion host in its network or a peer,
 // and the machines from which rules let somebody manage it. A rule counts when it is
-// somebody else's and lasting, names few addresses, and really lets them in. Azure
-// Backup and Site Recovery make their connections from inside the machine
-// (learn.microsoft.com: Azure Backup support matrix), so nothing is proposed for them.
+// somebody else's and lasting, names few addresses, and really lets them in. Whether a
+// machine is backed up by somebody who connects to it no document says: nothing is
+// proposed for that.
 //
 // # What is left out
 //
