@@ -42,6 +42,99 @@ func TestReadsTwoSubscriptions(t *testing.T) {
 	}
 }
 
+// Admin rules come in pages with tokens of their own, and are one document.
+func TestAdminRulesInPages(t *testing.T) {
+	s := newStage(t, cloudsim.Config{})
+	id := s.machine(t, s.in(one), "a", space(0))
+	rule := func(name, priority, access, from string) string {
+		return `{"kind":"Custom","id":"/x/` + name + `","properties":{"priority":` + priority + `,"direction":"Inbound","access":"` + access + `","protocol":"Tcp","sources":[{"addressPrefix":"` + from + `"}],"destinationPortRanges":["22"]}}`
+	}
+	s.change = func(url, body string) string {
+		if !strings.Contains(url, "AdminRules?") {
+			return body
+		}
+		if s.of("AdminRules?", 200) == 1 {
+			return `{"value":[` + rule("late", "9", "Deny", "10.0.0.0/8") + `],"skipToken":"t&1"}`
+		}
+		return `{"skipToken":"","value":[` + rule("early", "1", "Deny", "10.7.0.0/25") + `]}`
+	}
+	e := complete(t, s.reader(t))
+	v := find(t, e, id)
+	if hops := v.Paths[0].Hops; len(hops) != 2 || len(e.Layers[hops[0].Firewall].Rules) != 2 || !strings.Contains(e.Layers[hops[0].Firewall].Rules[0].Name, "early") {
+		t.Errorf("%+v %+v", hops, e.Layers[hops[0].Firewall])
+	}
+	var sent []string
+	for _, c := range s.calls {
+		if strings.Contains(c.url, "AdminRules?") {
+			sent = append(sent, c.sent)
+		}
+	}
+	if !slices.Equal(sent, []string{`{}`, `{"skipToken":"t\u00261"}`}) {
+		t.Errorf("asked was %q", sent)
+	}
+	// Half of them is not known to be half.
+	s.change = func(url, body string) string {
+		if strings.Contains(url, "AdminRules?") {
+			return `{"value":[],"skipToken":"again"}`
+		}
+		return body
+	}
+	e = read(t, s.reader(t))
+	if v = find(t, e, id); e.Complete() || e.Layers[v.Paths[0].Hops[0].Firewall].Default != firewall.Unknown {
+		t.Errorf("not read: %q, %+v", e.Unread, e.Layers[v.Paths[0].Hops[0].Firewall])
+	}
+}
+
+// A policy's parent may be in a subscription that is not in scope, and its parent in
+// a third.
+func TestParentsOutOfScope(t *testing.T) {
+	s := newStage(t, cloudsim.Config{})
+	id := s.machine(t, s.in(one), "a", space(0))
+	grand, parent, own := s.in(two).ID("firewallPolicies", "Grand"), s.in(two).ID("firewallPolicies", "parent"), s.in(one).ID("firewallPolicies", "own")
+	put := func(id, document string) {
+		t.Helper()
+		if err := s.Put(id, document); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(grand, `{"location":"westeurope","properties":{}}`)
+	put(parent, `{"location":"westeurope","properties":{"basePolicy":{"id":"`+strings.ToLower(grand)+`"}}}`)
+	put(own, `{"location":"westeurope","properties":{"basePolicy":{"id":"`+parent+`"}}}`)
+	complete(t, s.reader(t))
+	for _, part := range []string{"/Parent?", "/parent/ruleCollectionGroups?", "/grand?", "/grand/ruleCollectionGroups?", "/own/ruleCollectionGroups?"} {
+		n := 0
+		for _, c := range s.calls {
+			if strings.Contains(strings.ToLower(c.url), strings.ToLower(part)) {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s was asked for %d times", part, n)
+		}
+	}
+	if s.of(two+"/providers", 200) != 0 {
+		t.Error("a subscription that is not in scope was read")
+	}
+	for name, change := range map[string]func(string) string{
+		"of another": func(body string) string {
+			return strings.ReplaceAll(body, "firewallPolicies/parent", "firewallPolicies/other")
+		},
+		"no JSON": func(string) string { return "{" },
+	} {
+		s.change = func(url, body string) string {
+			if strings.Contains(url, "/parent?") {
+				return change(body)
+			}
+			return body
+		}
+		// Which rules are above those of the firewall, nobody knows; that it leads
+		// here would say the firewall, of which there is none.
+		if e := read(t, s.reader(t)); len(e.Unread) != 1 || !strings.HasPrefix(e.Unread[0], "the parent "+parent+" could not be read: ") || len(find(t, e, id).Missing) != 0 {
+			t.Errorf("%s: %q", name, e.Unread)
+		}
+	}
+}
+
 // What package nsg is told of a machine with two interfaces, one of which has two
 // configurations, and of groups at either place, at both and at none.
 func TestReadingOfGroups(t *testing.T) {

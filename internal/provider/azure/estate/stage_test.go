@@ -54,6 +54,7 @@ type stage struct {
 type answered struct {
 	at     time.Time
 	url    string
+	sent   string // the body
 	status int
 }
 
@@ -63,13 +64,21 @@ func (s *stage) Do(r *http.Request) (*http.Response, error) {
 		panic("a call, with its token, went to " + r.URL.String())
 	}
 	at := time.Now()
+	var sent []byte
+	if r.Body != nil {
+		var err error
+		if sent, err = io.ReadAll(r.Body); err != nil {
+			return nil, err
+		}
+		r.Body = io.NopCloser(strings.NewReader(string(sent)))
+	}
 	answer, err := s.Client().Do(r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	s.calls = append(s.calls, answered{at: at, url: r.Method + " " + r.URL.String(), status: answer.StatusCode})
+	s.calls = append(s.calls, answered{at: at, url: r.Method + " " + r.URL.String(), sent: string(sent), status: answer.StatusCode})
 	if s.change != nil {
 		text, err := io.ReadAll(answer.Body)
 		if err != nil {
