@@ -30,8 +30,10 @@
 //     guessed from what they were: they are unknown on the way. A machine whose own
 //     network security group was not read says so.
 //
-// A list that is complete is believed: a machine that is not in it is gone. Ids
-// know no case; a machine keeps the spelling in which it was first seen.
+// On the power of machines nothing depends. A list that is complete is believed: a
+// machine that is not in it is gone. A subscription that is not registered for a
+// resource provider has nothing of it. Ids know no case; a machine keeps the spelling
+// in which it was first seen.
 //
 // # Being refused
 //

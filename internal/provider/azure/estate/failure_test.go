@@ -119,6 +119,20 @@ func TestPatienceEnds(t *testing.T) {
 	})
 }
 
+// A page that is broken is not asked for as long as one that is refused.
+func TestTriesEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, cloudsim.Config{})
+		s.machine(t, s.in(one), "a", space(0))
+		s.Inject(fault.Fault{Kind: fault.Refuse, Status: 500, Type: "Microsoft.Network/loadBalancers"})
+		begin := time.Now()
+		e := read(t, s.reader(t))
+		if n, took := s.of("/loadBalancers?", 500), time.Since(begin); n != 5 || took > 20*time.Second || e.Complete() {
+			t.Errorf("%d tries in %v, not read: %q", n, took, e.Unread)
+		}
+	})
+}
+
 func TestContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, cloudsim.Config{})
