@@ -70,6 +70,16 @@ func unregistered(err error) bool {
 	return told && no.status == http.StatusConflict && no.code == "MissingSubscriptionRegistration"
 }
 
+// final reports whether the SDK says that there is no use in trying again: there is no
+// token to be had.
+func final(err error) bool {
+	_, is := errors.AsType[interface {
+		error
+		NonRetriable()
+	}](err)
+	return is
+}
+
 // ask makes a call until it is answered, for as long as there is patience. All that
 // call in the same subscription wait together.
 func (r *Reader) ask(ctx context.Context, q request) ([]byte, error) {
@@ -77,7 +87,7 @@ func (r *Reader) ask(ctx context.Context, q request) ([]byte, error) {
 	until := time.Now().Add(r.config.Patience)
 	gap := firstGap
 	for try := 1; ; try++ {
-		if err := r.queue(ctx, p); err != nil {
+		if err := r.queue(ctx, p, until); err != nil {
 			return nil, err
 		}
 		text, header, err := r.try(ctx, q)
@@ -87,13 +97,13 @@ func (r *Reader) ask(ctx context.Context, q request) ([]byte, error) {
 			return text, gone
 		}
 		no, told := errors.AsType[*refusal](err)
-		if told && !no.again() || try >= mostTry && !(told && no.after > 0) {
+		if final(err) || told && !no.again() || try >= mostTry && !(told && no.after > 0) {
 			return nil, err
 		}
 		wait := gap
 		if gap *= 2; told && no.after > 0 {
 			wait = no.after
-			p.hold(wait)
+			p.hold(wait, err)
 		}
 		if time.Now().Add(wait).After(until) {
 			return nil, err
@@ -105,9 +115,9 @@ func (r *Reader) ask(ctx context.Context, q request) ([]byte, error) {
 }
 
 // queue returns when a call may be made, and has a place in the line for it.
-func (r *Reader) queue(ctx context.Context, p *pace) error {
+func (r *Reader) queue(ctx context.Context, p *pace, until time.Time) error {
 	for {
-		if err := p.wait(ctx); err != nil {
+		if err := p.wait(ctx, until); err != nil {
 			return err
 		}
 		select {

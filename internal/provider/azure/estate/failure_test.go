@@ -2,14 +2,19 @@ package estate_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	cloudsim "github.com/sesame-access/sesame/internal/cloudsim/arm"
 	"github.com/sesame-access/sesame/internal/cloudsim/arm/fault"
@@ -118,6 +123,60 @@ func TestPatienceEnds(t *testing.T) {
 		}
 	})
 }
+
+// Who is told to come back in hours does not wait for that, and does not call either.
+func TestRefusedForHours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, cloudsim.Config{})
+		s.config.Subscriptions = []string{one, two}
+		s.machine(t, s.in(one), "a", space(0))
+		s.machine(t, s.in(two), "b", space(1))
+		r := s.reader(t)
+		complete(t, r)
+		s.Inject(fault.Fault{Kind: fault.Refuse, Status: 429, RetryAfter: 2 * time.Hour, ID: "/subscriptions/" + one, Times: 1})
+		for range 3 {
+			time.Sleep(30 * time.Minute)
+			s.calls = nil
+			begin := time.Now()
+			e := read(t, r)
+			if took := time.Since(begin); took > s.config.Patience || names(e) != "a b" || len(e.VMs[0].Missing) == 0 {
+				t.Errorf("after %v: %s, %q", took, names(e), e.Unread)
+			}
+			if n := s.of("GET", 200); n > 25 || s.of(two, 200) == 0 {
+				t.Errorf("%d calls", n)
+			}
+		}
+		time.Sleep(time.Hour)
+		complete(t, r)
+	})
+}
+
+// A credential that knows that it has no token is asked once for each call.
+func TestNoToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, cloudsim.Config{})
+		var none noToken
+		s.config.Credential = &none
+		begin := time.Now()
+		if _, err := s.reader(t).Read(t.Context()); !errors.Is(err, errNoToken{}) || time.Since(begin) > 0 || none.asked.Load() > 12 {
+			t.Errorf("%v after %v and %d tries", err, time.Since(begin), none.asked.Load())
+		}
+	})
+}
+
+type noToken struct{ asked atomic.Int32 }
+
+func (n *noToken) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	n.asked.Add(1)
+	return azcore.AccessToken{}, errNoToken{}
+}
+
+type errNoToken struct{}
+
+func (errNoToken) Error() string { return "nobody is signed in" }
+
+// NonRetriable is how the SDK knows it.
+func (errNoToken) NonRetriable() {}
 
 // A page that is broken is not asked for as long as one that is refused.
 func TestTriesEnd(t *testing.T) {

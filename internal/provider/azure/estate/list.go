@@ -28,6 +28,9 @@ type list struct {
 	under string
 }
 
+// name tells lists apart. Ids in it know no case.
+func (l list) name() string { return strings.ToLower(l.call) }
+
 // A shape is how a list is answered.
 type shape uint8
 

@@ -23,16 +23,19 @@ const (
 type pace struct {
 	mu   sync.Mutex
 	held time.Time // no call before, since one was refused
+	why  error     // that refusal
 	next time.Time // no call before, since the last one
 	gap  time.Duration
 }
 
-// wait returns when a call may be made.
-func (p *pace) wait(ctx context.Context) error {
+// wait returns when a call may be made. Where that is later than until it returns the
+// refusal at once.
+func (p *pace) wait(ctx context.Context, until time.Time) error {
 	for {
 		p.mu.Lock()
 		now := time.Now()
-		at := p.next
+		at, why := p.next, p.why
+		late := p.held.After(until)
 		if at.Before(p.held) {
 			at = p.held
 		}
@@ -42,6 +45,9 @@ func (p *pace) wait(ctx context.Context) error {
 		p.mu.Unlock()
 		if !at.After(now) {
 			return ctx.Err()
+		}
+		if late {
+			return why
 		}
 		if err := pause(ctx, at.Sub(now)); err != nil {
 			return err
@@ -67,12 +73,12 @@ func (p *pace) hear(h http.Header) {
 	}
 }
 
-// hold lets nobody call for a while.
-func (p *pace) hold(d time.Duration) {
+// hold lets nobody call for a while, for the reason why.
+func (p *pace) hold(d time.Duration, why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if at := time.Now().Add(d); at.After(p.held) {
-		p.held = at
+		p.held, p.why = at, why
 	}
 }
 

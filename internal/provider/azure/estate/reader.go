@@ -70,7 +70,7 @@ type Reader struct {
 	progress Progress
 
 	// Of earlier readings; who reads has them.
-	last  map[string]map[string]document // what was in a list, by its call
+	last  map[string]map[string]document // what was in a list, by its name
 	names map[string]string              // how the ids of machines are spelled, by id in lower case
 }
 
@@ -136,15 +136,15 @@ func (r *Reader) Read(ctx context.Context) (*Estate, error) {
 			asked[id] = true
 		}
 	}
-	maps.DeleteFunc(r.last, func(call string, _ map[string]document) bool { return !k.asked[call] })
+	maps.DeleteFunc(r.last, func(name string, _ map[string]document) bool { return !k.asked[name] })
 	return r.join(k)
 }
 
 // scope returns the subscriptions to read, sorted.
 func (r *Reader) scope(ctx context.Context, k *shelf) ([]string, error) {
-	found := map[string]string{}
+	found := map[string]bool{}
 	for _, id := range r.config.Subscriptions {
-		found[strings.ToLower(id)] = id
+		found[strings.ToLower(id)] = true
 	}
 	var lists []list
 	for _, name := range r.config.ManagementGroups {
@@ -160,16 +160,16 @@ func (r *Reader) scope(ctx context.Context, k *shelf) ([]string, error) {
 		return nil, fmt.Errorf("read the inventory: %w", err)
 	}
 	for _, l := range lists {
-		for _, d := range r.last[l.call] {
+		for _, d := range r.last[l.name()] {
 			if id := subscriptionOf(d.id); id != "" {
-				found[strings.ToLower(id)] = id
+				found[strings.ToLower(id)] = true
 			}
 		}
 	}
 	if len(found) == 0 && len(k.gaps) > 0 {
 		return nil, fmt.Errorf("find the subscriptions: %w", k.gaps[0].err)
 	}
-	return slices.Sorted(maps.Values(found)), nil
+	return slices.Sorted(maps.Keys(found)), nil
 }
 
 // all reads lists beside each other.

@@ -2,7 +2,6 @@ package estate
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,7 +19,7 @@ type shelf struct {
 	old    map[string]string
 	states map[string]document // the machines' power
 	gaps   []gap
-	asked  map[string]bool // the calls of lists
+	asked  map[string]bool // lists, by name
 }
 
 // A gap is a list that could not be read to its end.
@@ -38,7 +37,7 @@ func newShelf() *shelf {
 
 // keep puts a reply on the shelf, with what is missing from it as it was before.
 func (r *Reader) keep(k *shelf, x reply) {
-	k.asked[x.call] = true
+	k.asked[x.name()] = true
 	if x.err != nil {
 		k.gaps = append(k.gaps, gap{list: x.list, err: x.err})
 	}
@@ -54,10 +53,10 @@ func (r *Reader) keep(k *shelf, x reply) {
 		maps.Copy(k.documents, x.documents)
 	}
 	if x.err == nil {
-		r.last[x.call] = x.documents
+		r.last[x.name()] = x.documents
 		return
 	}
-	last := maps.Clone(r.last[x.call])
+	last := maps.Clone(r.last[x.name()])
 	if last == nil {
 		last = map[string]document{}
 	}
@@ -67,7 +66,7 @@ func (r *Reader) keep(k *shelf, x reply) {
 		}
 	}
 	maps.Copy(last, x.documents)
-	r.last[x.call] = last
+	r.last[x.name()] = last
 }
 
 // join makes an estate of the documents.
@@ -100,7 +99,7 @@ func (r *Reader) join(k *shelf) (*Estate, error) {
 	for _, g := range k.gaps {
 		e.Unread = append(e.Unread, g.String())
 		if g.use == machines && len(e.VMs) == 0 {
-			return nil, errors.New(g.String())
+			return nil, fmt.Errorf("read %s: %w", g.call, g.err)
 		}
 	}
 	slices.Sort(e.Unread)
