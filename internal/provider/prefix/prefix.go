@@ -138,7 +138,10 @@ func Contains(list []netip.Prefix, a netip.Addr) bool {
 }
 
 // All reports whether list is every address of both families.
-func All(list []netip.Prefix) bool { return len(Minus(Everything(), list)) == 0 }
+func All(list []netip.Prefix) bool {
+	// One prefix is of one family: most lists are no trouble.
+	return len(list) > 1 && len(Minus(Everything(), list)) == 0
+}
 
 // Private returns the addresses that no packet on the Internet comes from:
 // private, shared, loopback, link-local, multicast and reserved space.

@@ -27,6 +27,7 @@ type bench struct {
 	Fixture
 	baseline  map[probe]bool
 	displaced []plan.Change
+	vms       []inventory.VM // as they were before anything was done
 }
 
 // A probe is one packet.
@@ -39,6 +40,11 @@ func newBench(tb testing.TB, f Fixture) *bench {
 	tb.Helper()
 	b := &bench{TB: tb, Fixture: f, baseline: map[probe]bool{}}
 	b.Wait(b.Settle)
+	vms, err := f.Provider.Inventory(tb.Context())
+	if err != nil {
+		tb.Fatalf("inventory: %v", err)
+	}
+	b.vms = vms
 	for _, p := range b.probes() {
 		b.baseline[p] = f.Admits(p.to, p.from)
 	}
@@ -231,13 +237,22 @@ func (b *bench) settled(p plan.Plan, want firewall.Wants) {
 	}
 }
 
+// through returns who passes l on the ways to d, whatever else stands there.
+func (b *bench) through(l firewall.Layer, d firewall.Door) reach.Set {
+	v := inventory.VM{ID: d.VM}
+	for _, p := range inventory.Of(b.vms, d.VM).Paths {
+		v.Paths = append(v.Paths, inventory.Path{Name: p.Name, To: p.To, Hops: []inventory.Hop{{Firewall: l.Firewall}}})
+	}
+	return reach.VM(v, map[firewall.ID]firewall.Layer{l.Firewall: l}, d)
+}
+
 // lines is what the reach engine makes of a layer, for every class of doors.
 func lines(l firewall.Layer, b *bench) map[firewall.Door]string {
 	out := map[firewall.Door]string{}
 	for _, d := range b.doors() {
 		for _, port := range append(reach.Ports(inventory.VM{ID: d.VM}, d.Protocol, l), d.Port) {
 			d.Port = port
-			s := reach.Layer(l, d)
+			s := b.through(l, d)
 			out[d] = s.Sources(reach.Open).String() + "; unknown " + s.Sources(reach.Unknown).String()
 		}
 	}
@@ -322,7 +337,7 @@ func (b *bench) exactly(want firewall.Wants) {
 		if got := b.Admits(p.to, p.from); got != expect {
 			b.Errorf("a packet from %s to %s: admitted %v, want %v", p.from, p.to, got, expect)
 		}
-		if got := reach.Layer(layer, p.to).At(p.from); (got.Verdict == reach.Open) != expect || got.Verdict == reach.Unknown {
+		if got := b.through(layer, p.to).At(p.from); (got.Verdict == reach.Open) != expect || got.Verdict == reach.Unknown {
 			b.Errorf("reach of %s to %s: %v by %s, want open %v", p.from, p.to, got.Verdict, got.By(), expect)
 		}
 	}

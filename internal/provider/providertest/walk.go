@@ -76,7 +76,7 @@ func (b *bench) agree(t *rapid.T, p plan.Plan, want firewall.Wants) {
 	for range 12 {
 		x := probe{to: rapid.SampledFrom(doors).Draw(t, "door"), from: rapid.SampledFrom(addrs).Draw(t, "from")}
 		packet := b.Admits(x.to, x.from)
-		promised, seen := reach.Layer(p.After, x.to).At(x.from), reach.Layer(s.Layer, x.to).At(x.from)
+		promised, seen := b.through(p.After, x.to).At(x.from), b.through(s.Layer, x.to).At(x.from)
 		if (promised.Verdict == reach.Open) != packet || (seen.Verdict == reach.Open) != packet {
 			t.Fatalf("%s at %s: a packet is admitted %v; the plan said %d by %s; reach says %d by %s",
 				x.from, x.to, packet, promised.Verdict, promised.By(), seen.Verdict, seen.By())

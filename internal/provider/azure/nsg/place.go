@@ -96,7 +96,7 @@ type ground struct {
 }
 
 func groundOf(r Reading) ground {
-	g := ground{Reading: r, lines: r.Lines(r.Foreign()), numbers: numbers{windows: r.Windows, used: map[int]use{}}, have: map[string]resource.Rule{}}
+	g := ground{Reading: r, lines: r.Lines(), numbers: numbers{windows: r.Windows, used: map[int]use{}}, have: map[string]resource.Rule{}}
 	for _, x := range r.Group.Rules {
 		if x.Direction == resource.Inbound || x.Opaque != "" {
 			g.numbers.used[x.Priority] = taken

@@ -239,7 +239,9 @@ func TestForeignDenies(t *testing.T) {
 	stands(t, c, "3100 cloud", "4095 open 22", "4096 lock 22")
 	c = alone(foreign("cloud", 2990, "Deny", "*", "AzureCloud"), foreign("admin", 2989, "Allow", "22", "198.51.100.0/24"))
 	// What is known to be about others is not in the way.
-	c.reading.Tags = map[string][]netip.Prefix{"azurecloud": {prefix("13.64.0.0/11")}}
+	view := *network
+	view.Tags = map[string][]netip.Prefix{"azurecloud": {prefix("13.64.0.0/11")}}
+	c.reading.Attachments[0].View = &view
 	if p := shown(t, c, locked(ssh, alice)); len(p.Refused) > 0 {
 		t.Errorf("refused:\n%v", p)
 	}
@@ -272,7 +274,7 @@ func TestC10NoFreeNumber(t *testing.T) {
 	c = alone(changed(foreign("where", 500, "Allow", "22"), "priority", "500"))
 	s, p := compiled(t, c, locked(ssh))
 	refuses(t, p, false, "where (0)")
-	if r := s.Layer.Rules[0]; r.Name != "where" || r.Action == firewall.Deny || !r.Maybe {
+	if r := s.Layer.Rules[0]; r.Name != `0 "where"` || r.Action == firewall.Deny || !r.Maybe {
 		t.Errorf("the layer begins with %+v", r)
 	}
 }

@@ -202,7 +202,7 @@ func (x *life) snapshot() provider.Snapshot {
 	r.Attachments = slices.Clone(r.Attachments)
 	for i := range r.Attachments {
 		r.Attachments[i].Subnet = r.Group
-		r.Attachments[i].Network = []netip.Prefix{prefix("10.0.0.0/16"), prefix("192.0.2.0/24"), prefix("fd00::/64")}
+		r.Attachments[i].View = network
 	}
 	return r.Snapshot(time.Time{})
 }

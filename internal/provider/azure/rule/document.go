@@ -25,20 +25,24 @@ type document struct {
 // Group returns the inbound rules of a network security group, in order, with the
 // default rules behind them.
 func Group(g *resource.Group) []Rule {
-	out := defaults()
+	out := Defaults()
 	for _, r := range g.Rules {
-		if r.Direction == resource.Outbound {
-			continue
+		if r.Direction == resource.Inbound {
+			out = append(out, Of(r))
 		}
-		x := Rule{Name: called(r.Priority, r.Name), Priority: r.Priority, Action: r.Action, Doubt: r.Opaque}
-		if r.Opaque == "" { // else it may say anything
-			x.Take(r.Protocol)
-			x.Source, x.Destination = sideOf(r.Source), sideOf(r.Destination)
-		}
-		out = append(out, x)
 	}
 	InOrder(out)
 	return out
+}
+
+// Of returns one inbound rule of a network security group.
+func Of(r resource.Rule) Rule {
+	x := Rule{Name: called(r.Priority, r.Name), Priority: r.Priority, Action: r.Action, Doubt: r.Opaque}
+	if r.Opaque == "" { // else it may say anything
+		x.Take(r.Protocol)
+		x.Source, x.Destination = sideOf(r.Source), sideOf(r.Destination)
+	}
+	return x
 }
 
 func sideOf(s resource.Side) Side {
@@ -49,9 +53,9 @@ func sideOf(s resource.Side) Side {
 	return out
 }
 
-// defaults returns the inbound rules that every network security group ends with.
+// Defaults returns the inbound rules that every network security group ends with.
 // They cannot be changed, and documents do not always show them.
-func defaults() []Rule {
+func Defaults() []Rule {
 	of := func(priority int, name string, action firewall.Action, from, to string) Rule {
 		r := Rule{Name: called(priority, name), Priority: priority, Action: action}
 		r.Source.Add(from)

@@ -134,7 +134,7 @@ func (c *compiler) lines(r Rule, vm firewall.VMID, maybe bool, from, to []netip.
 					Name: r.Name, Action: r.Action, VM: vm, Protocol: protocol, First: port.First, Last: port.Last,
 					// A source port of zero alone cannot be said, only that it may be any.
 					Maybe:       maybe || client.Last == 0,
-					SourceFirst: client.First, SourceLast: client.Last, From: from, To: to, Owned: false,
+					SourceFirst: client.First, SourceLast: client.Last, From: from, To: to, Owned: r.Owned,
 				})
 			}
 		}

@@ -57,6 +57,8 @@ type Rule struct {
 	// Doubt says what about the rule was not understood. What it fails to say
 	// may be anything; the other fields stand.
 	Doubt string
+	// Owned says that the rule is ours.
+	Owned bool
 }
 
 // A Side is the source or the destination of a rule. Everything but Ports are

@@ -8,8 +8,8 @@
 // that mix them. Azure judges inbound packets by the private address, so that is
 // what a rule of ours is for.
 //
-// What cannot be resolved, a service tag, an application security group, a rule of
-// an unknown shape, is said to be unknown in the layer, and never left out.
+// What foreign rules say, and the layer that all make together, is package rule's
+// business.
 //
 // Everything is a pure function of a [Reading].
 package dialect

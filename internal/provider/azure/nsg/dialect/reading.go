@@ -11,6 +11,7 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg/resource"
+	"github.com/sesame-access/sesame/internal/provider/azure/rule"
 )
 
 // A Reading is one group as it was read: the document, and what the rest of the
@@ -23,10 +24,6 @@ type Reading struct {
 	// Machines are the VMs of the inventory, wherever they are: what is left of one
 	// that was here is known by its name.
 	Machines []firewall.VMID
-	// Tags are the prefixes of service tags, and Members the addresses of
-	// application security groups, by their names and ids in lower case. What is
-	// not there is not known.
-	Tags, Members map[string][]netip.Prefix
 }
 
 // An Attachment is one IP configuration of a VM's network interface.
@@ -34,10 +31,10 @@ type Attachment struct {
 	ID        string // of the IP configuration
 	VM        firewall.VMID
 	Addresses []netip.Addr // private ones
-	Groups    []string     // the application security groups that it is a member of
-	// Network is what the service tag VirtualNetwork stands for here: the network,
-	// its peers, what is connected to it. Nil when that is not known.
-	Network []netip.Prefix
+	Groups    []string     // ids of the application security groups that it is in, in lower case
+	// View is what names in rules stand for here. Those who share it, as in a
+	// subnet, have the same pointer; nil is the zero View.
+	View *rule.View
 	// Interface and Subnet are the groups in front of it; nil where there is none.
 	Interface, Subnet *resource.Group
 	// MayOwn says that the owner wants a group of Sesame's own at the interface

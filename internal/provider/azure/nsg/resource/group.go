@@ -18,9 +18,6 @@ type Group struct {
 	State string
 	// Rules are in the order of the document, which means nothing.
 	Rules []Rule
-	// Defaults are Azure's own rules, behind all others; none when the document
-	// does not show them.
-	Defaults []Rule
 
 	text  string
 	list  span   // of the array of rules
@@ -61,7 +58,7 @@ func parse(text string) (*Group, error) {
 	if !ok {
 		return nil, errors.New("it has no properties")
 	}
-	inner, err := objectOf(text, props, "provisioningState", "securityRules", "defaultSecurityRules")
+	inner, err := objectOf(text, props, "provisioningState", "securityRules")
 	if err != nil {
 		return nil, err
 	}
@@ -82,15 +79,6 @@ func parse(text string) (*Group, error) {
 	}
 	for _, at := range g.items {
 		g.Rules = append(g.Rules, ruleOf(text, at))
-	}
-	if at, ok := inner.values["defaultSecurityRules"]; ok {
-		list, err := elements(text, at)
-		if err != nil {
-			return nil, err
-		}
-		for _, at := range list {
-			g.Defaults = append(g.Defaults, ruleOf(text, at))
-		}
 	}
 	return g, nil
 }

@@ -92,9 +92,6 @@ func TestParse(t *testing.T) {
 	if diff := cmp.Diff(want, g.Rules, equal, cmpopts.IgnoreFields(resource.Rule{}, "Text")); diff != "" {
 		t.Errorf("the rules (-want +got):\n%s", diff)
 	}
-	if len(g.Defaults) != 1 || g.Defaults[0].Priority != 65500 || g.Defaults[0].Opaque != "" {
-		t.Errorf("the default rules are %+v", g.Defaults)
-	}
 }
 
 // TestBug1OpaqueRules: a rule of a shape that is not understood is neither
