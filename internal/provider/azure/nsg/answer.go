@@ -71,6 +71,16 @@ func busyCodes() []string {
 	}
 }
 
+// busyWith returns the first of them that is among codes; empty if none is.
+func busyWith(codes []string) string {
+	for _, code := range busyCodes() {
+		if slices.ContainsFunc(codes, func(c string) bool { return strings.EqualFold(c, code) }) {
+			return code
+		}
+	}
+	return ""
+}
+
 func (a Answer) wire() (w wireAnswer, codes []string) {
 	if err := json.Unmarshal(a.Body, &w); err != nil {
 		return wireAnswer{}, nil // no error of Azure's looks like that
@@ -97,10 +107,8 @@ func (a Answer) Pending() bool {
 // be asked later. Any other error leaves the outcome unknown, as no answer does.
 func (a Answer) Err(now time.Time) error {
 	w, codes := a.wire()
-	busy := slices.IndexFunc(busyCodes(), func(code string) bool {
-		return slices.ContainsFunc(codes, func(c string) bool { return strings.EqualFold(c, code) })
-	})
-	said := fmt.Sprintf("HTTP %d %s %s", a.Status, w.Error.Code, quoted(w.Error.Message))
+	busy := busyWith(codes)
+	said := a.String()
 	switch {
 	case a.Status == 0:
 		return fmt.Errorf("no answer from Azure")
@@ -110,18 +118,37 @@ func (a Answer) Err(now time.Time) error {
 		return nil // only Azure's own word counts: a proxy says 404, too
 	case a.Status == preconditionFailed:
 		return fmt.Errorf("%s: %w", said, provider.ErrConflict)
-	case busy >= 0:
-		return &BusyError{Code: busyCodes()[busy], After: a.after(now)}
+	case busy != "":
+		return &BusyError{Code: busy, After: a.After(now)}
 	case a.Status == tooManyRequests || a.Status == serviceUnavailable:
-		return &BusyError{Code: strings.TrimSpace(fmt.Sprintf("HTTP %d %s", a.Status, w.Error.Code)), After: a.after(now)}
+		return &BusyError{Code: strings.TrimSpace(fmt.Sprintf("HTTP %d %s", a.Status, w.Error.Code)), After: a.After(now)}
 	case a.Status == unauthorized || a.Status == requestTimeout || a.Status/100 != 4:
 		return fmt.Errorf("%s %s: the outcome is not known", said, w.Status)
 	}
 	return fmt.Errorf("%s: %w", said, provider.ErrRefused)
 }
 
-// after reads the header: seconds, or a date.
-func (a Answer) after(now time.Time) time.Duration {
+// String says what Azure said, with its code.
+func (a Answer) String() string {
+	w, _ := a.wire()
+	if w.Error.Code == "" && w.Error.Message == "" {
+		return fmt.Sprintf("HTTP %d", a.Status)
+	}
+	return fmt.Sprintf("HTTP %d %s %s", a.Status, w.Error.Code, quoted(w.Error.Message))
+}
+
+// Throttled returns how long nobody is to call, where a says that there were too
+// many calls; 0 otherwise. That another operation is in the way is none of that.
+func (a Answer) Throttled(now time.Time) time.Duration {
+	if _, codes := a.wire(); a.Status != tooManyRequests || busyWith(codes) != "" {
+		return 0
+	}
+	return a.After(now)
+}
+
+// After returns how long Azure asks to wait: seconds, or until a date; 0 when it
+// does not.
+func (a Answer) After(now time.Time) time.Duration {
 	const most = 24 * time.Hour // more is nonsense, and would keep doors from closing
 	text := strings.TrimSpace(a.RetryAfter)
 	if n, err := strconv.Atoi(text); err == nil {

@@ -120,6 +120,20 @@ func dueOf(changes []plan.Change, now time.Time) (due []plan.Change, edits []res
 	return due, edits, nil
 }
 
+// At returns w as it is right at now, the latest of the clocks, and whether it may
+// still be made: time passes while the writes before it are. A group as a whole may
+// not once an opening in it is over.
+func (w Write) At(now time.Time) (Write, bool) {
+	due, edits, err := dueOf(w.Changes, now)
+	if err != nil || len(due) == 0 {
+		return Write{}, false
+	}
+	if w.Path != "" {
+		return children(due, edits)[0], true
+	}
+	return w, slices.Equal(due, w.Changes)
+}
+
 func names(edits []resource.Edit) map[string]bool {
 	out := map[string]bool{}
 	for _, e := range edits {

@@ -1,0 +1,122 @@
+package azure
+
+import (
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/provider/azure/nsg"
+	"github.com/sesame-access/sesame/internal/provider/azure/nsg/resource"
+)
+
+// A group is what was learned about a network security group by working on it. It
+// is forgotten with the process, and nothing depends on it but speed.
+type group struct {
+	mu       sync.Mutex
+	course   nsg.Course
+	verdicts map[*arm.Client]bool // whether a stale entity tag is refused
+	took     time.Duration        // by a write
+	rooms    int                  // for openings; 0 when not known
+	before   *resource.Group      // the last write; nil when that was looked after
+}
+
+// of returns what is known about fw.
+func (p *Provider) of(fw firewall.ID) *group {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g, known := p.groups[fw]
+	if !known {
+		g = &group{verdicts: map[*arm.Client]bool{}}
+		p.groups[fw] = g
+	}
+	return g
+}
+
+// limits returns what the group can do. It is conditional: where Azure does not
+// look at the version, Apply does, right before.
+func (g *group) limits() provider.Limits {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	whole := len(g.verdicts) > 0
+	for _, honoured := range g.verdicts {
+		whole = whole && honoured
+	}
+	return provider.Limits{Openings: g.rooms, WriteTime: g.took, Conditional: true, Atomic: whole}
+}
+
+// mostRules is how many rules a group holds.
+const mostRules = 1000
+
+// seen takes in a reading, and tells of foreign rules that are not what they were
+// before a write of ours.
+func (g *group) seen(s provider.Snapshot, r nsg.Reading, tell func([]resource.Difference)) {
+	openings := 0
+	for _, o := range s.Owned {
+		if o.Kind == provider.OwnedOpening {
+			openings++
+		}
+	}
+	g.mu.Lock()
+	g.rooms = max(mostRules-len(r.Group.Rules)+openings, 1)
+	before := g.before
+	g.before = nil
+	g.mu.Unlock()
+	if before == nil {
+		return
+	}
+	if strange := nsg.Strange(before, r.Group, r.Keys); len(strange) > 0 {
+		tell(strange)
+	}
+}
+
+// writes notes that the group was as it is in before, and is written.
+func (g *group) writes(before *resource.Group) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.before = before
+}
+
+// weight is how much of the estimate the last write is, as a divisor.
+const weight = 4
+
+// wrote takes in how long a write took.
+func (g *group) wrote(took time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.took == 0 {
+		g.took = took
+		return
+	}
+	g.took += (took - g.took) / weight
+}
+
+// after takes in how the writes of a plan ended.
+func (g *group) after(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.course = g.course.After(err)
+}
+
+func (g *group) courseNow() nsg.Course {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.course
+}
+
+// verdict returns whether a stale entity tag of this identity is refused, and
+// whether that is known.
+func (g *group) verdict(c *arm.Client) (honoured, known bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	honoured, known = g.verdicts[c]
+	return honoured, known
+}
+
+func (g *group) judged(c *arm.Client, honoured bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.verdicts[c] = honoured
+}
