@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 
-	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg/dialect"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg/resource"
@@ -47,18 +45,11 @@ func (w *writer) refusesStale(ctx context.Context, c *arm.Client) bool {
 }
 
 // impossible returns the document as it was read with one rule more, which Azure
-// refuses for its number. Should it ever take it, the rule denies what nobody
-// sends, and as one of ours it goes with the next plan.
+// refuses for its number. Should it ever take it, the rule is about nobody, and as
+// one of ours it goes with the next plan.
 func (w *writer) impossible() (string, error) {
-	nowhere := resource.Side{Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/32")}, Ports: []resource.Ports{resource.AnyPort()}}
-	to := nowhere
-	to.Ports = []resource.Ports{{First: 9, Last: 9}}
-	own := dialect.Prefix(w.Keys.Instance)
-	r := resource.Rule{
-		Name: own + "no-such-rule", Priority: 1, Action: firewall.Deny, Protocol: "tcp", Source: nowhere, Destination: to,
-		Description: "Sesame: this rule has a number that no rule can have, and is refused.",
-	}
-	text, err := w.before.Group.Edit(own, resource.Put(r))
+	const noNumber = 1
+	text, err := w.before.Group.Edit(dialect.Prefix(w.Keys.Instance), resource.Put(w.before.Nobody(noNumber).Rule))
 	if err == nil && !json.Valid([]byte(text)) {
 		err = errors.New("the document is no JSON")
 	}

@@ -76,6 +76,7 @@ func Compile(s provider.Snapshot, want firewall.Wants) (plan.Plan, error) {
 	}
 	d.keepHeld()
 	d.diff()
+	d.refresh()
 	d.advance()
 	d.fit()
 	return d.plan()

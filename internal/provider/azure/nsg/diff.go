@@ -2,6 +2,7 @@ package nsg
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -162,6 +163,31 @@ func (d *draft) ended(have resource.Rule, door firewall.Door) string {
 		return "the address belongs to another VM now"
 	}
 	return ""
+}
+
+// refresh writes a group whose last write has failed once more, which is what Azure
+// advises: what the document shows may not be in force, a closing too. Any write
+// will do, so a lock is put where it stands, or a rule about nobody comes and goes.
+func (d *draft) refresh() {
+	if d.Group.InForce() || d.Group.Busy() || len(d.spots) == 0 {
+		return
+	}
+	why := fmt.Sprintf("the state of the group is %s, and closings may not be in force", d.Group.State)
+	t := target{door: firewall.Door{VM: d.spots[0].VM, Protocol: firewall.TCP, Port: 0}}
+	for _, name := range slices.Sorted(maps.Keys(d.have)) {
+		if o := d.owned[name]; o.Kind == provider.OwnedLock && o.Wrong == "" {
+			t.door = o.Door
+			d.change(stepClose, plan.Close, t, why, resource.Put(d.have[name]))
+			return
+		}
+	}
+	n, free := d.numbers.free(d.numbers.windows.Locks, 0, maxPriority+1, true)
+	if !free || len(d.Group.Rules) >= d.rooms() {
+		return
+	}
+	nobody := d.Nobody(n)
+	d.change(stepClose, plan.Close, t, why, resource.Put(nobody.Rule))
+	d.change(stepClean, plan.Close, t, why, resource.Delete(nobody.Name))
 }
 
 // change adds one write to the draft.

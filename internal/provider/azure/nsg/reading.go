@@ -1,6 +1,7 @@
 package nsg
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -53,9 +54,18 @@ func (r Reading) filled() Reading {
 
 // Snapshot returns the reading in the contract's terms. Clock is Azure's own time
 // when it was read; zero if it did not say.
+//
+// While the group is not in force as it is shown, its layer is not known: what is
+// gone from the document may let somebody in, and what is in it may not.
 func (r Reading) Snapshot(clock time.Time) provider.Snapshot {
-	return provider.Snapshot{
+	s := provider.Snapshot{
 		Firewall: r.Group.ID, Version: r.Group.ETag, Only: nil, Clock: firewall.Instant(clock),
-		Layer: r.Layer(), Owned: r.Owned(), Obstacles: nil, Raw: r,
+		Layer: firewall.Layer{}, Owned: r.Owned(), Obstacles: nil, Raw: r,
 	}
+	if r.Group.InForce() {
+		s.Layer = r.Layer()
+	} else {
+		s.Layer = firewall.Unread(r.Group.ID, fmt.Sprintf("the state of %s is %s: which of its rules are in force is not known", groupName(r.Group), r.Group.State), false)
+	}
+	return s
 }

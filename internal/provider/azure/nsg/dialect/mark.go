@@ -73,6 +73,18 @@ func (r Reading) OpenRule(d firewall.Door, s Spot, from netip.Prefix) Rule {
 	return x
 }
 
+// Nobody is a rule of ours that denies what nobody sends, for when a group has to
+// be written and nothing in it changes.
+func (r Reading) Nobody(priority int) Rule {
+	at := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/32")}
+	return Rule{resource.Rule{
+		Name: Prefix(r.Keys.Instance) + "nobody", Description: "Sesame: this rule is about nobody, and goes again.",
+		Priority: priority, Direction: resource.Inbound, Action: firewall.Deny, Protocol: firewall.TCP.String(),
+		Source:      resource.Side{Prefixes: at, Ports: []resource.Ports{resource.AnyPort()}},
+		Destination: resource.Side{Prefixes: at, Ports: []resource.Ports{{First: 9, Last: 9}}},
+	}}
+}
+
 func ruleFor(d firewall.Door, s Spot) Rule {
 	return Rule{resource.Rule{
 		Protocol: d.Protocol.String(), Direction: resource.Inbound,

@@ -86,6 +86,11 @@ func parse(text string) (*Group, error) {
 // Text returns the document as it was read, byte for byte.
 func (g *Group) Text() string { return g.text }
 
+// InForce reports whether packets meet what the document shows. While a write is
+// under way, and once one has failed, they may meet what was there before, or
+// parts of both.
+func (g *Group) InForce() bool { return g.State == "" || strings.EqualFold(g.State, "Succeeded") }
+
 // Busy reports whether a write is under way.
 func (g *Group) Busy() bool { return strings.EqualFold(g.State, "Updating") }
 
