@@ -301,13 +301,13 @@ func (g *ground) pass(ctx context.Context, want firewall.Wants) (plan.Plan, erro
 	return p, g.provider.Apply(ctx, s, p)
 }
 
-// locked wants a door for so many sources.
+// locked wants a door for so many sources; the same, for the next hour or two.
 func locked(d firewall.Door, sources int) firewall.Wants {
 	w := firewall.Want{Door: d, Locked: true, Cut: false, Open: nil}
 	for i := range sources {
 		w.Open = append(w.Open, firewall.Opening{
 			From:  netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), 32),
-			Until: firewall.Instant(time.Now().Add(time.Hour)), Grants: firewall.HoldersOf(fmt.Sprintf("g-%d", i)),
+			Until: firewall.Instant(time.Now().Truncate(time.Hour).Add(2 * time.Hour)), Grants: firewall.HoldersOf(fmt.Sprintf("g-%d", i)),
 		})
 	}
 	return firewall.Wants{w}

@@ -37,11 +37,23 @@ type target struct {
 	why     string
 }
 
+// An opened is what the rule of an opening is about.
+type opened struct {
+	door firewall.Door
+	to   netip.Prefix
+	id   string // of the IP configuration
+	from netip.Prefix
+}
+
 // A draft is a plan in the making.
 type draft struct {
 	ground
 
 	spots   []dialect.Spot
+	ofVM    map[firewall.VMID][]dialect.Spot
+	ofAddr  map[netip.Prefix][]dialect.Spot
+	rules   map[opened]dialect.Rule
+	edits   map[string]resource.Edit  // by the native text of a change
 	owned   map[string]provider.Owned // what of have is read, by name
 	others  map[firewall.ID]ground
 	want    firewall.Wants // the locked doors, sorted
@@ -60,12 +72,11 @@ func Compile(s provider.Snapshot, want firewall.Wants) (plan.Plan, error) {
 		return plan.Plan{}, errkind.New(errkind.Invalid, "the snapshot of %s is none of a network security group", s.Firewall)
 	}
 	d := &draft{
-		ground: groundOf(r.filled()), spots: r.Spots(), owned: map[string]provider.Owned{}, others: map[firewall.ID]ground{}, targets: map[string]target{},
-		held: map[firewall.Door]bool{}, shaken: map[firewall.Door]bool{},
+		ground: groundOf(r.filled()), spots: r.Spots(), ofVM: map[firewall.VMID][]dialect.Spot{}, ofAddr: map[netip.Prefix][]dialect.Spot{},
+		rules: map[opened]dialect.Rule{}, edits: map[string]resource.Edit{}, owned: map[string]provider.Owned{},
+		others: map[firewall.ID]ground{}, targets: map[string]target{}, held: map[firewall.Door]bool{}, shaken: map[firewall.Door]bool{},
 	}
-	for name, x := range d.have {
-		d.owned[name], _ = d.Read(x, d.spots)
-	}
+	d.index(s.Owned)
 	var err error
 	if d.want, err = want.Locked(); err != nil {
 		return plan.Plan{}, err
@@ -82,6 +93,37 @@ func Compile(s provider.Snapshot, want firewall.Wants) (plan.Plan, error) {
 	return d.plan()
 }
 
+// index prepares what is looked up often. What of the group is ours was read for
+// the snapshot.
+func (d *draft) index(owned []provider.Owned) {
+	for _, s := range d.spots {
+		d.ofVM[s.VM] = append(d.ofVM[s.VM], s)
+		for _, p := range s.To {
+			d.ofAddr[p] = append(d.ofAddr[p], s)
+		}
+	}
+	read := map[string]provider.Owned{}
+	for _, o := range owned {
+		read[o.Native] = o
+	}
+	for name, x := range d.have {
+		o, known := read[x.Text]
+		if !known {
+			o, _ = d.Read(x, d.spots)
+		}
+		d.owned[name] = o
+	}
+}
+
+// opening returns the rule that lets from through door at s.
+func (d *draft) opening(door firewall.Door, s dialect.Spot, from netip.Prefix) dialect.Rule {
+	k := opened{door: door, to: s.To[0], id: s.ID, from: from}
+	if _, made := d.rules[k]; !made {
+		d.rules[k] = d.OpenRule(door, s, from)
+	}
+	return d.rules[k]
+}
+
 // locked reports whether door is to be locked.
 func (d *draft) locked(door firewall.Door) bool {
 	_, ok := d.want.Of(door)
@@ -94,21 +136,19 @@ func (d *draft) release() {
 	for _, w := range d.want {
 		for _, s := range d.at(w.Door.VM) {
 			for _, o := range w.Open {
-				wanted[d.OpenRule(w.Door, s, o.From).Name] = true
+				wanted[d.opening(w.Door, s, o.From).Name] = true
 			}
 		}
 	}
 	for name, x := range d.have {
 		if o := d.owned[name]; o.Kind == provider.OwnedOpening && !wanted[name] && d.locked(o.Door) {
-			d.numbers.used[x.Priority] = closing
+			d.numbers.take(x.Priority, closing)
 		}
 	}
 }
 
 // at returns the spots of a VM.
-func (d *draft) at(vm firewall.VMID) []dialect.Spot {
-	return slices.DeleteFunc(slices.Clone(d.spots), func(s dialect.Spot) bool { return s.VM != vm })
-}
+func (d *draft) at(vm firewall.VMID) []dialect.Spot { return d.ofVM[vm] }
 
 // aim adds the rules that show w, each at its number: the locks first, then who is
 // exempt, then the grants.
@@ -129,7 +169,7 @@ func (d *draft) aim(w firewall.Want) {
 			locks[i] = n
 			t.rule = lock.At(n)
 			d.targets[lock.Name] = t
-			d.numbers.used[n] = taken
+			d.numbers.take(n, taken)
 		}
 	}
 	for _, exempt := range []bool{true, false} {
@@ -164,12 +204,11 @@ func (d *draft) remembers(door firewall.Door) bool {
 
 // shared returns another IP configuration with an address of s.
 func (d *draft) shared(s dialect.Spot) (dialect.Spot, bool) {
-	for _, x := range d.spots {
-		if strings.EqualFold(x.ID, s.ID) {
-			continue
-		}
-		if slices.ContainsFunc(x.To, func(p netip.Prefix) bool { return slices.Contains(s.To, p) }) {
-			return x, true
+	for _, p := range s.To {
+		for _, x := range d.ofAddr[p] {
+			if !strings.EqualFold(x.ID, s.ID) {
+				return x, true
+			}
 		}
 	}
 	return dialect.Spot{}, false
@@ -209,11 +248,11 @@ func (d *draft) on(g *resource.Group) ground {
 }
 
 func (d *draft) aimOpening(door firewall.Door, s dialect.Spot, o firewall.Opening, lock int) {
-	x := d.OpenRule(door, s, o.From)
+	x := d.opening(door, s, o.From)
 	n := d.have[x.Name].Priority
 	if !d.held[door] {
 		var no string
-		if n, no = d.openNumber(door, s, o, lock); no != "" {
+		if n, no = d.openNumber(x, door, s, o, lock); no != "" {
 			d.refuse(door, o.From, "%s", no)
 			return
 		}
@@ -227,9 +266,7 @@ func (d *draft) aimOpening(door firewall.Door, s dialect.Spot, o firewall.Openin
 		d.refuse(door, o.From, "its mark has %d characters, more than the %d of a description", len(t.rule.Description), dialect.MostDescription)
 		return
 	}
-	if n > 0 {
-		d.numbers.used[n] = taken
-	}
+	d.numbers.take(n, taken)
 	d.targets[x.Name] = t
 }
 
@@ -272,9 +309,9 @@ func (d *draft) after(changes []plan.Change) (Reading, error) {
 	if len(changes) == 0 {
 		return d.Reading, nil
 	}
-	edits, err := editsOf(changes)
-	if err != nil {
-		return Reading{}, err
+	edits := make([]resource.Edit, 0, len(changes))
+	for _, c := range changes {
+		edits = append(edits, d.edits[c.Native])
 	}
 	text, err := d.Group.Edit(dialect.Prefix(d.Keys.Instance), edits...)
 	if err != nil {
@@ -285,18 +322,6 @@ func (d *draft) after(changes []plan.Change) (Reading, error) {
 		return Reading{}, err
 	}
 	return d.with(g), nil
-}
-
-func editsOf(changes []plan.Change) ([]resource.Edit, error) {
-	var out []resource.Edit
-	for _, c := range changes {
-		e, err := resource.Decode(c.Native)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, e)
-	}
-	return out, nil
 }
 
 // plan finishes the draft.

@@ -167,9 +167,11 @@ func (d *draft) ended(have resource.Rule, door firewall.Door) string {
 
 // refresh writes a group whose last write has failed once more, which is what Azure
 // advises: what the document shows may not be in force, a closing too. Any write
-// will do, so a lock is put where it stands, or a rule about nobody comes and goes.
+// will do that nothing holds: a closing; else a lock is put where it stands, or a
+// rule about nobody comes and goes.
 func (d *draft) refresh() {
-	if d.Group.InForce() || d.Group.Busy() || len(d.spots) == 0 {
+	closes := func(c plan.Change) bool { return c.Op == plan.Close }
+	if d.Group.InForce() || d.Group.Busy() || len(d.spots) == 0 || slices.ContainsFunc(d.changes, closes) {
 		return
 	}
 	why := fmt.Sprintf("the state of the group is %s, and closings may not be in force", d.Group.State)
@@ -192,7 +194,9 @@ func (d *draft) refresh() {
 
 // change adds one write to the draft.
 func (d *draft) change(step int, op plan.Op, t target, why string, e resource.Edit) {
-	d.changes = append(d.changes, plan.Change{Step: step, Op: op, Door: t.door, Opening: t.opening, Why: why, Native: e.Encode(), Undo: ""})
+	native := e.Encode()
+	d.edits[native] = e
+	d.changes = append(d.changes, plan.Change{Step: step, Op: op, Door: t.door, Opening: t.opening, Why: why, Native: native, Undo: ""})
 }
 
 // advance makes a close of every opening of an ended lock whose source will not
@@ -237,7 +241,7 @@ func (d *draft) fit() {
 	}
 	used, locks, rooms := len(d.Group.Rules), 0, d.rooms()
 	grows := func(c plan.Change) bool {
-		e, _ := resource.Decode(c.Native) // it is our own
+		e := d.edits[c.Native]
 		return !e.Deletes() && !there[strings.ToLower(e.Name)]
 	}
 	for _, c := range d.changes {
@@ -250,7 +254,7 @@ func (d *draft) fit() {
 	})
 	d.changes = nil
 	for _, c := range order {
-		e, _ := resource.Decode(c.Native)
+		e := d.edits[c.Native]
 		switch more := grows(c); {
 		case more && c.Op == plan.Open && used+locks >= rooms:
 			d.refuse(c.Door, c.Opening.From, "no room for another rule: %d of %d used", used+locks, rooms)

@@ -56,7 +56,15 @@ const (
 // numbers are the inbound priorities of a group.
 type numbers struct {
 	windows Windows
-	used    map[int]use
+	used    *[maxPriority + 1]use
+}
+
+// take notes what becomes of a number. Those of which nothing is known, and
+// Azure's own, are none that we use.
+func (n numbers) take(at int, u use) {
+	if 0 < at && at <= maxPriority {
+		n.used[at] = u
+	}
 }
 
 // keeps reports whether a rule of ours may stay at n: within what is allowed, and
@@ -76,8 +84,8 @@ func (n numbers) free(w Window, above, below int, renewed bool) (int, bool) {
 	}
 	for _, w := range windows {
 		for _, wanted := range []use{unused, closing} {
-			for at := min(below-1, w.Last); at > above && at >= max(w.First, minPriority); at-- {
-				if n.used[at] == wanted && at <= maxPriority && !(renewed && wanted == closing) {
+			for at := min(below-1, w.Last, maxPriority); at > above && at >= max(w.First, minPriority); at-- {
+				if n.used[at] == wanted && !(renewed && wanted == closing) {
 					return at, true
 				}
 			}
@@ -96,10 +104,10 @@ type ground struct {
 }
 
 func groundOf(r Reading) ground {
-	g := ground{Reading: r, lines: r.Lines(), numbers: numbers{windows: r.Windows, used: map[int]use{}}, have: map[string]resource.Rule{}}
+	g := ground{Reading: r, lines: r.Lines(), numbers: numbers{windows: r.Windows, used: new([maxPriority + 1]use)}, have: map[string]resource.Rule{}}
 	for _, x := range r.Group.Rules {
 		if x.Direction == resource.Inbound || x.Opaque != "" {
-			g.numbers.used[x.Priority] = taken
+			g.numbers.take(x.Priority, taken)
 		}
 		if r.Ours(x) {
 			g.have[strings.ToLower(x.Name)] = x
@@ -221,9 +229,9 @@ func (g ground) lockNumber(d firewall.Door, s dialect.Spot) (n int, stands bool,
 	return 0, false, fmt.Sprintf("no free number in %s%s", groupName(g.Group), by)
 }
 
-// openNumber returns the number of an opening that stands above the given number
+// openNumber returns the number of x, an opening that stands above the given number
 // of its lock.
-func (g ground) openNumber(d firewall.Door, s dialect.Spot, o firewall.Opening, lock int) (n int, why string) {
+func (g ground) openNumber(x dialect.Rule, d firewall.Door, s dialect.Spot, o firewall.Opening, lock int) (n int, why string) {
 	v := g.terrain(d, s).judge(o.From, g.outranks)
 	if v.blocked {
 		return 0, fmt.Sprintf("the foreign rule %s (%d) in %s denies %s, and may not be outranked", v.by.Name, v.by.Priority, groupName(g.Group), firewall.FormatSource(o.From))
@@ -233,7 +241,7 @@ func (g ground) openNumber(d firewall.Door, s dialect.Spot, o firewall.Opening, 
 		below, by = v.below, "the foreign rule "+v.belowRule.Name
 	}
 	w := g.numbers.windows.window(o.Exempt())
-	have, ok := g.have[g.OpenRule(d, s, o.From).Name]
+	have, ok := g.have[x.Name]
 	if ok && g.numbers.keeps(have.Priority, w, v.above, below) {
 		return have.Priority, ""
 	}

@@ -9,8 +9,8 @@ import (
 // Layer returns the group as the reach engine sees it.
 func (r Reading) Layer() firewall.Layer {
 	rules := rule.Defaults()
-	for _, x := range r.inbound(func(resource.Rule) bool { return true }) {
-		rules = append(rules, r.ruleOf(x))
+	for _, x := range r.inbound() {
+		rules = append(rules, r.ruleOf(*x))
 	}
 	rule.InOrder(rules)
 	return rule.Layer(r.Group.ID, rules, r.places(), firewall.Deny)
@@ -28,9 +28,11 @@ type Line struct {
 func (r Reading) Lines() []Line {
 	var rules []rule.Rule
 	called := map[string]resource.Rule{}
-	for _, x := range r.Foreign() {
-		l := r.ruleOf(x)
-		rules, called[l.Name] = append(rules, l), x
+	for _, x := range r.inbound() {
+		if !r.Ours(*x) {
+			l := r.ruleOf(*x)
+			rules, called[l.Name] = append(rules, l), *x
+		}
 	}
 	var out []Line
 	for _, l := range rule.Layer(r.Group.ID, rules, r.places(), firewall.Deny).Rules {

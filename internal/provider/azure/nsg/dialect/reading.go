@@ -109,27 +109,23 @@ func (r Reading) Ours(x resource.Rule) bool {
 	return strings.HasPrefix(strings.ToLower(x.Name), Prefix(r.Keys.Instance))
 }
 
-// Foreign returns everybody else's rules about inbound packets, in the order in
-// which they are asked. Where nobody knows where a rule stands, it stands first.
-func (r Reading) Foreign() []resource.Rule {
-	return r.inbound(func(x resource.Rule) bool { return !r.Ours(x) })
-}
-
-func (r Reading) inbound(is func(resource.Rule) bool) []resource.Rule {
-	var out []resource.Rule
-	for _, x := range r.Group.Rules {
-		if is(x) && (x.Direction == resource.Inbound || x.Opaque != "") {
-			out = append(out, x)
+// inbound returns the rules about inbound packets, in the order in which they are
+// asked. Where nobody knows where a rule stands, it stands first.
+func (r Reading) inbound() []*resource.Rule {
+	out := make([]*resource.Rule, 0, len(r.Group.Rules))
+	for i, x := range r.Group.Rules {
+		if x.Direction == resource.Inbound || x.Opaque != "" {
+			out = append(out, &r.Group.Rules[i])
 		}
 	}
-	slices.SortStableFunc(out, func(a, b resource.Rule) int { return cmp.Compare(a.Priority, b.Priority) })
+	slices.SortStableFunc(out, func(a, b *resource.Rule) int { return cmp.Compare(a.Priority, b.Priority) })
 	return out
 }
 
 // Owned returns everything of ours on the group, and the locks of ours that stand
 // in the other group in front of an IP configuration.
 func (r Reading) Owned() []provider.Owned {
-	var out []provider.Owned
+	out := make([]provider.Owned, 0, len(r.Group.Rules))
 	spots := r.Spots()
 	locked := map[string]bool{}
 	for _, x := range r.Group.Rules {
@@ -152,6 +148,9 @@ func (r Reading) Owned() []provider.Owned {
 				out = append(out, o)
 			}
 		}
+	}
+	if len(out) == 0 {
+		return nil
 	}
 	slices.SortFunc(out, provider.CompareOwned)
 	return out
@@ -210,7 +209,7 @@ func same(a Rule, b resource.Rule) bool {
 func (r Reading) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\n", r.Group.ID, r.Group.State)
-	for _, x := range r.inbound(func(resource.Rule) bool { return true }) {
+	for _, x := range r.inbound() {
 		fmt.Fprintf(&b, "  %s  # %s; %s\n", x.Says(), x.Name, x.Description)
 	}
 	return b.String()

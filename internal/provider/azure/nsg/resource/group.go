@@ -3,6 +3,7 @@ package resource
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -54,7 +55,7 @@ func parse(text string) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	props, ok := outer.values["properties"]
+	props, ok := outer.at("properties")
 	if !ok {
 		return nil, errors.New("it has no properties")
 	}
@@ -71,12 +72,13 @@ func parse(text string) (*Group, error) {
 	if g.State, err = inner.string("provisioningState"); err != nil {
 		return nil, err
 	}
-	if g.list, ok = inner.values["securityRules"]; !ok {
+	if g.list, ok = inner.at("securityRules"); !ok {
 		return nil, errors.New("it has no list of rules")
 	}
 	if g.items, err = elements(text, g.list); err != nil {
 		return nil, err
 	}
+	g.Rules = slices.Grow(g.Rules, len(g.items))
 	for _, at := range g.items {
 		g.Rules = append(g.Rules, ruleOf(text, at))
 	}

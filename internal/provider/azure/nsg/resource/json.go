@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -76,7 +77,8 @@ func members(text string, at span) ([]member, error) {
 	if text[at.from] != '{' {
 		return nil, errors.New("there is something else where an object should be")
 	}
-	var out []member
+	const most = 16 // of a rule
+	out := make([]member, 0, most)
 	for i := blank(text, at.from+1); text[i] != '}'; {
 		end := skip(text, i)
 		key, _ := textOf(text[i:end])
@@ -109,39 +111,47 @@ func elements(text string, at span) ([]span, error) {
 // An object is the known members of a JSON object.
 type object struct {
 	text   string
-	values map[string]span
+	values []member // as they were read, null too; the last of a key counts
 	// unclear is the first known key that is there twice, or in another case.
 	unclear string
 }
 
-// objectOf reads the members that are known; null is as good as nothing.
+// objectOf reads the members that are known.
 func objectOf(text string, at span, known ...string) (object, error) {
-	o := object{text: text, values: map[string]span{}, unclear: ""}
+	o := object{text: text, values: nil, unclear: ""}
 	list, err := members(text, at)
 	if err != nil {
 		return object{}, err
 	}
-	seen := map[string]bool{}
+	o.values = list[:0]
 	for _, m := range list {
 		for _, k := range known {
 			if len(m.key) != len(k) || !strings.EqualFold(m.key, k) {
 				continue
 			}
-			if (seen[k] || m.key != k) && o.unclear == "" {
+			again := slices.ContainsFunc(o.values, func(x member) bool { return x.key == k })
+			if (again || m.key != k) && o.unclear == "" {
 				o.unclear = m.key
 			}
-			seen[k] = true
-			if text[m.value.from:m.value.to] != "null" {
-				o.values[k] = m.value
-			}
+			o.values = append(o.values, member{key: k, value: m.value})
 		}
 	}
 	return o, nil
 }
 
+// at returns where the value of key stands; null is as good as nothing.
+func (o object) at(key string) (at span, ok bool) {
+	for _, m := range o.values {
+		if m.key == key && o.text[m.value.from:m.value.to] != "null" {
+			at, ok = m.value, true
+		}
+	}
+	return at, ok
+}
+
 // string returns the text at key; empty when there is none.
 func (o object) string(key string) (string, error) {
-	at, ok := o.values[key]
+	at, ok := o.at(key)
 	if !ok {
 		return "", nil
 	}
@@ -164,7 +174,7 @@ func textOf(raw string) (s string, ok bool) {
 
 // strings returns the list of strings at key.
 func (o object) strings(key string) ([]string, error) {
-	at, ok := o.values[key]
+	at, ok := o.at(key)
 	if !ok {
 		return nil, nil
 	}
@@ -185,7 +195,7 @@ func (o object) strings(key string) ([]string, error) {
 
 // integer returns the whole number at key.
 func (o object) integer(key string) (int, error) {
-	at, ok := o.values[key]
+	at, ok := o.at(key)
 	if !ok {
 		return 0, fmt.Errorf("%s is missing", key)
 	}

@@ -73,23 +73,43 @@ func (r Rule) Says() string {
 	if r.Direction == Outbound {
 		way = "out"
 	}
-	return fmt.Sprintf("%d %s %s %s from %s to %s", r.Priority, way, r.Action, r.Protocol, r.Source, r.Destination)
+	b := make([]byte, 0, 128)
+	b = strconv.AppendInt(b, int64(r.Priority), 10)
+	for _, part := range []string{" ", way, " ", r.Action.String(), " ", r.Protocol, " from "} {
+		b = append(b, part...)
+	}
+	b = append(r.Source.append(b), " to "...)
+	return string(r.Destination.append(b))
 }
 
 // String writes the side, the same for sides that mean the same.
-func (s Side) String() string {
-	parts := slices.Concat(s.Tags, s.Groups)
+func (s Side) String() string { return string(s.append(nil)) }
+
+func (s Side) append(b []byte) []byte {
+	start := len(b)
+	part := func(text string) {
+		if len(b) > start {
+			b = append(b, ',')
+		}
+		b = append(b, text...)
+	}
+	for _, text := range s.Tags {
+		part(text)
+	}
+	for _, id := range s.Groups {
+		part(id)
+	}
 	for _, p := range s.Prefixes {
-		parts = append(parts, firewall.FormatSource(p))
+		part(firewall.FormatSource(p))
 	}
 	if s.Any {
-		parts = append(parts, "*")
+		part("*")
 	}
-	var ports []string
-	for _, p := range s.Ports {
-		ports = append(ports, p.String())
+	b = append(b, " port "...)
+	for start = len(b); len(s.Ports) > 0; s.Ports = s.Ports[1:] {
+		part(s.Ports[0].String())
 	}
-	return strings.Join(parts, ",") + " port " + strings.Join(ports, ",")
+	return b
 }
 
 // String writes the ports as Azure does.
@@ -115,12 +135,16 @@ func ruleOf(text string, at span) Rule {
 	note := func(err error) { why = append(why, err) }
 	r.Name, err = outer.string("name")
 	note(err)
-	props, ok := outer.values["properties"]
+	sources, destinations := sourceKeys(), destinationKeys()
+	props, ok := outer.at("properties")
 	if !ok || outer.unclear != "" || r.Name == "" {
 		r.Opaque = "its name or properties are missing or unclear"
 		return r
 	}
-	inner, err := objectOf(text, props, slices.Concat([]string{"description", "protocol", "access", "priority", "direction"}, sideKeys("source"), sideKeys("destination"))...)
+	inner, err := objectOf(text, props,
+		"description", "protocol", "access", "priority", "direction",
+		sources.address, sources.addresses, sources.groups, sources.port, sources.ports,
+		destinations.address, destinations.addresses, destinations.groups, destinations.port, destinations.ports)
 	if err != nil {
 		r.Opaque = err.Error()
 		return r
@@ -142,9 +166,9 @@ func ruleOf(text string, at span) Rule {
 	if direction == "outbound" {
 		r.Direction = Outbound
 	}
-	r.Source, err = sideOf(inner, "source")
+	r.Source, err = sideOf(inner, sources)
 	note(err)
-	r.Destination, err = sideOf(inner, "destination")
+	r.Destination, err = sideOf(inner, destinations)
 	note(err)
 	if i := slices.IndexFunc(why, func(err error) bool { return err != nil }); i >= 0 {
 		r.Opaque = why[i].Error()
@@ -182,27 +206,29 @@ func enumsOf(o object) (a firewall.Action, direction, protocol string, err error
 
 // sideKeys are the fields that describe a side: the address, the addresses, the
 // application security groups, the port range, the port ranges.
-func sideKeys(side string) []string {
-	return []string{
-		side + "AddressPrefix", side + "AddressPrefixes", side + "ApplicationSecurityGroups",
-		side + "PortRange", side + "PortRanges",
-	}
+type sideKeys struct{ side, address, addresses, groups, port, ports string }
+
+func sourceKeys() sideKeys {
+	return sideKeys{"source", "sourceAddressPrefix", "sourceAddressPrefixes", "sourceApplicationSecurityGroups", "sourcePortRange", "sourcePortRanges"}
 }
 
-func sideOf(o object, side string) (Side, error) {
-	keys := sideKeys(side)
-	addresses, err1 := twins(o, keys[0], keys[1])
-	groups, err2 := groupsOf(o, keys[2])
-	ports, err3 := twins(o, keys[3], keys[4])
+func destinationKeys() sideKeys {
+	return sideKeys{"destination", "destinationAddressPrefix", "destinationAddressPrefixes", "destinationApplicationSecurityGroups", "destinationPortRange", "destinationPortRanges"}
+}
+
+func sideOf(o object, keys sideKeys) (Side, error) {
+	addresses, err1 := twins(o, keys.address, keys.addresses)
+	groups, err2 := groupsOf(o, keys.groups)
+	ports, err3 := twins(o, keys.port, keys.ports)
 	if err := cmp.Or(err1, err2, err3); err != nil {
 		return Side{}, err
 	}
 	s := Side{Groups: groups}
 	if (len(addresses) == 0) == (len(groups) == 0) {
-		return s, fmt.Errorf("its %s is given in no way, or in two", side)
+		return s, fmt.Errorf("its %s is given in no way, or in two", keys.side)
 	}
 	if len(ports) == 0 {
-		return s, fmt.Errorf("its %s ports are missing", side)
+		return s, fmt.Errorf("its %s ports are missing", keys.side)
 	}
 	for _, a := range addresses {
 		s = s.with(a)
@@ -259,7 +285,7 @@ func twins(o object, one, several string) ([]string, error) {
 
 // groupsOf returns the ids of the application security groups at key, sorted.
 func groupsOf(o object, key string) ([]string, error) {
-	at, ok := o.values[key]
+	at, ok := o.at(key)
 	if !ok {
 		return nil, nil
 	}
