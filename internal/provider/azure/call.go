@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -107,9 +108,7 @@ func (c call) request(ctx context.Context) (*policy.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, values := range c.header {
-		req.Raw().Header[name] = values
-	}
+	maps.Copy(req.Raw().Header, c.header)
 	req.Raw().Header.Set("Accept", "application/json")
 	runtime.SkipBodyDownload(req) // it is read here, up to a limit
 	if c.body == "" {

@@ -103,11 +103,17 @@ func newGround(t testing.TB, c arm.Config, machines int, rules ...fleet.Rule) *g
 		t.Fatal(err)
 	}
 	for i := range machines {
-		m := machine{to: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(4 + i)}), netip.MustParseAddr(fmt.Sprintf("fd00::%x", 4+i))}}
-		nic := must(b.NIC(fmt.Sprintf("nic-%d", i), g.named,
-			fleet.IP{Subnet: network + "/subnets/default", Address: m.to[0].String()}, fleet.IP{Subnet: network + "/subnets/default", Address: m.to[1].String()}))
+		m := machine{to: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 1, byte(4 + i)}), netip.MustParseAddr(fmt.Sprintf("fd00::%x", 4+i))}}
+		if machines > 2 { // a crowd, which has IPv4 only
+			m.to = m.to[:1]
+		}
+		var ips []fleet.IP
+		for n, to := range m.to {
+			ips = append(ips, fleet.IP{Subnet: network + "/subnets/default", Address: to.String()})
+			m.configs = append(m.configs, fmt.Sprintf("%s/ipConfigurations/ipconfig%d", b.ID("networkInterfaces", fmt.Sprintf("nic-%d", i)), n+1))
+		}
+		nic := must(b.NIC(fmt.Sprintf("nic-%d", i), g.named, ips...))
 		m.id = firewall.VMID(must(b.VM(fmt.Sprintf("vm-%d", i), "Linux", nil, nic)))
-		m.configs = []string{nic + "/ipConfigurations/ipconfig1", nic + "/ipConfigurations/ipconfig2"}
 		g.machines = append(g.machines, m)
 	}
 	g.ssh = firewall.Door{VM: g.machines[0].id, Protocol: firewall.TCP, Port: 22}
@@ -233,9 +239,9 @@ func (g *ground) rules(t testing.TB) []string {
 	return out
 }
 
-func nameIn(rule string) string {
+func nameIn(text string) string {
 	var d struct{ Name string }
-	_ = json.Unmarshal([]byte(rule), &d)
+	_ = json.Unmarshal([]byte(text), &d)
 	return d.Name
 }
 
@@ -246,9 +252,9 @@ func (g *ground) foreign(t testing.TB) string {
 }
 
 // put writes a rule by hand.
-func (g *ground) put(t testing.TB, rule string) {
+func (g *ground) put(t testing.TB, text string) {
 	t.Helper()
-	if err := g.sim.Put(g.named+"/securityRules/"+nameIn(rule), rule); err != nil {
+	if err := g.sim.Put(g.named+"/securityRules/"+nameIn(text), text); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -261,11 +267,11 @@ func (g *ground) remove(t testing.TB, name string) {
 }
 
 // byHand returns a rule with other properties.
-func byHand(t testing.TB, rule string, properties ...string) string {
+func byHand(t testing.TB, text string, properties ...string) string {
 	t.Helper()
 	var d map[string]json.RawMessage
 	var p map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(rule), &d); err != nil {
+	if err := json.Unmarshal([]byte(text), &d); err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(d["properties"], &p); err != nil {
@@ -274,9 +280,7 @@ func byHand(t testing.TB, rule string, properties ...string) string {
 	for i := 0; i < len(properties); i += 2 {
 		p[properties[i]] = json.RawMessage(properties[i+1])
 	}
-	for _, shown := range []string{"provisioningState"} {
-		delete(p, shown)
-	}
+	delete(p, "provisioningState")
 	inner, err := json.Marshal(p)
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 // How often an operation is looked at when Azure does not say; each time a little
 // later. What takes longer than the most is the next pass's business.
 const (
-	firstLook = 500 * time.Millisecond
+	firstLook = 250 * time.Millisecond
 	mostLook  = 5 * time.Second
 	mostTime  = 10 * time.Minute
 )
@@ -66,7 +66,7 @@ func (p *Provider) follow(ctx context.Context, o operation, first answer) error 
 	ctx, cancel := context.WithTimeout(ctx, mostTime)
 	defer cancel()
 	asked := first.After(time.Now())
-	for gap := firstLook; ; gap = min(gap+gap/2, mostLook) {
+	for gap := firstLook; ; gap = min(gap+gap/4, mostLook) {
 		if err := pause(ctx, cmp.Or(asked, gap)); err != nil {
 			return fmt.Errorf("follow the operation: %w: %w", err, errLost)
 		}

@@ -21,7 +21,7 @@ import (
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg/dialect"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg/resource"
-	"github.com/sesame-access/sesame/internal/provider/azure/rule"
+	azrule "github.com/sesame-access/sesame/internal/provider/azure/rule"
 )
 
 const group = "/subscriptions/0b1f6471/resourceGroups/RG/providers/Microsoft.Network/networkSecurityGroups/nsg-1"
@@ -47,7 +47,7 @@ func attached(vm firewall.VMID, address string) dialect.Attachment {
 }
 
 // network is how everything in one virtual network sees names.
-var network = &rule.View{VirtualNetwork: rule.Set{Sure: []netip.Prefix{prefix("10.0.0.0/16"), prefix("192.0.2.0/24"), prefix("fd00::/64")}}, Known: true}
+var network = &azrule.View{VirtualNetwork: azrule.Set{Sure: []netip.Prefix{prefix("10.0.0.0/16"), prefix("192.0.2.0/24"), prefix("fd00::/64")}}, Known: true}
 
 func attachments() []dialect.Attachment {
 	return []dialect.Attachment{attached(web1, "10.0.0.4"), attached(web1, "fd00::4"), attached(web2, "10.0.0.5"), attached(web2, "fd00::5")}
