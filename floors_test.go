@@ -88,7 +88,7 @@ var floors = []floor{
 			"internal/provider/nftables/foreign",
 			"internal/provider/nftables/table",
 		},
-		{"internal/cloudsim/ec2/query", "internal/provider/azure/topology"},
+		{"internal/cloudsim/ec2/query", "internal/provider/azure/nsg", "internal/provider/azure/topology"},
 		{"internal/cloudsim/ec2/wire", "internal/provider/azure/path"},
 		{"internal/cloudsim/ec2/action", "internal/provider/azure/estate"},
 		{
@@ -100,8 +100,8 @@ var floors = []floor{
 			"internal/notify",
 			"internal/provider/aws",
 			"internal/provider/aws/inventory",
+			"internal/provider/azure",
 			"internal/provider/azure/firewall",
-			"internal/provider/azure/nsg",
 			"internal/provider/memory",
 			"internal/provider/nftables",
 			"internal/provider/providertest",

@@ -2,7 +2,6 @@ package azure_test
 
 import (
 	"fmt"
-	"net/http"
 	"net/netip"
 	"os"
 	"strconv"
@@ -10,9 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	sdkarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 
@@ -136,13 +133,7 @@ func askedNaively(t *testing.T, n int, c rp.Config) storm {
 	t.Helper()
 	g := crowded(t, n, c)
 	rules, err := armnetwork.NewSecurityRulesClient(arm.SubscriptionID, token(g.sim.Token()), &sdkarm.ClientOptions{
-		ClientOptions: azcore.ClientOptions{
-			Cloud: cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
-				cloud.ResourceManager: {Endpoint: "https://arm.example", Audience: "https://management.azure.com/"},
-			}},
-			Transport: &http.Client{Transport: g},
-		},
-		DisableRPRegistration: true,
+		ClientOptions: options(g), DisableRPRegistration: true,
 	})
 	if err != nil {
 		t.Fatal(err)

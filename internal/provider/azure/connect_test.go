@@ -9,9 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
-
 	"github.com/sesame-access/sesame/internal/cloudsim/arm"
 	"github.com/sesame-access/sesame/internal/provider/azure"
 )
@@ -87,21 +84,16 @@ func TestConnectRefuses(t *testing.T) {
 func TestTokensStayHere(t *testing.T) {
 	g := newGround(t, arm.Config{}, 1, everything()...)
 	elsewhere := 0
-	client, err := azure.NewClient(token(g.sim.Token()), azcore.ClientOptions{
-		Cloud: cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
-			cloud.ResourceManager: {Endpoint: "https://arm.example", Audience: "https://management.azure.com/"},
-		}},
-		Transport: &http.Client{Transport: trip(func(r *http.Request) (*http.Response, error) {
-			if r.URL.Host != "arm.example" {
-				elsewhere++
-			}
-			answer, err := g.RoundTrip(r)
-			if err == nil && answer.Header.Get("Azure-AsyncOperation") != "" {
-				answer.Header.Set("Azure-AsyncOperation", "https://evil.example/operations/1")
-			}
-			return answer, err
-		})},
-	})
+	client, err := azure.NewClient(token(g.sim.Token()), options(trip(func(r *http.Request) (*http.Response, error) {
+		if r.URL.Host != "arm.example" {
+			elsewhere++
+		}
+		answer, err := g.RoundTrip(r)
+		if err == nil && answer.Header.Get("Azure-AsyncOperation") != "" {
+			answer.Header.Set("Azure-AsyncOperation", "https://evil.example/operations/1")
+		}
+		return answer, err
+	})))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider/azure"
+	"github.com/sesame-access/sesame/internal/provider/azure/estate"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg/dialect"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg/resource"
 	"github.com/sesame-access/sesame/internal/provider/azure/rule"
@@ -130,19 +131,35 @@ func everybody(c *sdkarm.Client) azure.Clients {
 	return azure.Clients{Reader: c, Opener: c, Closer: c, Locker: c}
 }
 
-// client is the SDK's, which calls the simulator without a network.
-func (g *ground) client(t testing.TB, as string) *sdkarm.Client {
-	t.Helper()
-	c, err := azure.NewClient(token(as), azcore.ClientOptions{
+// options are those of clients that call the simulator without a network.
+func options(through http.RoundTripper) azcore.ClientOptions {
+	return azcore.ClientOptions{
 		Cloud: cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
 			cloud.ResourceManager: {Endpoint: "https://arm.example", Audience: "https://management.azure.com/"},
 		}},
-		Transport: &http.Client{Transport: g},
-	})
+		Transport: &http.Client{Transport: through},
+	}
+}
+
+func (g *ground) client(t testing.TB, as string) *sdkarm.Client {
+	t.Helper()
+	c, err := azure.NewClient(token(as), options(g))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// estate reads the simulated subscription.
+func (g *ground) estate(t testing.TB) azure.Surveyor {
+	t.Helper()
+	r, err := estate.New(estate.Config{
+		Credential: token(g.sim.Token()), Options: sdkarm.ClientOptions{ClientOptions: options(g)}, Subscriptions: []string{arm.SubscriptionID},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return azure.Estate{Reader: r}
 }
 
 // RoundTrip implements [http.RoundTripper]: it takes down calls, and what packets

@@ -26,12 +26,13 @@ const groups = "Microsoft.Network/networkSecurityGroups"
 type weather struct {
 	arm.Config
 
-	stale time.Duration // how old what is read may be
+	stale  time.Duration // how old what is read may be
+	estate bool          // the machines are found, and not known
 }
 
 func TestConformance(t *testing.T) {
 	for name, c := range map[string]weather{
-		"prompt":                    {},
+		"prompt, with an inventory": {estate: true},
 		"slow, with stale readings": {Config: arm.Config{Config: rp.Config{Latency: 2 * time.Second}}, stale: 3 * time.Second},
 		"blind to entity tags":      {Config: arm.Config{Config: rp.Config{Latency: time.Second, IgnoreIfMatch: true, IgnoreIfMatchOnChildren: true}}},
 	} {
@@ -53,6 +54,9 @@ func (g *ground) fixture(t *testing.T, c weather) providertest.Fixture {
 		}
 	}
 	mend()
+	if c.estate {
+		g.provider.Surveyor = g.estate(t)
+	}
 	f := providertest.Fixture{
 		Provider: g.provider, Firewall: g.nsg, Doors: [2]firewall.Door{g.ssh, g.rdp}, Sibling: g.ssh2, Keys: keys,
 		Admits: func(d firewall.Door, from netip.Addr) bool { return g.admits(g.now(t), d, from) },

@@ -13,6 +13,7 @@ import (
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg/dialect"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg/resource"
 	"github.com/sesame-access/sesame/internal/provider/azure/path"
+	"github.com/sesame-access/sesame/internal/provider/azure/rule"
 	"github.com/sesame-access/sesame/internal/provider/azure/topology"
 )
 
@@ -33,9 +34,7 @@ type Estate struct {
 	known    path.Known
 	groups   map[firewall.ID]json.RawMessage
 	behind   map[firewall.ID][]*topology.Config // by network security group
-	views    map[*topology.Subnet][]netip.Prefix
-	tags     map[string][]netip.Prefix
-	members  map[string][]netip.Prefix
+	views    map[*topology.Subnet]*rule.View
 	ids      []firewall.VMID
 }
 
@@ -70,7 +69,7 @@ func machineOf(text, state json.RawMessage) Machine {
 
 // index prepares what is asked for group by group.
 func (e *Estate) index() {
-	e.behind, e.tags, e.members = map[firewall.ID][]*topology.Config{}, map[string][]netip.Prefix{}, map[string][]netip.Prefix{}
+	e.behind = map[firewall.ID][]*topology.Config{}
 	for _, c := range e.topology.Configs() {
 		for _, id := range slices.Compact([]string{c.Subnet.Group, c.NIC.Group}) {
 			if id != "" {
@@ -78,11 +77,7 @@ func (e *Estate) index() {
 			}
 		}
 	}
-	for name, list := range e.known.Tags {
-		e.tags[strings.ToLower(name)] = list
-	}
-	e.views = path.Networks(e.topology, e.known)
-	e.members = path.Members(e.topology)
+	e.views = path.Views(e.topology, e.known)
 	for _, v := range e.VMs {
 		e.ids = append(e.ids, v.ID)
 	}
@@ -138,10 +133,10 @@ func (e *Estate) Around(g *resource.Group) dialect.Reading {
 		}
 		return other
 	}
-	r := dialect.Reading{Group: g, Machines: e.ids, Tags: e.tags, Members: e.members}
+	r := dialect.Reading{Group: g, Machines: e.ids}
 	for _, c := range e.behind[g.ID] {
 		r.Attachments = append(r.Attachments, dialect.Attachment{
-			ID: c.ID, VM: c.VM, Addresses: []netip.Addr{c.Address}, Groups: c.ASGs, Network: e.views[c.Subnet],
+			ID: c.ID, VM: c.VM, Addresses: []netip.Addr{c.Address}, Groups: c.ASGs, View: e.views[c.Subnet],
 			Interface: group(c.NIC.Group), Subnet: group(c.Subnet.Group),
 		})
 	}

@@ -186,8 +186,8 @@ func TestReadingOfGroups(t *testing.T) {
 			if len(a.Groups) > 0 {
 				text += " " + a.Groups[0][strings.LastIndexByte(a.Groups[0], '/')+1:]
 			}
-			if len(a.Network) != 2 { // its space and the address of probes
-				t.Errorf("%s sees the network %v", text, a.Network)
+			if len(a.View.VirtualNetwork.Sure) != 2 { // its space and the address of probes
+				t.Errorf("%s sees the network %v", text, a.View.VirtualNetwork)
 			}
 			if (a.Interface == nil || a.Interface.ID != r.Group.ID) && (a.Subnet == nil || a.Subnet.ID != r.Group.ID) {
 				t.Errorf("%s is not behind the group", text)
@@ -198,8 +198,8 @@ func TestReadingOfGroups(t *testing.T) {
 		if text := strings.Join(got, ", "); text != tt.want {
 			t.Errorf("behind %s: %s", tt.id, text)
 		}
-		if len(r.Machines) != 4 || len(r.Members[strings.ToLower(web)]) != 1 {
-			t.Errorf("%v %v", r.Machines, r.Members)
+		if members := r.Attachments[0].View.Groups[strings.ToLower(web)]; len(r.Machines) != 4 || len(members.Sure) != 1 {
+			t.Errorf("%v %v", r.Machines, members)
 		}
 	}
 }

@@ -342,12 +342,12 @@ func TestMembersThatNobodySaw(t *testing.T) {
 	}
 	fw := firewall.ID(g)
 	e := complete(t, s.reader(t))
-	if got := must(e.Reading(fw))(t).Members[strings.ToLower(web)]; len(got) != 1 || at(e, "10.0.0.9") != reach.Open || at(e, "10.0.0.10") != reach.Closed {
+	if got := must(e.Reading(fw))(t).Attachments[0].View.Groups[strings.ToLower(web)]; len(got.Sure) != 1 || got.Perhaps != nil || at(e, "10.0.0.9") != reach.Open || at(e, "10.0.0.10") != reach.Closed {
 		t.Errorf("members %v, %v, %v", got, at(e, "10.0.0.9"), at(e, "10.0.0.10"))
 	}
 	s.Inject(fault.Fault{Kind: fault.Refuse, Status: 403, Type: "Microsoft.Network/networkInterfaces", Skip: 1})
 	e = read(t, s.reader(t))
-	if got := must(e.Reading(fw))(t).Members[strings.ToLower(web)]; got != nil || at(e, "10.0.0.10") != reach.Unknown {
+	if got := must(e.Reading(fw))(t).Attachments[0].View.Groups[strings.ToLower(web)]; got.Perhaps == nil || at(e, "10.0.0.10") != reach.Unknown {
 		t.Errorf("members %v, %v", got, at(e, "10.0.0.10"))
 	}
 }

@@ -12,14 +12,19 @@ import (
 	"github.com/sesame-access/sesame/internal/provider/prefix"
 )
 
-// settle makes the layers.
-func (e *estate) settle() {
+// look finds out what names stand for.
+func (e *estate) look() {
 	for _, n := range e.Networks {
 		members := e.members(n)
 		for _, s := range n.Subnets {
 			e.views[s] = rule.View{VirtualNetwork: e.virtualNetwork(s), Known: true, Tags: e.known.Tags, Groups: members}
 		}
 	}
+}
+
+// settle makes the layers.
+func (e *estate) settle() {
+	e.look()
 	behind, within := map[string][]*topology.Config{}, map[*topology.Network][]*topology.Config{}
 	for _, c := range e.Configs() {
 		for _, id := range slices.Compact([]string{c.Subnet.Group, c.NIC.Group}) {
@@ -142,39 +147,22 @@ func (e *estate) behindGateways(id string) rule.Set {
 	return rule.Set{Sure: prefix.Union(list), Perhaps: nil}
 }
 
-// Networks returns what the tag VirtualNetwork stands for in each subnet; nil where
-// that is not known in full.
-func Networks(t *topology.Estate, known Known) map[*topology.Subnet][]netip.Prefix {
+// Views returns what names in rules stand for in each subnet. Subnets that see the
+// same share a view.
+func Views(t *topology.Estate, known Known) map[*topology.Subnet]*rule.View {
 	e := newEstate(t, known)
-	out := map[*topology.Subnet][]netip.Prefix{}
+	e.look()
+	out := map[*topology.Subnet]*rule.View{}
 	for _, n := range t.Networks {
+		var seen []*rule.View
 		for _, s := range n.Subnets {
-			if set := e.virtualNetwork(s); len(set.Perhaps) == 0 {
-				out[s] = set.Sure
+			same := func(v *rule.View) bool { return v.VirtualNetwork.Equal(e.views[s].VirtualNetwork) }
+			i := slices.IndexFunc(seen, same)
+			if i < 0 {
+				i = len(seen)
+				seen = append(seen, new(e.views[s]))
 			}
-		}
-	}
-	return out
-}
-
-// Members returns the addresses in each application security group whose members are
-// all known, by id in lower case. Which of them a rule means depends on the network:
-// a group with members in several is not there.
-func Members(t *topology.Estate) map[string][]netip.Prefix {
-	addresses, of := map[string][]netip.Addr{}, map[string]*topology.Network{}
-	several := map[string]bool{}
-	for _, nic := range t.NICs {
-		for _, c := range nic.Configs {
-			for _, id := range c.ASGs {
-				several[id] = several[id] || of[id] != nil && of[id] != c.Subnet.Network
-				of[id], addresses[id] = c.Subnet.Network, append(addresses[id], c.Address)
-			}
-		}
-	}
-	out := map[string][]netip.Prefix{}
-	for id := range t.ASGs {
-		if !t.Hidden && !several[id] {
-			out[id] = prefix.Of(addresses[id]...)
+			out[s] = seen[i]
 		}
 	}
 	return out
