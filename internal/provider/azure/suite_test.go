@@ -34,7 +34,7 @@ func TestConformance(t *testing.T) {
 	for name, c := range map[string]weather{
 		"prompt, with an inventory": {estate: true},
 		"slow, with stale readings": {Config: arm.Config{Config: rp.Config{Latency: 2 * time.Second}}, stale: 3 * time.Second},
-		"blind to entity tags":      {Config: arm.Config{Config: rp.Config{Latency: time.Second, IgnoreIfMatch: true, IgnoreIfMatchOnChildren: true}}},
+		"blind to entity tags":      {Config: arm.Config{Config: rp.Config{IgnoreIfMatch: true, IgnoreIfMatchOnChildren: true}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			providertest.Run(t, func(t *testing.T) providertest.Fixture {

@@ -87,8 +87,8 @@ func Compile(s provider.Snapshot, want firewall.Wants) (plan.Plan, error) {
 	}
 	d.keepHeld()
 	d.diff()
-	d.refresh()
 	d.advance()
+	d.refresh()
 	d.fit()
 	return d.plan()
 }
