@@ -21,6 +21,8 @@ type group struct {
 	took     time.Duration        // by a write
 	rooms    int                  // for openings; 0 when not known
 	before   *resource.Group      // the last write; nil when that was looked after
+	last     *resource.Group      // as it was read; nil once it is written
+	lastAt   time.Time
 }
 
 // of returns what is known about fw.
@@ -76,7 +78,29 @@ func (g *group) seen(s provider.Snapshot, r nsg.Reading, tell func([]resource.Di
 func (g *group) writes(before *resource.Group) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.before = before
+	g.before, g.last = before, nil
+}
+
+// fresh is how old the reading of a group may be that stands beside the one that is
+// observed. A subnet's group can have hundreds beside it, each with a loop that
+// reads it.
+const fresh = 5 * time.Second
+
+// read keeps a reading for those beside it.
+func (g *group) read(r *resource.Group, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.last, g.lastAt = r, now
+}
+
+// recent returns a reading that is not old; nil when there is none.
+func (g *group) recent(now time.Time) *resource.Group {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if now.Sub(g.lastAt) >= fresh {
+		return nil
+	}
+	return g.last
 }
 
 // weight is how much of the estimate the last write is, as a divisor.
