@@ -33,6 +33,9 @@ func (s *Simulator) connect(client netip.Addr, instance string, port int) (best 
 		for _, id := range i.Interfaces {
 			n, _ := w.Interfaces.Get(now, id)
 			for _, to := range addresses(n) {
+				if to.Is4() != client.Is4() {
+					continue
+				}
 				p := packet.Packet{From: client, FromPort: clientPort, Interface: id, To: to, Protocol: packet.TCP, Port: port, Code: 0}
 				v := s.packets(w, now).Arrive(p)
 				if made == nil || v.Outcome > best.Outcome {

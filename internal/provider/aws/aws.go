@@ -12,10 +12,12 @@ package aws
 import (
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup"
@@ -51,6 +53,9 @@ type Provider struct {
 	Config
 
 	byPrefix map[string]Region // by what the ids of their VPCs begin with
+
+	mu   sync.Mutex
+	last map[string][]inventory.VM // the machines of each region, as last read in full
 }
 
 var _ provider.Provider = (*Provider)(nil)
@@ -60,7 +65,7 @@ func New(c Config) *Provider {
 	if c.Network.Quotas == (securitygroup.Quotas{}) {
 		c.Network.Quotas = securitygroup.DefaultQuotas()
 	}
-	p := &Provider{Config: c, byPrefix: map[string]Region{}}
+	p := &Provider{Config: c, byPrefix: map[string]Region{}, mu: sync.Mutex{}, last: map[string][]inventory.VM{}}
 	for _, r := range c.Regions {
 		p.byPrefix[r.prefix()] = r
 	}

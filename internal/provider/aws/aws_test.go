@@ -18,7 +18,6 @@ import (
 	"github.com/sesame-access/sesame/internal/cloudsim/ec2"
 	"github.com/sesame-access/sesame/internal/cloudsim/ec2/world"
 	"github.com/sesame-access/sesame/internal/firewall"
-	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/provider/aws"
@@ -77,23 +76,6 @@ func TestOverHTTP(t *testing.T) {
 	}
 	if x := g.now(); slices.ContainsFunc(x.groups, func(w world.Group) bool { return strings.HasPrefix(w.Name, "sesame-") }) {
 		t.Error("the owned group is left")
-	}
-}
-
-func TestInventory(t *testing.T) {
-	g := newGround(t, ec2.Config{Seed: 5})
-	vms, err := g.provider.Inventory(t.Context())
-	if err != nil || len(vms) != 2 {
-		t.Fatalf("%v, %v", vms, err)
-	}
-	i := slices.IndexFunc(vms, func(v inventory.VM) bool { return v.ID == g.ssh.VM })
-	v := vms[i]
-	if v.Name != "one" || len(v.Paths) != 1 || len(v.Paths[0].To) != 2 || len(v.Addresses) != 3 || !slices.Equal(v.Firewalls(), []firewall.ID{g.vpc}) {
-		t.Errorf("%+v", v)
-	}
-	g.sim.Fail(ec2.Fault{Kind: ec2.Broken, Action: "DescribeInstances"})
-	if vms, err := g.provider.Inventory(t.Context()); err == nil {
-		t.Errorf("what could not be read is %v", vms)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/provider/aws/inventory"
 	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup"
 )
 
@@ -42,6 +43,8 @@ func (p *Provider) Observe(ctx context.Context, fw firewall.ID, _ []firewall.Key
 		return provider.Snapshot{}, fmt.Errorf("read %s: %w", fw, err)
 	}
 	o.lists(ctx, r)
+	r.Walls = o.walls(ctx, r.Interfaces)
+	r.Peers = o.peers(ctx, r)
 	s.Layer, s.Owned, s.Raw = r.Layer(), r.Owned(), r
 	return s, nil
 }
@@ -80,7 +83,7 @@ func (o *observer) interfaces(ctx context.Context, n securitygroup.Network) ([]s
 
 // interfaceOf reads an interface. What is no address is of no use to anybody.
 func interfaceOf(x types.NetworkInterface, n securitygroup.Network) securitygroup.Interface {
-	out := securitygroup.Interface{ID: aws.ToString(x.NetworkInterfaceId)}
+	out := securitygroup.Interface{ID: aws.ToString(x.NetworkInterfaceId), Subnet: aws.ToString(x.SubnetId)}
 	if x.Attachment != nil && aws.ToString(x.Attachment.InstanceId) != "" {
 		out.VM = n.VM(*x.Attachment.InstanceId)
 	}
@@ -174,29 +177,9 @@ func (o *observer) lists(ctx context.Context, r securitygroup.Reading) {
 		}
 		for _, x := range reply.PrefixLists {
 			l := securitygroup.List{V6: aws.ToString(x.AddressFamily) == "IPv6", Max: int(aws.ToInt32(x.MaxEntries))}
-			if l.Entries, err = o.entries(ctx, aws.ToString(x.PrefixListId)); err == nil {
+			if l.Entries, err = inventory.Entries(ctx, o.Reader, aws.ToString(x.PrefixListId)); err == nil {
 				r.Lists[aws.ToString(x.PrefixListId)] = l
 			}
 		}
 	}
-}
-
-func (o *observer) entries(ctx context.Context, list string) ([]netip.Prefix, error) {
-	var out []netip.Prefix
-	pages := ec2.NewGetManagedPrefixListEntriesPaginator(o.Reader, &ec2.GetManagedPrefixListEntriesInput{PrefixListId: aws.String(list)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("read the prefix list %s: %w", list, err)
-		}
-		for _, x := range page.Entries {
-			prefix, err := netip.ParsePrefix(aws.ToString(x.Cidr))
-			if err != nil {
-				return nil, fmt.Errorf("read the prefix list %s: %w", list, err)
-			}
-			out = append(out, prefix.Masked())
-		}
-	}
-	slices.SortFunc(out, netip.Prefix.Compare)
-	return out, nil
 }

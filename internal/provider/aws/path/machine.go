@@ -47,7 +47,7 @@ func Machines(e Estate) ([]inventory.VM, map[firewall.ID]firewall.Layer) {
 	}
 	for _, s := range e.Subnets {
 		v.subnets[s.ID] = v.place(s)
-		if s.ACL != nil {
+		if s.ACL != nil && s.Firewall == "" {
 			v.add(aclLayer(*s.ACL))
 			v.add(returnLayer(*s.ACL))
 		}
@@ -55,13 +55,14 @@ func Machines(e Estate) ([]inventory.VM, map[firewall.ID]firewall.Layer) {
 	for _, g := range e.Groups {
 		v.add(v.groupLayer(g))
 	}
+	of := map[firewall.VMID][]Interface{}
+	for _, n := range e.Interfaces {
+		of[n.Machine] = append(of[n.Machine], n)
+	}
 	var out []inventory.VM
 	for _, m := range e.Machines {
 		vm := inventory.VM{ID: m.ID, Name: m.Name, Addresses: nil, Tags: m.Tags, Paths: nil, Missing: slices.Clone(m.Missing)}
-		for _, n := range e.Interfaces {
-			if n.Machine != m.ID {
-				continue
-			}
+		for _, n := range of[m.ID] {
 			s := v.subnets[n.Subnet]
 			if s == nil {
 				vm.Missing = append(vm.Missing, n.ID+" is in a subnet that was not read: "+n.Subnet)
@@ -69,6 +70,9 @@ func Machines(e Estate) ([]inventory.VM, map[firewall.ID]firewall.Layer) {
 			}
 			for _, a := range n.Addresses {
 				vm.Addresses = append(vm.Addresses, a.Private)
+				if a.Public.IsValid() {
+					vm.Addresses = append(vm.Addresses, a.Public)
+				}
 				vm.Paths = append(vm.Paths, v.paths(n, s, a)...)
 			}
 		}
@@ -92,6 +96,11 @@ func (v *view) unread(why string) firewall.ID {
 	return id
 }
 
+// endpoint reports whether r leads to a service of the cloud, which answers and
+// never calls: such an endpoint is routed to by a prefix list, and one that hands
+// packets on by networks. (VPC user guide: gateway endpoints, example routing.)
+func (r Route) endpoint() bool { return r.PrefixList != "" && strings.HasPrefix(r.Target, "vpce-") }
+
 // place finds out where the sources of s come from.
 func (v *view) place(s Subnet) *place {
 	p := &place{Subnet: s, blind: map[string][]netip.Prefix{}, unsure: s.Unrouted}
@@ -107,7 +116,7 @@ func (v *view) place(s Subnet) *place {
 		}
 		p.unsure = p.unsure || !known
 		target := r.Target
-		if r.Blackhole {
+		if r.Blackhole || r.endpoint() {
 			target = "nat" // brings nobody either
 		}
 		for _, to := range list {
@@ -130,7 +139,11 @@ func (v *view) place(s Subnet) *place {
 			p.blind[w.target] = append(p.blind[w.target], from...)
 		}
 	}
-	p.internet = prefix.Minus(p.beyond, prefix.Private())
+	// The lists are made once, and shared by the paths of all machines.
+	p.CIDRs, p.near, p.internet = prefix.Union(p.CIDRs), prefix.Union(p.near), prefix.Minus(p.beyond, prefix.Private())
+	for target, from := range p.blind {
+		p.blind[target] = prefix.Union(from)
+	}
 	if p.unsure { // a route that was not read may be the one that decides
 		p.near, p.internet, p.beyond, p.blind = nil, nil, nil, nil
 	}
@@ -141,19 +154,20 @@ func (v *view) place(s Subnet) *place {
 func (v *view) paths(n Interface, s *place, a Address) []inventory.Path {
 	var out []inventory.Path
 	lead := func(how string, from []netip.Prefix, unsure, acl bool, blind ...inventory.Hop) {
-		if from = prefix.Union(from); from == nil {
+		if from == nil {
 			from = []netip.Prefix{} // nobody, which nil would not be
 		}
 		if len(from) == 0 && !unsure {
 			return
 		}
 		hops := blind
-		if acl {
-			hops = append(hops, v.aclHop(s, ""))
-		}
-		hops = append(hops, v.groupHop(n))
-		if acl {
-			hops = append(hops, v.aclHop(s, toReturn))
+		switch {
+		case s.Firewall != "":
+			hops = []inventory.Hop{{Firewall: s.Firewall}}
+		case acl:
+			hops = append(hops, v.aclHop(s, ""), v.groupHop(n), v.aclHop(s, toReturn))
+		default:
+			hops = append(hops, v.groupHop(n))
 		}
 		out = append(out, inventory.Path{
 			Name: n.ID + " " + a.Private.String() + " " + how, Protocol: 0, Port: 0, From: from, Unsure: unsure, To: []netip.Addr{a.Private}, Hops: hops,
@@ -162,6 +176,10 @@ func (v *view) paths(n Interface, s *place, a Address) []inventory.Path {
 	lead("from its subnet", s.CIDRs, false, false)
 	lead("from the network", s.near, s.unsure, true)
 	for _, target := range sorted(s.blind) {
+		if s.Firewall != "" {
+			lead("through "+target, nil, true, true)
+			continue
+		}
 		// Nothing is known about it, so that not even who it is about is certain.
 		lead("through "+target, s.blind[target], false, true, inventory.Hop{Firewall: v.unread("what " + target + " is")})
 	}

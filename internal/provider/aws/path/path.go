@@ -29,6 +29,12 @@
 // anybody who could be meant. A route table or an ACL that was not read may do
 // anything, and so may a target of a kind that is not known.
 //
+// # A VPC as one firewall
+//
+// Where a subnet names a Firewall, the groups and ACLs of its VPC are one hop, and
+// their layer is somebody else's; [Wall] is what an ACL adds to it. What comes
+// through a target of which nothing is known is then a path that is unsure.
+//
 // # What is left out
 //
 // The rules at the source; network firewalls, load balancers and other
@@ -78,8 +84,12 @@ type Address struct {
 // A Subnet has the routes and the network ACL that its interfaces are subject to.
 type Subnet struct {
 	ID, VPC string
-	CIDRs   []netip.Prefix
-	Routes  []Route // of its own route table, or of the VPC's main one
+	// Firewall is what judges packets to the subnet as one: the groups of the VPC,
+	// with the ACLs as walls before them (see Wall). Empty where each of them is
+	// a hop of its own.
+	Firewall firewall.ID
+	CIDRs    []netip.Prefix
+	Routes   []Route // of its own route table, or of the VPC's main one
 	// Unrouted says that the route table was not read.
 	Unrouted bool
 	ACL      *ACL // nil if it was not read

@@ -2,49 +2,85 @@ package securitygroup
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/provider/aws/wall"
 )
 
 // Layer is r as the reach engine sees it: for every VM the rules of the groups
 // that it wears, and where only some of its interfaces wear a group, for their
-// addresses alone.
+// addresses alone. It is a union, unless something has a wall around it: then the
+// rules of the wall come first, in their order.
 func (r Reading) Layer() firewall.Layer {
 	l := firewall.Layer{Firewall: r.ID, Kind: firewall.Union, Rules: nil, Default: firewall.Deny}
 	groups := map[string]int{}
 	for i, g := range r.Groups {
 		groups[g.ID] = i
 	}
-	for vm, interfaces := range r.Machines() {
-		worn, all := map[string][]netip.Addr{}, 0
-		for _, n := range interfaces {
-			all += len(n.Addresses)
-			for _, id := range n.Groups {
-				worn[id] = append(worn[id], n.Addresses...)
-			}
+	machines := r.Machines()
+	for _, vm := range slices.Sorted(maps.Keys(machines)) {
+		free, walled := split(machines[vm], r.Walls)
+		for _, n := range walled {
+			l.Kind = firewall.Ordered
+			l.Rules = append(l.Rules, r.Walls[n.Subnet].Before(r.behind(vm, groups, []Interface{n}, false), vm, prefixesOf(n.Addresses))...)
 		}
-		for id, to := range worn {
-			i, known := groups[id]
-			if !known { // attached since the groups were read
-				l.Rules = append(l.Rules, firewall.LayerRule{Name: id, Action: firewall.Allow, Maybe: true, VM: vm, Last: lastPort})
-				continue
-			}
-			only := prefixesOf(to)
-			if len(to) == all {
-				only = nil
-			}
-			_, owned := r.Owner(r.Groups[i])
-			for _, rule := range r.Groups[i].Ingress {
-				l.Rules = append(l.Rules, r.lines(id, vm, only, rule, owned)...)
-			}
+		l.Rules = append(l.Rules, r.behind(vm, groups, free, len(walled) == 0)...)
+	}
+	if l.Kind == firewall.Union {
+		slices.SortFunc(l.Rules, compareLines)
+	}
+	return l
+}
+
+// split returns the interfaces without a wall around them, and those with one.
+func split(all []Interface, walls map[string]wall.Wall) (free, walled []Interface) {
+	for _, n := range all {
+		_, has := walls[n.Subnet]
+		switch {
+		case has && len(n.Addresses) > 0:
+			walled = append(walled, n)
+		case !has:
+			free = append(free, n)
 		}
 	}
-	slices.SortFunc(l.Rules, func(a, b firewall.LayerRule) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.VM, b.VM), slices.CompareFunc(a.From, b.From, netip.Prefix.Compare))
-	})
-	return l
+	return free, walled
+}
+
+// behind returns the rules of the groups that interfaces of vm wear. Those of a
+// group that they all wear are for every address where they are all that vm has.
+func (r Reading) behind(vm firewall.VMID, groups map[string]int, interfaces []Interface, all bool) []firewall.LayerRule {
+	var out []firewall.LayerRule
+	worn, addresses := map[string][]netip.Addr{}, 0
+	for _, n := range interfaces {
+		addresses += len(n.Addresses)
+		for _, id := range n.Groups {
+			worn[id] = append(worn[id], n.Addresses...)
+		}
+	}
+	for id, to := range worn {
+		only := prefixesOf(to)
+		if all && len(to) == addresses {
+			only = nil
+		}
+		i, known := groups[id]
+		if !known { // attached since the groups were read
+			out = append(out, firewall.LayerRule{Name: id, Action: firewall.Allow, Maybe: true, VM: vm, To: only, Last: lastPort})
+			continue
+		}
+		_, owned := r.Owner(r.Groups[i])
+		for _, rule := range r.Groups[i].Ingress {
+			out = append(out, r.lines(id, vm, only, rule, owned)...)
+		}
+	}
+	slices.SortFunc(out, compareLines)
+	return out
+}
+
+func compareLines(a, b firewall.LayerRule) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.VM, b.VM), slices.CompareFunc(a.From, b.From, netip.Prefix.Compare))
 }
 
 // Machines returns the interfaces of each VM.
@@ -96,7 +132,8 @@ func (r Reading) sources(rule Rule) ([]netip.Prefix, bool) {
 		l, known := r.Lists[rule.List]
 		return l.Entries, known
 	case r.Find(rule.Group) < 0: // of another VPC
-		return nil, false
+		members, known := r.Peers[rule.Group]
+		return prefixesOf(members), known
 	}
 	var members []netip.Addr
 	for _, n := range r.Interfaces {

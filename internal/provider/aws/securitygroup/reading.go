@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/provider/aws/wall"
 )
 
 // A Network is one VPC as a firewall, with what its owner has decided.
@@ -48,8 +49,9 @@ type Group struct {
 
 // An Interface is a network interface of the VPC.
 type Interface struct {
-	ID string
-	VM firewall.VMID // empty where no instance wears it
+	ID     string
+	Subnet string
+	VM     firewall.VMID // empty where no instance wears it
 	// Groups are the ids of the groups that it wears, in the cloud's order.
 	Groups    []string
 	Addresses []netip.Addr // private ones, of both families
@@ -72,6 +74,12 @@ type Reading struct {
 	Interfaces []Interface // sorted by id
 	// Lists are the prefix lists by id, without those that could not be read.
 	Lists map[string]List
+	// Peers are the private addresses of the members of groups of other VPCs, over
+	// active peerings, without the groups of which nothing is known.
+	Peers map[string][]netip.Addr
+	// Walls stand around subnets, before the groups; those that let everything pass
+	// are left out. Nothing of ours is in them.
+	Walls map[string]wall.Wall
 }
 
 const namesOfSesame = "sesame-"
