@@ -14,6 +14,7 @@ import (
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup"
+	"github.com/sesame-access/sesame/internal/provider/aws/truce"
 )
 
 // How often a call is made again that the cloud is not ready for, and how long
@@ -29,7 +30,8 @@ type writer struct {
 	Region
 	securitygroup.Reading
 
-	vpc string
+	vpc   string
+	truce *truce.Guard
 	// made are the owned groups that this plan has made, by name. They may not be
 	// seen by other calls yet.
 	made    map[string]string
@@ -46,7 +48,7 @@ func (p *Provider) Apply(ctx context.Context, s provider.Snapshot, pl plan.Plan)
 	if !read {
 		return fmt.Errorf("write %s: the snapshot was not read by the AWS provider", s.Firewall)
 	}
-	w := &writer{Region: region, Reading: r, vpc: vpc, made: map[string]string{}}
+	w := &writer{Region: region, Reading: r, vpc: vpc, truce: p.truce(s.Firewall), made: map[string]string{}}
 	for changes := pl.Changes; len(changes) > 0; {
 		n := 1
 		for n < len(changes) && changes[n].Step == changes[0].Step {
@@ -77,8 +79,29 @@ func (w *writer) step(ctx context.Context, changes []plan.Change) error {
 			return fmt.Errorf("%s %s: %w", c.Do, c.Group, err)
 		}
 		w.written = true
+		for _, x := range c.Writes {
+			w.note(x)
+		}
 	}
 	return nil
+}
+
+// note remembers a write that somebody may undo, and what we undo ourselves.
+func (w *writer) note(x securitygroup.Write) {
+	switch x.Do { //nolint:exhaustive // nobody fights over the others
+	case securitygroup.Revoke:
+		if !w.owned(x.Group) && !w.IsRest(x.Group, *x.Rule) {
+			w.truce.Done(x.Contest(), time.Now())
+		}
+	case securitygroup.Authorize:
+		x.Do = securitygroup.Revoke
+		w.truce.Undone(x.Contest())
+	case securitygroup.Attach:
+		w.truce.Done(x.Contest(), time.Now())
+	case securitygroup.Detach:
+		x.Do = securitygroup.Attach
+		w.truce.Undone(x.Contest())
+	}
 }
 
 // patiently makes a call until the cloud is ready for it.

@@ -7,6 +7,10 @@
 // reading. Writes are put together into as few calls as their steps allow. The
 // cloud's reads lag behind its writes, so that no answer is taken to be the last
 // word: what an answer leaves open is unknown, and the next pass looks.
+//
+// Somebody who puts back what a lock took out, or takes off the group that it put
+// on, is met at once three times, and then with growing patience (package truce):
+// meanwhile the door is held, with the reason.
 package aws
 
 import (
@@ -22,6 +26,7 @@ import (
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup"
 	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup/compile"
+	"github.com/sesame-access/sesame/internal/provider/aws/truce"
 )
 
 // A Region is one region of one account, with a client for each role.
@@ -54,8 +59,9 @@ type Provider struct {
 
 	byPrefix map[string]Region // by what the ids of their VPCs begin with
 
-	mu   sync.Mutex
-	last map[string][]inventory.VM // the machines of each region, as last read in full
+	truces map[firewall.ID]*truce.Guard // of each VPC that was written to
+	mu     sync.Mutex
+	last   map[string][]inventory.VM // the machines of each region, as last read in full
 }
 
 var _ provider.Provider = (*Provider)(nil)
@@ -65,7 +71,7 @@ func New(c Config) *Provider {
 	if c.Network.Quotas == (securitygroup.Quotas{}) {
 		c.Network.Quotas = securitygroup.DefaultQuotas()
 	}
-	p := &Provider{Config: c, byPrefix: map[string]Region{}, mu: sync.Mutex{}, last: map[string][]inventory.VM{}}
+	p := &Provider{Config: c, byPrefix: map[string]Region{}, truces: map[firewall.ID]*truce.Guard{}, mu: sync.Mutex{}, last: map[string][]inventory.VM{}}
 	for _, r := range c.Regions {
 		p.byPrefix[r.prefix()] = r
 	}
@@ -93,6 +99,18 @@ func (p *Provider) locate(fw firewall.ID) (Region, string, error) {
 		return Region{}, "", fmt.Errorf("%s is no VPC of a region that is configured", fw)
 	}
 	return r, vpc, nil
+}
+
+// truce returns the guard of a VPC.
+func (p *Provider) truce(fw firewall.ID) *truce.Guard {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := p.truces[fw]
+	if g == nil {
+		g = &truce.Guard{}
+		p.truces[fw] = g
+	}
+	return g
 }
 
 // Compile implements [provider.Provider].

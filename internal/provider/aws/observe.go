@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -43,6 +44,7 @@ func (p *Provider) Observe(ctx context.Context, fw firewall.ID, _ []firewall.Key
 		return provider.Snapshot{}, fmt.Errorf("read %s: %w", fw, err)
 	}
 	o.lists(ctx, r)
+	r.Contested = p.truce(fw).Held(time.Now())
 	r.Walls = o.walls(ctx, r.Interfaces)
 	r.Peers = o.peers(ctx, r)
 	s.Layer, s.Owned, s.Raw = r.Layer(), r.Owned(), r

@@ -25,7 +25,11 @@ func (r Reading) Layer() firewall.Layer {
 		free, walled := split(machines[vm], r.Walls)
 		for _, n := range walled {
 			l.Kind = firewall.Ordered
-			l.Rules = append(l.Rules, r.Walls[n.Subnet].Before(r.behind(vm, groups, []Interface{n}, false), vm, prefixesOf(n.Addresses))...)
+			alone, to := len(machines[vm]) == 1, prefixesOf(n.Addresses)
+			if alone {
+				to = nil // wherever its packets go
+			}
+			l.Rules = append(l.Rules, r.Walls[n.Subnet].Before(r.behind(vm, groups, []Interface{n}, alone), vm, to)...)
 		}
 		l.Rules = append(l.Rules, r.behind(vm, groups, free, len(walled) == 0)...)
 	}

@@ -77,6 +77,10 @@ type Reading struct {
 	// Peers are the private addresses of the members of groups of other VPCs, over
 	// active peerings, without the groups of which nothing is known.
 	Peers map[string][]netip.Addr
+	// Contested are the writes that somebody undoes again and again, by what they
+	// are for (see Write.Contest), with the reason why they wait. What waits is
+	// reported, and not fought over.
+	Contested map[string]string
 	// Walls stand around subnets, before the groups; those that let everything pass
 	// are left out. Nothing of ours is in them.
 	Walls map[string]wall.Wall

@@ -65,6 +65,18 @@ func Decode(native string) (Write, error) {
 	return w, nil
 }
 
+// Contest names what w is for, the same each time that it has to be made again;
+// empty for a write that nobody fights over.
+func (w Write) Contest() string {
+	switch w.Do { //nolint:exhaustive // what closes and what is ours alone is made as often as it takes
+	case Revoke:
+		return w.Group + " " + w.Rule.Content()
+	case Attach:
+		return w.Interface + " wears " + w.Group
+	}
+	return ""
+}
+
 // At returns the write of c as it is due at now: an opening past its deadline is
 // not written, and what was to be shortened until then goes. It is false when
 // there is nothing to write any more.

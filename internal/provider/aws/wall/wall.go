@@ -95,29 +95,33 @@ func clientPorts(r firewall.LayerRule) (first, last uint16) {
 	return r.SourceFirst, r.SourceLast
 }
 
-// Decisive returns the part of a list that decides anything: nothing after the
-// rules that decide about everybody. It is nil if all of it lets pass. Without v6
+// Decisive returns the part of a list that decides anything: no rule about those
+// of whom all was decided before. It is nil if all of it lets pass. Without v6
 // there is nobody with an IPv6 address to decide about.
 func Decisive(list []firewall.LayerRule, v6 bool) []firewall.LayerRule {
-	var taken []netip.Prefix
+	var out []firewall.LayerRule
+	left := prefix.Everything()
 	if !v6 {
-		taken = prefix.Everything()[1:]
+		left = left[:1]
 	}
 	passes := true
-	for i, r := range list {
-		first, last := clientPorts(r)
+	for _, r := range list {
+		from := r.From
+		if len(from) == 0 {
+			from = prefix.Everything()
+		}
+		if len(prefix.Intersect(from, left)) == 0 {
+			continue
+		}
+		out = append(out, r)
 		passes = passes && r.Action == firewall.Allow
-		if r.Protocol != 0 || r.First > 0 || r.Last < math.MaxUint16 || r.Maybe || first > 0 || last < math.MaxUint16 {
-			passes = false
-			continue
+		first, last := clientPorts(r)
+		if r.Protocol == 0 && r.First == 0 && r.Last == math.MaxUint16 && !r.Maybe && first == 0 && last == math.MaxUint16 {
+			left = prefix.Minus(left, from)
 		}
-		if taken = prefix.Union(taken, r.From); len(r.From) > 0 && !prefix.All(taken) {
-			continue
-		}
-		if passes {
-			return nil
-		}
-		return list[:i+1]
 	}
-	return list
+	if passes && len(left) == 0 {
+		return nil
+	}
+	return out
 }

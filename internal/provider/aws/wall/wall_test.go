@@ -78,6 +78,8 @@ func TestDecisive(t *testing.T) {
 		"nobody has IPv6":          {[]firewall.LayerRule{all4, rest}, false, 0},
 		"IPv6 is denied":           {[]firewall.LayerRule{all4, rest}, true, 2},
 		"somebody is denied first": {[]firewall.LayerRule{some, all4, all6, rest}, true, 3},
+		"family by family":         {[]firewall.LayerRule{all4, everybody(firewall.Deny, "0.0.0.0/0"), some, all6, rest}, true, 0},
+		"not to everybody":         {[]firewall.LayerRule{all4, some}, true, 1},
 		"too late":                 {[]firewall.LayerRule{all4, all6, some, rest}, true, 0},
 	} {
 		if got := wall.Decisive(slices.Clone(c.list), c.v6); len(got) != c.want {

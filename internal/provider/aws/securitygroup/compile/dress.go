@@ -50,14 +50,20 @@ func (d *draft) dressOne(vm firewall.VMID, doors []firewall.Door) {
 		d.serve(stepStrip, plan.Lock, first, "a group of ours must not let anything out", securitygroup.Write{Do: securitygroup.Strip, Group: name})
 	}
 	for _, n := range d.interfaces[vm] {
+		attach := securitygroup.Write{Do: securitygroup.Attach, Group: name, Interface: n.ID}
+		waits, contested := d.Contested[attach.Contest()]
 		switch {
 		case slices.Contains(n.Groups, g.ID):
+		case contested:
+			for _, door := range doors {
+				d.hold(door, "%s does not wear the group of the openings: %s", n.ID, waits)
+			}
 		case len(n.Groups) >= d.Quotas.Groups:
 			for _, door := range doors {
 				d.hold(door, "%s wears %d groups and has no room for %s", n.ID, len(n.Groups), name)
 			}
 		default:
-			d.serve(stepAttach, plan.Lock, first, n.ID+" does not wear the group of the openings", securitygroup.Write{Do: securitygroup.Attach, Group: name, Interface: n.ID})
+			d.serve(stepAttach, plan.Lock, first, n.ID+" does not wear the group of the openings", attach)
 		}
 	}
 	for _, door := range doors {

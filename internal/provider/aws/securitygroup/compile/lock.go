@@ -124,7 +124,10 @@ func (d *draft) immovable(gone []original) map[spot]obstacle {
 			rest, lost := rule.Rest(portsOf(doors), d.Keep)
 			_, state := d.RestMark(g.ID, rule)
 			why := d.sibling(g, doors)
+			waits, contested := d.Contested[securitygroup.Write{Do: securitygroup.Revoke, Group: g.ID, Rule: &rule}.Contest()]
 			switch {
+			case contested:
+				why = waits
 			case state == firewall.MarkForeign:
 				why = "it is another installation's"
 			case why != "":
