@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -18,7 +19,7 @@ import (
 )
 
 // How often a call is made again that the cloud is not ready for, and how long
-// before the second time; each further time waits twice as long. What is longer
+// before the second time, more or less; each further time waits twice as long. What is longer
 // is the next pass's business.
 const (
 	attempts  = 5
@@ -133,7 +134,8 @@ func (w *writer) patiently(ctx context.Context, c securitygroup.Call) error {
 		case securitygroup.Unknown:
 			return err
 		}
-		timer := time.NewTimer(wait)
+		// Others that were told to wait shall not all be back at once.
+		timer := time.NewTimer(wait/2 + rand.N(wait)) //nolint:gosec // chance is all that it needs
 		select {
 		case <-ctx.Done():
 			timer.Stop()

@@ -124,4 +124,7 @@ func (p *Provider) Compile(s provider.Snapshot, want firewall.Wants, displaced [
 
 // Limits implements [provider.Provider]. An owned group holds as many openings of
 // each family as a group holds rules, for each VM: there is no one number for all.
+// It cannot cut: a connection that a rule for some sources let in is tracked, and
+// outlives the rule, and a network ACL, which would end it, is for a whole subnet.
+// (EC2 user guide, security group connection tracking.)
 func (p *Provider) Limits(firewall.ID) provider.Limits { return provider.Limits{} }

@@ -13,6 +13,10 @@ import (
 
 // A Builder puts resources of an account into a region. What it makes was always
 // there.
+//
+// What it builds is written in programs. Its methods panic at a text that is no
+// network or no rule, and at the name of a group that was not made before: that is
+// a mistake in the program, and no state of the world.
 type Builder struct {
 	World   *world.World
 	Account string

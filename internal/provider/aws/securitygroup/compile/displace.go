@@ -151,6 +151,9 @@ func (d *draft) displace(gone []original) {
 			if _, lost := rule.Rest(portsOf(doors), d.Keep); lost != "" {
 				why += "; lost: " + lost
 			}
+			if rule.CIDR.IsValid() && rule.CIDR.Bits() == 0 {
+				why += "; sessions that it let in may be untracked, and are cut"
+			}
 			d.foreignChange(stepDisplace, plan.Displace, doors[0], Displaced{g.ID, rule}, why, securitygroup.Write{Do: securitygroup.Revoke, Group: g.ID, Rule: &rule})
 		}
 	}
