@@ -44,6 +44,7 @@ func (p *Provider) Observe(ctx context.Context, fw firewall.ID, _ []firewall.Key
 		return provider.Snapshot{}, fmt.Errorf("read %s: %w", fw, err)
 	}
 	o.lists(ctx, r)
+	r.At = s.Clock
 	r.Contested = p.truce(fw).Held(time.Now())
 	r.Walls = o.walls(ctx, r.Interfaces)
 	r.Peers = o.peers(ctx, r)

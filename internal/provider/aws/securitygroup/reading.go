@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/provider/aws/wall"
@@ -69,7 +70,9 @@ type List struct {
 type Reading struct {
 	Network
 
-	Keys       firewall.Keyring
+	Keys firewall.Keyring
+	// At is the cloud's own time when it was read; zero if it told none.
+	At         time.Time
 	Groups     []Group     // sorted by id
 	Interfaces []Interface // sorted by id
 	// Lists are the prefix lists by id, without those that could not be read.

@@ -290,3 +290,50 @@ func TestVerified(t *testing.T) {
 		t.Error("what a sibling loses is not refused")
 	}
 }
+
+// The owner writes a displaced rule anew, with another description, and it is
+// displaced again: that one comes back, and not the older one, however they sort.
+func TestNewerVersionSupersedes(t *testing.T) {
+	for _, words := range [][2]string{{"before", "now"}, {"now", "before"}} {
+		j := small(ingress(6, 22, 22, "10.0.0.0/8"))
+		j.r.Shared, j.r.At = true, time.Date(2026, 11, 1, 10, 20, 0, 0, time.UTC)
+		j.r.Groups[0].Ingress[0].Description, j.r.Groups[0].Ingress[0].ID = words[0], "sgr-1"
+		j.show(t, locked(ssh))
+		again := ingress(6, 22, 22, "10.0.0.0/8")
+		again.Description, again.ID = words[1], "sgr-2"
+		g := j.r.Find("sg-1")
+		j.r.Groups[g].Ingress = append(j.r.Groups[g].Ingress, again)
+		j.r.At = j.r.At.Add(30 * time.Hour)
+		j.show(t, locked(ssh))
+		if len(j.displaced) != 2 {
+			t.Fatalf("%d rules are displaced", len(j.displaced))
+		}
+		j.r.At = j.r.At.Add(8 * 24 * time.Hour)
+		p := j.show(t, nil)
+		back := slices.IndexFunc(p.Changes, func(c plan.Change) bool { return c.Op == plan.Restore })
+		if back < 0 || !strings.Contains(p.Changes[back].Why, "out for 192h0m0s; it gets a new id instead of sgr-2") {
+			t.Errorf("%v", p)
+		}
+		if got := j.r.Groups[j.r.Find("sg-1")].Ingress; len(got) != 1 || got[0].Description != words[1] {
+			t.Errorf("what came back is %+v, want %s", got, words[1])
+		}
+	}
+}
+
+func TestDoubt(t *testing.T) {
+	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		x    compile.Displaced
+		want string
+	}{
+		"of yesterday":       {compile.Displaced{Rule: ingress(6, 22, 22, "10.0.0.0/8"), At: now.AddDate(0, 0, -1)}, ""},
+		"of last week":       {compile.Displaced{Rule: ingress(6, 22, 22, "10.0.0.0/8"), At: now.AddDate(0, 0, -8)}, "out since 2026-11-14"},
+		"for everybody":      {compile.Displaced{Rule: ingress(6, 22, 22, "0.0.0.0/0"), At: now}, "the Internet"},
+		"for everybody's v6": {compile.Displaced{Rule: ingress(6, 22, 22, "::/0"), At: now}, "the Internet"},
+		"of nobody knows":    {compile.Displaced{Rule: ingress(6, 22, 22, "10.0.0.0/8")}, "not known since when"},
+	} {
+		if got := c.x.Doubt(now); c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}

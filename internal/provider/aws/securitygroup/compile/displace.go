@@ -12,13 +12,6 @@ import (
 	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup"
 )
 
-// A Displaced is a foreign rule that a lock took out, whole: what a displace
-// change stores to undo it.
-type Displaced struct {
-	Group string             `json:"group"` // its id
-	Rule  securitygroup.Rule `json:"rule"`
-}
-
 // original is a displaced rule that is not there, with the door it was displaced
 // for.
 type original struct {
@@ -28,17 +21,23 @@ type original struct {
 }
 
 // gone returns the displaced rules that are not there, one for each content, of
-// the groups that still exist.
+// the groups that still exist. Of two with the same content the newer one is what
+// its owner wants: he had written it anew.
 func (d *draft) gone(displaced []plan.Change) ([]original, error) {
-	var out []original
+	var all []original
 	for _, c := range slices.SortedFunc(slices.Values(displaced), plan.Compare) {
 		if c.Op != plan.Displace {
 			continue
 		}
-		x := original{door: c.Door}
-		if err := json.Unmarshal([]byte(c.Undo), &x.Displaced); err != nil {
-			return nil, fmt.Errorf("read a displaced rule: %w", err)
+		x, err := ReadDisplaced(c)
+		if err != nil {
+			return nil, err
 		}
+		all = append(all, original{Displaced: x, door: c.Door})
+	}
+	slices.SortStableFunc(all, func(a, b original) int { return b.At.Compare(a.At) })
+	var out []original
+	for _, x := range all {
 		g, there := d.group(x.Group)
 		if !there {
 			continue // with its group, for good
@@ -132,7 +131,7 @@ func (d *draft) displace(gone []original) {
 			w.Do = securitygroup.Describe // the rest of another one says the same
 			delete(d.have, at)
 		}
-		d.foreignChange(stepRestore, plan.Restore, x.door, x.Displaced, "no lock needs it out any more", w)
+		d.foreignChange(stepRestore, plan.Restore, x.door, x.Displaced, "no lock needs it out any more"+x.fine(d.At), w)
 	}
 	in, doorsOf := map[string][]securitygroup.Rule{}, d.doorsOf()
 	for g := range d.foreign() {
@@ -154,7 +153,7 @@ func (d *draft) displace(gone []original) {
 			if rule.CIDR.IsValid() && rule.CIDR.Bits() == 0 {
 				why += "; sessions that it let in may be untracked, and are cut"
 			}
-			d.foreignChange(stepDisplace, plan.Displace, doors[0], Displaced{g.ID, rule}, why, securitygroup.Write{Do: securitygroup.Revoke, Group: g.ID, Rule: &rule})
+			d.foreignChange(stepDisplace, plan.Displace, doors[0], Displaced{Group: g.ID, Rule: rule, At: d.At.Truncate(ageStep)}, why, securitygroup.Write{Do: securitygroup.Revoke, Group: g.ID, Rule: &rule})
 		}
 	}
 	d.settleRests(in, back)
