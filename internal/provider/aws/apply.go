@@ -7,11 +7,9 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/smithy-go"
 
-	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup"
@@ -99,6 +97,13 @@ func (w *writer) note(x securitygroup.Write) {
 		w.truce.Undone(x.Contest())
 	case securitygroup.Attach:
 		w.truce.Done(x.Contest(), time.Now())
+	case securitygroup.Swap:
+		if _, _, copied := w.CopyOf(securitygroup.Group{Name: x.Group}); copied {
+			w.truce.Done(x.Contest(), time.Now())
+			break
+		}
+		x.Group = x.Instead // what is given back
+		w.truce.Undone(x.Contest())
 	case securitygroup.Detach:
 		x.Do = securitygroup.Attach
 		w.truce.Undone(x.Contest())
@@ -206,6 +211,3 @@ func (w *writer) owned(group string) bool {
 	_, owned := w.Owner(securitygroup.Group{Name: group})
 	return owned
 }
-
-// instanceOf is the last part of the id of a VM.
-func instanceOf(vm firewall.VMID) *string { return aws.String(vm.Name()) }

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup"
 )
 
@@ -27,7 +28,13 @@ func (w *writer) call(ctx context.Context, c securitygroup.Call) error {
 	case securitygroup.Strip:
 		return w.strip(ctx, id)
 	case securitygroup.Attach, securitygroup.Detach:
-		return w.wear(ctx, c.Writes[0].Interface, id, c.Do == securitygroup.Attach)
+		return w.wear(ctx, c.Writes[0].Interface, id, "", c.Do == securitygroup.Attach)
+	case securitygroup.Swap:
+		instead, err := w.id(ctx, c.Writes[0].Instead)
+		if err != nil {
+			return err
+		}
+		return w.wear(ctx, c.Writes[0].Interface, id, instead, true)
 	case securitygroup.Tagged, securitygroup.Untag:
 		return w.tag(ctx, id, c)
 	case securitygroup.Authorize:
@@ -66,7 +73,7 @@ func rulesOf(c securitygroup.Call, described bool) []securitygroup.Rule {
 func (w *writer) makeGroup(ctx context.Context, c securitygroup.Call) error {
 	reply, err := w.Locker.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
 		GroupName: aws.String(c.Group), VpcId: aws.String(w.vpc),
-		Description:       aws.String("Sesame: who may reach the locked ports of " + *instanceOf(c.Writes[0].VM)),
+		Description:       aws.String(w.purpose(c.Group, c.Writes[0].VM)),
 		TagSpecifications: tagged(types.ResourceTypeSecurityGroup, []securitygroup.Tag{{Key: securitygroup.OwnTag, Value: w.Keys.Instance}}),
 	})
 	if err == nil {
@@ -82,6 +89,14 @@ func (w *writer) makeGroup(ctx context.Context, c securitygroup.Call) error {
 		w.made[c.Group] = id
 	}
 	return err
+}
+
+// purpose is the description of a group of ours.
+func (w *writer) purpose(name string, vm firewall.VMID) string {
+	if _, group, copied := w.CopyOf(securitygroup.Group{Name: name}); copied {
+		return "Sesame: " + group + " without the locked ports of " + vm.Name()
+	}
+	return "Sesame: who may reach the locked ports of " + vm.Name()
 }
 
 // lookUp asks for the id of an owned group.
@@ -124,9 +139,10 @@ func (w *writer) strip(ctx context.Context, id string) error {
 	return &smithy.GenericAPIError{Code: "Unavailable", Message: id + " still lets traffic out"}
 }
 
-// wear puts a group on an interface, or takes it off. The call replaces the whole
-// list and knows no condition, so that the list is read right before.
-func (w *writer) wear(ctx context.Context, iface, group string, on bool) error {
+// wear puts a group on an interface, instead of another if one is named, or takes
+// it off. The call replaces the whole list and knows no condition, so that the list
+// is read right before.
+func (w *writer) wear(ctx context.Context, iface, group, instead string, on bool) error {
 	reply, err := w.Reader.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{NetworkInterfaceIds: []string{iface}})
 	if err != nil {
 		return err
@@ -138,13 +154,12 @@ func (w *writer) wear(ctx context.Context, iface, group string, on bool) error {
 	for _, g := range reply.NetworkInterfaces[0].Groups {
 		groups = append(groups, aws.ToString(g.GroupId))
 	}
-	if slices.Contains(groups, group) == on {
+	if slices.Contains(groups, group) == on && !slices.Contains(groups, instead) {
 		return nil
 	}
+	groups = slices.DeleteFunc(groups, func(g string) bool { return g == group || g == instead })
 	if on {
 		groups = append(groups, group)
-	} else {
-		groups = slices.DeleteFunc(groups, func(g string) bool { return g == group })
 	}
 	_, err = w.Locker.ModifyNetworkInterfaceAttribute(ctx, &ec2.ModifyNetworkInterfaceAttributeInput{
 		NetworkInterfaceId: aws.String(iface), Groups: groups,

@@ -118,6 +118,7 @@ func (o *observer) allGroups(ctx context.Context) ([]securitygroup.Group, error)
 		for _, x := range page.SecurityGroups {
 			id := aws.ToString(x.GroupId)
 			o.groups[id] = &securitygroup.Group{ID: id, Name: aws.ToString(x.GroupName), Tags: tagsOf(x.Tags), Egress: len(x.IpPermissionsEgress)}
+			o.groups[id].Plain4, o.groups[id].Plain6 = plain(x.IpPermissionsEgress)
 		}
 	}
 	ids := slices.Sorted(maps.Keys(o.groups))
@@ -131,6 +132,17 @@ func (o *observer) allGroups(ctx context.Context) ([]securitygroup.Group, error)
 		out = append(out, *o.groups[id])
 	}
 	return out, nil
+}
+
+// plain reports whether permissions let everything out, for each family, and say
+// nothing else.
+func plain(out []types.IpPermission) (v4, v6 bool) {
+	if len(out) != 1 || aws.ToString(out[0].IpProtocol) != "-1" || len(out[0].UserIdGroupPairs)+len(out[0].PrefixListIds) > 0 {
+		return false, false
+	}
+	v4 = len(out[0].IpRanges) == 1 && aws.ToString(out[0].IpRanges[0].CidrIp) == "0.0.0.0/0"
+	v6 = len(out[0].Ipv6Ranges) == 1 && aws.ToString(out[0].Ipv6Ranges[0].CidrIpv6) == "::/0"
+	return v4, v6
 }
 
 // rules reads the rules of some groups.

@@ -9,7 +9,8 @@
 // interface wears many groups, and what one lock takes out of a shared group the
 // next one's rest depends on: whatever is smaller than a VPC has two writers
 // somewhere. What the reach engine sees is, for every VM, the union of the groups
-// that its interfaces wear.
+// that its interfaces wear, behind the network ACL of the subnet where that is a
+// wall to anybody.
 //
 // # Locks
 //
@@ -26,6 +27,12 @@
 // such a rule is displaced only where Lose says so. What it takes from VMs that
 // share the group is refused unless they are under the same lock, or Shared says
 // so.
+//
+// With Split the VM wears a copy of its own of such a group instead, that says what
+// the group says but for the locked ports, and follows it. Nothing is displaced
+// then. A copy is another group to those who name the original as a source, and
+// lets everything out, as a new group does: where the original is named, or lets
+// out less, there is no copy. Rules of other VPCs that name it are not seen.
 //
 // # Grants
 //

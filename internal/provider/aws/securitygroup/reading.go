@@ -20,6 +20,9 @@ type Network struct {
 	Keep []firewall.Protocol
 	// Lose agrees that a displaced rule for every protocol loses all others.
 	Lose bool
+	// Split gives a VM a copy of its own of a group that others wear, too, instead
+	// of taking from them what its lock takes out.
+	Split bool
 	// Shared agrees that VMs which are not locked lose what a lock takes out of a
 	// group that they wear, too.
 	Shared bool
@@ -46,6 +49,9 @@ type Group struct {
 	Tags     []Tag
 	Ingress  []Rule
 	Egress   int // how many rules
+	// Plain4 and Plain6 say that it lets everything out, for each family, and names
+	// nothing else: what a new group does.
+	Plain4, Plain6 bool
 }
 
 // An Interface is a network interface of the VPC.
@@ -106,7 +112,24 @@ func (r Reading) OwnName(vm firewall.VMID) string {
 // Owner returns the VM whose owned group g is.
 func (r Reading) Owner(g Group) (firewall.VMID, bool) {
 	instance, ours := strings.CutPrefix(g.Name, namesOfSesame+r.Keys.Instance+"-")
-	return r.VM(instance), ours
+	return r.VM(instance), ours && !strings.Contains(instance, ofGroup)
+}
+
+// ofGroup stands between the VM and the group in the name of a copy. No id of an
+// instance has it.
+const ofGroup = "-of-"
+
+// CopyName is the name of the copy of a foreign group that vm wears instead.
+func (r Reading) CopyName(vm firewall.VMID, group string) string {
+	return r.OwnName(vm) + ofGroup + group
+}
+
+// CopyOf returns the VM that g is made for, and the id of the group that it is a
+// copy of.
+func (r Reading) CopyOf(g Group) (vm firewall.VMID, group string, copied bool) {
+	name, ours := strings.CutPrefix(g.Name, namesOfSesame+r.Keys.Instance+"-")
+	instance, group, copied := strings.Cut(name, ofGroup)
+	return r.VM(instance), group, ours && copied
 }
 
 // Find returns the place of the group with that id, or of the owned group with

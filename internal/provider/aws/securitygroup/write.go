@@ -24,6 +24,7 @@ const (
 	Revoke    Verb = "revoke"    // a rule, by content
 	Describe  Verb = "describe"  // a rule that is there: description and tags
 	Detach    Verb = "detach"    // an owned group from an interface
+	Swap      Verb = "swap"      // a group on an interface for another
 	Delete    Verb = "delete"    // an owned group
 )
 
@@ -33,7 +34,8 @@ type Write struct {
 	// Group is the id of a foreign group or the name of an owned one.
 	Group     string        `json:"group"`
 	VM        firewall.VMID `json:"vm,omitzero"`        // of Make
-	Interface string        `json:"interface,omitzero"` // of Attach and Detach
+	Interface string        `json:"interface,omitzero"` // of Attach, Detach and Swap
+	Instead   string        `json:"instead,omitzero"`   // of Swap: the group that Group replaces
 	Tag       *Tag          `json:"tag,omitempty"`      // of Tagged and Untag
 	Rule      *Rule         `json:"rule,omitempty"`     // of Authorize, Revoke and Describe
 }
@@ -55,7 +57,7 @@ func Decode(native string) (Write, error) {
 	}
 	needs := map[Verb]bool{
 		Make: w.VM != "", Strip: true, Delete: true,
-		Attach: w.Interface != "", Detach: w.Interface != "",
+		Attach: w.Interface != "", Detach: w.Interface != "", Swap: w.Interface != "" && w.Instead != "",
 		Tagged: w.Tag != nil, Untag: w.Tag != nil,
 		Authorize: w.Rule != nil, Revoke: w.Rule != nil, Describe: w.Rule != nil,
 	}
@@ -71,7 +73,7 @@ func (w Write) Contest() string {
 	switch w.Do { //nolint:exhaustive // what closes and what is ours alone is made as often as it takes
 	case Revoke:
 		return w.Group + " " + w.Rule.Content()
-	case Attach:
+	case Attach, Swap:
 		return w.Interface + " wears " + w.Group
 	}
 	return ""
@@ -111,9 +113,17 @@ func (r Reading) On(writes ...Write) Reading {
 		case w.Do == Make || i < 0:
 		case w.Do == Delete:
 			r.Groups = slices.Delete(r.Groups, i, i+1)
-		case w.Do == Attach || w.Do == Detach:
+		case w.Do == Attach || w.Do == Detach || w.Do == Swap:
 			for n, x := range r.Interfaces {
-				if x.ID == w.Interface {
+				if x.ID != w.Interface {
+					continue
+				}
+				if w.Do == Swap {
+					if other := r.Find(w.Instead); other >= 0 {
+						x.Groups = wearing(x.Groups, r.Groups[other].ID, false)
+					}
+					r.Interfaces[n].Groups = wearing(x.Groups, r.Groups[i].ID, true)
+				} else {
 					r.Interfaces[n].Groups = wearing(x.Groups, r.Groups[i].ID, w.Do == Attach)
 				}
 			}
@@ -155,7 +165,7 @@ func (w Write) in(g Group) Group {
 		case w.Do == Describe && at >= 0:
 			g.Ingress[at].Description, g.Ingress[at].Tags = w.Rule.Description, w.Rule.Tags
 		}
-	case Make, Attach, Detach, Delete: // are not about what is in a group
+	case Make, Attach, Detach, Swap, Delete: // are not about what is in a group
 	}
 	return g
 }
@@ -193,7 +203,7 @@ func (c Call) takes(w Write) bool {
 		return slices.Equal(c.Writes[0].Rule.Tags, w.Rule.Tags)
 	case Revoke, Tagged, Untag:
 		return true
-	case Make, Strip, Attach, Detach, Delete:
+	case Make, Strip, Attach, Detach, Swap, Delete:
 	}
 	return false
 }

@@ -337,3 +337,92 @@ func TestDoubt(t *testing.T) {
 		}
 	}
 }
+
+// With a copy of its own, an instance is locked and its siblings notice nothing.
+func TestSplit(t *testing.T) {
+	j := small(ingress(6, 20, 30, "0.0.0.0/0"), ingress(6, 443, 443, "10.0.0.0/8"))
+	before := worn(j.r)
+	j.r.Split, j.r.Groups[0].Plain4 = true, true
+	client := netip.MustParseAddr("203.0.113.7")
+	p := j.show(t, locked(ssh))
+	if len(p.Refused) > 0 || admits(j.r, ssh, client) || !admits(j.r, ssh2, client) || len(j.displaced) > 0 {
+		t.Fatalf("%v", p)
+	}
+	if got, want := j.contents(), "20-30/tcp from 0.0.0.0/0; 443/tcp from 10.0.0.0/8"; got != want {
+		t.Errorf("the original says %q, want %q", got, want)
+	}
+	for _, d := range []firewall.Door{{VM: web1, Protocol: firewall.TCP, Port: 21}, {VM: web1, Protocol: firewall.TCP, Port: 23}} {
+		if !admits(j.r, d, client) {
+			t.Errorf("%s is shut, too", d)
+		}
+	}
+	// The owner of the original changes it; the copy follows.
+	g := j.r.Find("sg-1")
+	j.r.Groups[g].Ingress = []securitygroup.Rule{ingress(6, 20, 30, "0.0.0.0/0"), ingress(6, 80, 80, "10.0.0.0/8")}
+	j.show(t, locked(ssh))
+	for port, want := range map[uint16]bool{22: false, 23: true, 80: true, 443: false} {
+		if d := (firewall.Door{VM: web1, Protocol: firewall.TCP, Port: port}); admits(j.r, d, netip.MustParseAddr("10.0.0.9")) != want {
+			t.Errorf("%s admits %v", d, !want)
+		}
+	}
+	// So it does when somebody puts the original back on, or writes to the copy.
+	copied := j.r.Find(j.r.CopyName(web1, "sg-1"))
+	j.r.Groups[copied].Ingress = append(slices.Clone(j.r.Groups[copied].Ingress), ingress(6, 22, 22, "0.0.0.0/0"))
+	j.r.Interfaces[0].Groups = append(slices.Clone(j.r.Interfaces[0].Groups), "sg-1")
+	j.show(t, locked(ssh))
+	if admits(j.r, ssh, client) {
+		t.Error("it is open again")
+	}
+	if p := j.plan(t, locked(ssh)); !p.Empty() {
+		t.Errorf("a second plan is not empty:\n%v", p)
+	}
+	j.show(t, nil)
+	if worn(j.r) != before || len(j.r.Groups) != 1 {
+		t.Errorf("the interfaces wear\n%s%d groups are left", worn(j.r), len(j.r.Groups))
+	}
+}
+
+// A copy is no member of what the original is a member of.
+func TestSplitIsRefused(t *testing.T) {
+	for want, change := range map[string]func(*securitygroup.Reading){
+		"443/tcp from sg-1 in sg-1 names it as a source": func(r *securitygroup.Reading) {
+			r.Groups[0].Ingress = append(r.Groups[0].Ingress, securitygroup.Rule{Protocol: 6, First: 443, Last: 443, Group: "sg-1"})
+		},
+		"it does not let everything out": func(r *securitygroup.Reading) { r.Groups[0].Plain4 = false },
+		"would be lost": func(r *securitygroup.Reading) {
+			r.Lose = false
+			r.Groups[0].Ingress[0] = ingress(-1, -1, -1, "0.0.0.0/0")
+		},
+		"its copy would have 61 rules": func(r *securitygroup.Reading) {
+			r.Groups[0].Ingress[0] = ingress(6, 20, 30, "0.0.0.0/0")
+			for i := range 59 {
+				r.Groups[0].Ingress = append(r.Groups[0].Ingress, ingress(6, 100+i, 100+i, "0.0.0.0/0"))
+			}
+			r.Quotas.Rules = 60
+		},
+	} {
+		j := small(ingress(6, 22, 30, "0.0.0.0/0"))
+		j.r.Split, j.r.Groups[0].Plain4 = true, true
+		change(&j.r)
+		p := j.show(t, locked(ssh))
+		refuses(t, p, want)
+		if !p.Empty() {
+			t.Errorf("%s: %v", want, p)
+		}
+	}
+}
+
+// Of a lock that cannot be, no copy is left.
+func TestNoCopyInVain(t *testing.T) {
+	j := small(ingress(6, 22, 22, "0.0.0.0/0"))
+	j.r.Split, j.r.Groups[0].Plain4 = true, true
+	j.r.Groups = append(j.r.Groups, securitygroup.Group{ID: "sg-2", Name: "bound", Ingress: []securitygroup.Rule{ingress(6, 22, 22, "10.0.0.0/8")}})
+	for i := range j.r.Interfaces {
+		j.r.Interfaces[i].Groups = []string{"sg-1", "sg-2"}
+	}
+	p := j.plan(t, locked(ssh))
+	refuses(t, p, "wears the group too")
+	if !p.Empty() {
+		t.Errorf("%v", p)
+	}
+}

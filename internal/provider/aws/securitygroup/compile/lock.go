@@ -153,7 +153,14 @@ func (d *draft) sibling(g securitygroup.Group, doors []firewall.Door) string {
 	for _, vm := range d.wearing[g.ID] {
 		for _, p := range portsOf(doors) {
 			if !slices.Contains(d.locks, firewall.Door{VM: vm, Protocol: p.Protocol, Port: p.Number}) {
-				return fmt.Sprintf("%s wears the group too, and would lose %s", vm, p)
+				why := fmt.Sprintf("%s wears the group too, and would lose %s", vm, p)
+				for _, door := range doors {
+					if bound := d.unsplit[split{door.VM, g.ID}]; bound != "" {
+						why += "; it has no copy: " + bound
+						break
+					}
+				}
+				return why
 			}
 		}
 	}

@@ -62,33 +62,59 @@ type draft struct {
 	shown map[firewall.Door]bool
 	locks []firewall.Door
 	// stuck are the doors that are not wanted locked any more, and stay so.
-	stuck   map[firewall.Door]bool
-	held    map[firewall.Door]bool // nothing new is opened there
-	stays   map[spot]obstacle      // foreign rules that reach a locked door and cannot go
-	changes []plan.Change
-	refused []plan.Refusal
+	stuck map[firewall.Door]bool
+	held  map[firewall.Door]bool // nothing new is opened there
+	// splitting are the VMs that get copies; unsplit says why a copy cannot be had.
+	splitting map[firewall.VMID]bool
+	unsplit   map[split]string
+	stays     map[spot]obstacle // foreign rules that reach a locked door and cannot go
+	changes   []plan.Change
+	refused   []plan.Refusal
 }
 
 // Plan returns the plan that makes r show want. It is a pure function. Displaced
 // are the displace changes that were not undone yet.
 func Plan(r securitygroup.Reading, want firewall.Wants, displaced []plan.Change) (plan.Plan, error) {
+	without := map[firewall.VMID]bool{}
+	for {
+		p, vain, err := attempt(r, want, displaced, without)
+		if err != nil || len(vain) == 0 {
+			return p, err
+		}
+		// Copies for a lock that cannot be are for nothing.
+		for _, vm := range vain {
+			without[vm] = true
+		}
+	}
+}
+
+// attempt makes a plan, and returns the VMs that would get copies in vain.
+func attempt(r securitygroup.Reading, want firewall.Wants, displaced []plan.Change, without map[firewall.VMID]bool) (p plan.Plan, vain []firewall.VMID, err error) {
 	d := &draft{
 		Reading: r, index: map[string]int{}, wearing: r.Wearers(), interfaces: r.Machines(), have: map[spot]securitygroup.Rule{}, targets: map[spot]target{},
 		shown: map[firewall.Door]bool{}, stuck: map[firewall.Door]bool{}, held: map[firewall.Door]bool{},
 	}
-	var err error
 	if d.want, err = want.Locked(); err != nil {
-		return plan.Plan{}, err
+		return plan.Plan{}, nil, err
 	}
 	d.read()
+	d.splits(without)
 	gone, err := d.gone(displaced)
 	if err != nil {
-		return plan.Plan{}, err
+		return plan.Plan{}, nil, err
 	}
 	for _, w := range d.want {
 		d.aim(w)
 	}
 	d.settleLocks(gone)
+	for _, w := range d.want {
+		if vm := w.Door.VM; d.splitting[vm] && !without[vm] && !slices.Contains(d.locks, w.Door) {
+			vain = append(vain, vm)
+		}
+	}
+	if len(vain) > 0 {
+		return plan.Plan{}, vain, nil
+	}
 	d.displace(gone)
 	d.keepHeld()
 	d.diff()
@@ -97,7 +123,7 @@ func Plan(r securitygroup.Reading, want firewall.Wants, displaced []plan.Change)
 	d.fit()
 	slices.SortFunc(d.changes, plan.Compare)
 	slices.SortFunc(d.refused, plan.CompareRefusals)
-	return plan.Plan{Firewall: r.ID, Changes: d.changes, After: d.after().Layer(), Refused: d.refused}, nil
+	return plan.Plan{Firewall: r.ID, Changes: d.changes, After: d.after().Layer(), Refused: d.refused}, nil, nil
 }
 
 // read finds what is ours.
@@ -107,7 +133,8 @@ func (d *draft) read() {
 		g.Ingress = slices.SortedFunc(slices.Values(g.Ingress), func(a, b securitygroup.Rule) int { return cmp.Compare(a.Content(), b.Content()) })
 		d.Groups[i] = g
 		vm, ours := d.Owner(g)
-		if d.index[g.ID] = i; ours {
+		_, _, copied := d.CopyOf(g)
+		if d.index[g.ID] = i; ours || copied {
 			d.index[g.Name] = i
 		}
 		for _, t := range g.Tags {

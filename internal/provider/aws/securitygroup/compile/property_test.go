@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,11 +60,12 @@ func anyReading(t *rapid.T) securitygroup.Reading {
 		Network: network, Keys: keys,
 		Lists: map[string]securitygroup.List{"pl-1": {Entries: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}, Max: 3}},
 	}
+	r.Split = rapid.Bool().Draw(t, "split")
 	r.Shared, r.Lose = rapid.Bool().Draw(t, "shared"), rapid.Bool().Draw(t, "lose")
 	r.Keep = rapid.SampledFrom([][]firewall.Protocol{nil, {50}}).Draw(t, "keep")
 	r.Quotas.Rules = rapid.SampledFrom([]int{8, 20, 60}).Draw(t, "quota")
 	for _, id := range []string{"sg-1", "sg-2", "sg-3"} {
-		g := securitygroup.Group{ID: id, Name: id}
+		g := securitygroup.Group{ID: id, Name: id, Egress: 1, Plain4: rapid.Bool().Draw(t, "plain")}
 		for range rapid.IntRange(0, 4).Draw(t, "rules") {
 			x := anyRule(t)
 			if fits := r.CostOf(g.Ingress...).Fits(r.CostOf(x), r.Quotas); fits && !slices.ContainsFunc(g.Ingress, func(o securitygroup.Rule) bool { return o.Content() == x.Content() }) {
@@ -283,10 +285,22 @@ func TestLockAndUnlock(t *testing.T) {
 		if diff := cmp.Diff(document(original), document(h.r)); diff != "" {
 			t.Fatalf("not what was (-was +is):\n%s", diff)
 		}
+		if was, is := worn(original), worn(h.r); was != is {
+			t.Fatalf("the interfaces wear\n%snot\n%s", is, was)
+		}
 		if len(h.displaced) > 0 || len(h.r.Owned()) > 0 {
 			t.Fatalf("left over: %v, %v", h.displaced, h.r.Owned())
 		}
 	})
+}
+
+// worn prints which groups interfaces wear.
+func worn(r securitygroup.Reading) string {
+	var out strings.Builder
+	for _, n := range r.Interfaces {
+		fmt.Fprintln(&out, n.ID, slices.Sorted(slices.Values(n.Groups)))
+	}
+	return out.String()
 }
 
 // A scenario is a reading and what is wanted of it.
@@ -309,7 +323,7 @@ func TestLockAndUnlockManyGroups(t *testing.T) {
 		count, first = n, rand.IntN(1<<30)
 	}
 	draw := rapid.Custom(func(t *rapid.T) scenario { return scenario{anyReading(t), anyLocks(t)} })
-	displacedRules := 0
+	displacedRules, copies := 0, 0
 	for seed := first; seed < first+count; seed++ {
 		s := draw.Example(seed)
 		h := &journal{r: s.r}
@@ -318,16 +332,21 @@ func TestLockAndUnlockManyGroups(t *testing.T) {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 			displacedRules += len(h.displaced)
+			for _, g := range h.r.Groups {
+				if _, _, copied := h.r.CopyOf(g); copied {
+					copies++
+				}
+			}
 			if missing := h.missing(s.r); missing != "" {
 				t.Fatalf("seed %d: nobody says any more: %s", seed, missing)
 			}
 		}
-		if diff := cmp.Diff(document(s.r), document(h.r)); diff != "" || len(h.r.Owned()) > 0 {
+		if diff := cmp.Diff(document(s.r), document(h.r)); diff != "" || len(h.r.Owned()) > 0 || worn(s.r) != worn(h.r) {
 			t.Fatalf("seed %d: not what was (-was +is):\n%s\nleft over: %v", seed, diff, h.r.Owned())
 		}
 	}
-	if displacedRules < count/4 {
-		t.Errorf("only %d rules were displaced: the draw is too tame", displacedRules)
+	if displacedRules < count/4 || copies < count/50 {
+		t.Errorf("only %d rules were displaced and %d groups split: the draw is too tame", displacedRules, copies)
 	}
 }
 

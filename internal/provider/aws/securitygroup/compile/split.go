@@ -1,0 +1,203 @@
+package compile
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/plan"
+	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup"
+)
+
+// A split is a foreign group of which a VM wears a copy instead, or is to.
+type split struct {
+	vm    firewall.VMID
+	group string
+}
+
+// splits settles which copies there are: one for each group that reaches a locked
+// door of a VM and that others wear who do not have that lock. What is worn is
+// settled before anything else, and everything else is decided as if it were so:
+// a copy has no rule that reaches the door, so that there is nothing to displace.
+// Not for the VMs in without: theirs has to be decided without copies.
+func (d *draft) splits(without map[firewall.VMID]bool) {
+	d.unsplit, d.splitting = map[split]string{}, map[firewall.VMID]bool{}
+	doors := map[firewall.VMID][]firewall.Door{}
+	for _, w := range d.want {
+		doors[w.Door.VM] = append(doors[w.Door.VM], w.Door)
+	}
+	for _, s := range d.candidates(doors) {
+		g, there := d.group(s.group)
+		name := d.CopyName(s.vm, s.group)
+		have, copied := d.group(name)
+		if !copied && !d.Split {
+			continue
+		}
+		var reached []firewall.Door
+		for _, rule := range g.Ingress {
+			for _, door := range doors[s.vm] {
+				if d.admits(rule, door) && !slices.Contains(reached, door) {
+					reached = append(reached, door)
+				}
+			}
+		}
+		switch {
+		case !there: // its owner has deleted it, and what the copy says is all there is
+		case len(reached) == 0:
+			if copied {
+				d.join(s, have)
+			}
+		case copied || d.Split && !without[s.vm] && d.missed(s, reached):
+			d.apart(s, g, name, reached)
+		}
+	}
+	for i, g := range d.Groups {
+		if _, _, copied := d.CopyOf(g); copied {
+			d.index[g.ID], d.index[g.Name] = i, i
+		}
+	}
+	d.wearing, d.interfaces = d.Wearers(), d.Machines()
+}
+
+// candidates returns the groups that VMs with doors wear, and the copies that
+// there are.
+func (d *draft) candidates(doors map[firewall.VMID][]firewall.Door) []split {
+	all := map[split]bool{}
+	for g := range d.foreign() {
+		if vm, group, copied := d.CopyOf(g); copied {
+			all[split{vm, group}] = true
+			continue
+		}
+		for _, vm := range d.wearing[g.ID] {
+			if len(doors[vm]) > 0 {
+				all[split{vm, g.ID}] = true
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Keys(all), func(a, b split) int {
+		return compareSpots(spot{string(a.vm), a.group}, spot{string(b.vm), b.group})
+	})
+}
+
+// missed reports whether somebody else who wears the group of s would lose what is
+// taken out for doors.
+func (d *draft) missed(s split, doors []firewall.Door) bool {
+	for _, vm := range d.wearing[s.group] {
+		for _, p := range portsOf(doors) {
+			if _, locked := d.want.Of(firewall.Door{VM: vm, Protocol: p.Protocol, Port: p.Number}); !locked {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// apart makes the copy of g what it has to be, and puts it on in the place of g.
+func (d *draft) apart(s split, g securitygroup.Group, name string, doors []firewall.Door) {
+	rules, why := d.without(g, doors)
+	have, copied := d.group(name)
+	if why == "" && !copied {
+		why = d.bound(s, g)
+	}
+	if why != "" { // a copy that is there stays as it is, and holds its door
+		d.unsplit[s] = why
+		return
+	}
+	first := doors[0]
+	if d.splitting[s.vm] = true; !copied {
+		d.serve(stepMake, plan.Lock, first, "others wear "+g.ID+", too", securitygroup.Write{Do: securitygroup.Make, Group: name, VM: s.vm})
+	}
+	wanted := map[string]bool{}
+	for _, rule := range rules {
+		wanted[rule.Content()] = true
+		if !slices.ContainsFunc(have.Ingress, func(o securitygroup.Rule) bool { return o.Content() == rule.Content() }) {
+			d.serve(stepKeep, plan.Keep, first, "as "+g.ID+" says it", securitygroup.Write{Do: securitygroup.Authorize, Group: name, Rule: &rule})
+		}
+	}
+	for _, rule := range have.Ingress {
+		if !wanted[rule.Content()] {
+			d.serve(stepDisplace, plan.Close, first, g.ID+" does not say it, or it reaches a locked door", securitygroup.Write{Do: securitygroup.Revoke, Group: name, Rule: &rule})
+		}
+	}
+	for _, n := range d.interfaces[s.vm] {
+		if slices.Contains(n.Groups, g.ID) {
+			swap := securitygroup.Write{Do: securitygroup.Swap, Group: name, Interface: n.ID, Instead: g.ID}
+			if waits, contested := d.Contested[swap.Contest()]; contested {
+				d.unsplit[s] = waits
+				continue
+			}
+			d.serve(stepDisplace, plan.Lock, first, "its copy does not reach "+first.String(), swap)
+		}
+	}
+	d.Reading = d.after()
+}
+
+// join puts the group back on where its copy is, which ends.
+func (d *draft) join(s split, have securitygroup.Group) {
+	door := firewall.Door{VM: s.vm, Protocol: 0, Port: 0}
+	for _, n := range d.Interfaces {
+		if slices.Contains(n.Groups, have.ID) {
+			d.serve(stepRestore, plan.Restore, door, "no lock needs a copy of it any more", securitygroup.Write{Do: securitygroup.Swap, Group: s.group, Interface: n.ID, Instead: have.Name})
+		}
+	}
+	d.serve(stepDelete, plan.Drop, door, "no lock needs it", securitygroup.Write{Do: securitygroup.Delete, Group: have.Name})
+}
+
+// without returns the rules of g but for what reaches doors, or why they cannot be
+// had.
+func (d *draft) without(g securitygroup.Group, doors []firewall.Door) (out []securitygroup.Rule, why string) {
+	there := map[string]bool{}
+	add := func(rules ...securitygroup.Rule) {
+		for _, r := range rules {
+			if !there[r.Content()] {
+				r.ID, r.Tags = "", nil
+				there[r.Content()] = true
+				out = append(out, r)
+			}
+		}
+	}
+	var parts []securitygroup.Rule
+	for _, rule := range g.Ingress {
+		var its []firewall.Door
+		for _, door := range doors {
+			if d.admits(rule, door) {
+				its = append(its, door)
+			}
+		}
+		if len(its) == 0 {
+			add(rule)
+			continue
+		}
+		rest, lost := rule.Rest(portsOf(its), d.Keep)
+		if lost != "" && !d.Lose {
+			return nil, lost + " would be lost"
+		}
+		parts = append(parts, rest...)
+	}
+	if add(parts...); !(securitygroup.Cost{}).Fits(d.CostOf(out...), d.Quotas) {
+		return nil, fmt.Sprintf("its copy would have %d rules", len(out))
+	}
+	return out, ""
+}
+
+// bound says why nobody can wear a copy instead of g; empty when somebody can. A
+// copy is another group to those who name the original, and what it lets out is
+// what any new group does.
+func (d *draft) bound(s split, g securitygroup.Group) string {
+	for _, other := range d.Groups {
+		for _, rule := range other.Ingress {
+			if rule.Group == g.ID {
+				return fmt.Sprintf("%s in %s names it as a source", rule.Content(), other.ID)
+			}
+		}
+	}
+	for _, n := range d.interfaces[s.vm] {
+		six := slices.ContainsFunc(n.Addresses, netip.Addr.Is6)
+		if !g.Plain4 || six && !g.Plain6 {
+			return "it does not let everything out"
+		}
+	}
+	return ""
+}
