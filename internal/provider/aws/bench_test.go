@@ -125,7 +125,7 @@ type figures map[string]float64
 func inVirtualTime(b *testing.B, f func(t *testing.T)) {
 	b.Helper()
 	everything := func(string, string) (bool, error) { return true, nil }
-	if !testing.RunTests(everything, []testing.InternalTest{{Name: b.Name(), F: func(t *testing.T) { synctest.Test(t, f) }}}) { //nolint:staticcheck // benchmarks have no bubbles of their own
+	if !testing.RunTests(everything, []testing.InternalTest{{Name: b.Name(), F: func(t *testing.T) { synctest.Test(t, f) }}}) {
 		b.Fatal("the test in virtual time failed")
 	}
 }

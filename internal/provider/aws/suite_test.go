@@ -90,6 +90,17 @@ func newGround(t testing.TB, c ec2.Config) *ground {
 	return g
 }
 
+// wall denies somebody in the network ACL who is nobody in the tests, so that it
+// has to be reckoned with.
+func (g *ground) wall() {
+	g.sim.Hand(ec2.DefaultRegion, func(w *world.World, now time.Time) {
+		for a := range w.NetworkACLs.All(now) {
+			a.Entries = append([]world.Entry{{Number: 50, Protocol: world.All, First: world.All, Last: world.All, CIDR: netip.MustParsePrefix("233.252.0.0/24")}}, a.Entries...)
+			w.NetworkACLs.Put(now, a)
+		}
+	})
+}
+
 // connected returns the provider of the default account.
 func connected(t testing.TB, base awssdk.Config) *aws.Provider {
 	t.Helper()
@@ -138,12 +149,17 @@ func (g *ground) foreign() string {
 func TestConformance(t *testing.T) {
 	for name, c := range map[string]ec2.Config{
 		"prompt":  {Seed: 1, Unthrottled: true},
+		"walled":  {Seed: 3, Unthrottled: true},
 		"lagging": {Seed: 2, Unthrottled: true, ReadLag: 3 * time.Second, WriteTime: 200 * time.Millisecond, ShortPages: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			providertest.Run(t, func(t *testing.T) providertest.Fixture {
 				t.Helper()
-				return newGround(t, c).fixture(t, c)
+				g := newGround(t, c)
+				if name == "walled" {
+					g.wall()
+				}
+				return g.fixture(t, c)
 			}, synctest.Test)
 		})
 	}

@@ -153,15 +153,19 @@ func (d *draft) sibling(g securitygroup.Group, doors []firewall.Door) string {
 	for _, vm := range d.wearing[g.ID] {
 		for _, p := range portsOf(doors) {
 			if !slices.Contains(d.locks, firewall.Door{VM: vm, Protocol: p.Protocol, Port: p.Number}) {
-				why := fmt.Sprintf("%s wears the group too, and would lose %s", vm, p)
-				for _, door := range doors {
-					if bound := d.unsplit[split{door.VM, g.ID}]; bound != "" {
-						why += "; it has no copy: " + bound
-						break
-					}
-				}
-				return why
+				return fmt.Sprintf("%s wears the group too, and would lose %s%s", vm, p, d.uncopied(g, doors))
 			}
+		}
+	}
+	return ""
+}
+
+// uncopied says why the VMs of doors have no copy of g; empty when nobody asked for
+// any.
+func (d *draft) uncopied(g securitygroup.Group, doors []firewall.Door) string {
+	for _, door := range doors {
+		if why := d.unsplit[split{door.VM, g.ID}]; why != "" {
+			return "; there is no copy: " + why
 		}
 	}
 	return ""
