@@ -28,6 +28,34 @@ func (r Reading) Lock(d firewall.Door) Tag {
 	}
 }
 
+// outTag begins the key of a tag that says which foreign rule a lock has taken out.
+const outTag = "sesame:out:"
+
+// Out returns the tag of an owned group that says that rule of the given group was
+// taken out for a lock of vm: evidence for whoever has lost the book. It is sealed,
+// as a lock is. Empty where it would be longer than a tag's key may be.
+func (r Reading) Out(vm firewall.VMID, group string, rule Rule) Tag {
+	const longest = 128
+	key := outTag + group + " " + rule.Content()
+	if len(key) > longest {
+		return Tag{}
+	}
+	return Tag{Key: key, Value: r.Keys.Seal(firewall.Mark{}, r.outPlace(vm, key))}
+}
+
+func (r Reading) outPlace(vm firewall.VMID, key string) firewall.Place {
+	return firewall.Place{Firewall: r.ID, Door: firewall.Door{VM: vm, Protocol: 0, Port: 0}, Detail: key}
+}
+
+// TakenOut reads a tag of the owned group of vm: the group and the content of the
+// rule that was taken out. It is false for a tag that is no such evidence of ours.
+func (r Reading) TakenOut(vm firewall.VMID, t Tag) (group, content string, ok bool) {
+	what, isOut := strings.CutPrefix(t.Key, outTag)
+	group, content, _ = strings.Cut(what, " ")
+	_, state := r.Keys.Open(t.Value, r.outPlace(vm, t.Key))
+	return group, content, isOut && state == firewall.MarkGood
+}
+
 func (r Reading) lockPlace(d firewall.Door) firewall.Place {
 	return firewall.Place{Firewall: r.ID, Door: d, Detail: "lock"}
 }

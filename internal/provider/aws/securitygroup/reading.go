@@ -21,7 +21,7 @@ type Network struct {
 	// Lose agrees that a displaced rule for every protocol loses all others.
 	Lose bool
 	// Split gives a VM a copy of its own of a group that others wear, too, instead
-	// of taking from them what its lock takes out.
+	// of taking from them what its lock takes out. With Shared there is no need.
 	Split bool
 	// Shared agrees that VMs which are not locked lose what a lock takes out of a
 	// group that they wear, too.
@@ -41,7 +41,11 @@ func DefaultQuotas() Quotas { return Quotas{Rules: 60, Groups: 5} }
 
 // MostLocks is how many tags of an owned group are left for locks: a resource
 // has 50 tags, and some of them are the name and what an organisation wants.
-const MostLocks = 40
+const MostLocks = 35
+
+// MostOut is how many more are left to say what was taken out. What is beyond them
+// is in the book alone.
+const MostOut = 10
 
 // A Group is a security group.
 type Group struct {

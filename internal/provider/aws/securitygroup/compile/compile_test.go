@@ -80,7 +80,7 @@ func TestOrder(t *testing.T) {
 		w, _ := securitygroup.Decode(c.Native)
 		verbs = append(verbs, fmt.Sprintf("%v:%s", c.Op, w.Do))
 	}
-	if got, want := strings.Join(slices.Compact(verbs), " "), "lock:make lock:strip lock:attach keep:authorize open:authorize lock:tag displace:revoke"; got != want {
+	if got, want := strings.Join(slices.Compact(verbs), " "), "lock:make lock:strip lock:attach keep:authorize open:authorize keep:tag lock:tag displace:revoke"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	if got, want := j.contents(), "20-21/tcp from 0.0.0.0/0; 23-30/tcp from 0.0.0.0/0"; got != want {
@@ -424,5 +424,44 @@ func TestNoCopyInVain(t *testing.T) {
 	refuses(t, p, "wears the group too")
 	if !p.Empty() {
 		t.Errorf("%v", p)
+	}
+}
+
+// The owned group says what was taken out, and nobody can put words into its mouth.
+func TestEvidence(t *testing.T) {
+	j := small(ingress(6, 22, 22, "10.0.0.0/8"), ingress(6, 22, 22, "203.0.113.0/24"))
+	j.r.Shared = true
+	j.show(t, locked(ssh))
+	evidence := func() (out []string) {
+		g := j.r.Groups[j.r.Find(j.r.OwnName(web1))]
+		for _, x := range g.Tags {
+			if group, content, ok := j.r.TakenOut(web1, x); ok {
+				out = append(out, group+": "+content)
+			}
+			if _, _, ok := j.r.TakenOut(web2, x); ok {
+				t.Errorf("%s is evidence about another machine", x.Key)
+			}
+			x.Key = strings.Replace(x.Key, "22/tcp", "23/tcp", 1)
+			if _, _, ok := j.r.TakenOut(web1, x); ok {
+				t.Errorf("%s was made up", x.Key)
+			}
+		}
+		return out
+	}
+	if got, want := fmt.Sprint(evidence()), "[sg-1: 22/tcp from 10.0.0.0/8 sg-1: 22/tcp from 203.0.113.0/24]"; got != want {
+		t.Errorf("it says %s, want %s", got, want)
+	}
+	lost := j.displaced
+	j.displaced = nil
+	j.show(t, locked(ssh))
+	if got := evidence(); len(got) != 2 {
+		t.Errorf("without a book it says %s", got)
+	}
+	j.displaced = lost
+	// Two doors: the evidence about one goes when its rule is back.
+	j.show(t, locked(ssh, rdp))
+	j.show(t, locked(rdp))
+	if got := evidence(); len(got) != 0 {
+		t.Errorf("the rules are back, and it says %s", got)
 	}
 }

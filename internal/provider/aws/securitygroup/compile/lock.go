@@ -125,9 +125,12 @@ func (d *draft) immovable(gone []original) map[spot]obstacle {
 			_, state := d.RestMark(g.ID, rule)
 			why := d.sibling(g, doors)
 			waits, contested := d.Contested[securitygroup.Write{Do: securitygroup.Revoke, Group: g.ID, Rule: &rule}.Contest()]
+			_, _, copied := d.CopyOf(g)
 			switch {
 			case contested:
 				why = waits
+			case copied:
+				why = "it is a copy, which follows its group" + d.uncopied(g, doors)
 			case state == firewall.MarkForeign:
 				why = "it is another installation's"
 			case why != "":
@@ -163,8 +166,12 @@ func (d *draft) sibling(g securitygroup.Group, doors []firewall.Door) string {
 // uncopied says why the VMs of doors have no copy of g; empty when nobody asked for
 // any.
 func (d *draft) uncopied(g securitygroup.Group, doors []firewall.Door) string {
+	group := g.ID
+	if _, original, copied := d.CopyOf(g); copied {
+		group = original
+	}
 	for _, door := range doors {
-		if why := d.unsplit[split{door.VM, g.ID}]; why != "" {
+		if why := d.unsplit[split{door.VM, group}]; why != "" {
 			return "; there is no copy: " + why
 		}
 	}

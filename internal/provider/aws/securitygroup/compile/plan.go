@@ -98,11 +98,11 @@ func attempt(r securitygroup.Reading, want firewall.Wants, displaced []plan.Chan
 		return plan.Plan{}, nil, err
 	}
 	d.read()
-	d.splits(without)
 	gone, err := d.gone(displaced)
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
+	d.splits(gone, without)
 	for _, w := range d.want {
 		d.aim(w)
 	}
@@ -119,6 +119,7 @@ func attempt(r securitygroup.Reading, want firewall.Wants, displaced []plan.Chan
 	d.keepHeld()
 	d.diff()
 	d.dress()
+	d.testify(gone)
 	d.advance()
 	d.fit()
 	slices.SortFunc(d.changes, plan.Compare)

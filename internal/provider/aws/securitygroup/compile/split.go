@@ -22,43 +22,82 @@ type split struct {
 // settled before anything else, and everything else is decided as if it were so:
 // a copy has no rule that reaches the door, so that there is nothing to displace.
 // Not for the VMs in without: theirs has to be decided without copies.
-func (d *draft) splits(without map[firewall.VMID]bool) {
+func (d *draft) splits(gone []original, without map[firewall.VMID]bool) {
 	d.unsplit, d.splitting = map[split]string{}, map[firewall.VMID]bool{}
 	doors := map[firewall.VMID][]firewall.Door{}
 	for _, w := range d.want {
 		doors[w.Door.VM] = append(doors[w.Door.VM], w.Door)
 	}
-	for _, s := range d.candidates(doors) {
+	needed := map[split][]firewall.Door{}
+	all := d.candidates(doors)
+	for _, s := range all {
 		g, there := d.group(s.group)
-		name := d.CopyName(s.vm, s.group)
-		have, copied := d.group(name)
-		if !copied && !d.Split {
-			continue
-		}
-		var reached []firewall.Door
-		for _, rule := range g.Ingress {
-			for _, door := range doors[s.vm] {
-				if d.admits(rule, door) && !slices.Contains(reached, door) {
-					reached = append(reached, door)
-				}
-			}
-		}
-		switch {
-		case !there: // its owner has deleted it, and what the copy says is all there is
-		case len(reached) == 0:
-			if copied {
-				d.join(s, have)
-			}
-		case copied || d.Split && !without[s.vm] && d.missed(s, reached):
-			d.apart(s, g, name, reached)
+		have, copied := d.group(d.CopyName(s.vm, s.group))
+		needed[s] = d.reachedBy(d.whole(g, gone), doors[s.vm])
+		// Of one that its owner has deleted what the copy says is all there is.
+		if there && copied && len(needed[s]) == 0 {
+			d.join(s, have)
 		}
 	}
+	d.look() // who wears the original again may be missed now
+	for _, s := range all {
+		g, there := d.group(s.group)
+		_, copied := d.group(d.CopyName(s.vm, s.group))
+		if wanted := d.Split && !d.Shared && !without[s.vm] && d.missed(s, needed[s]); there && len(needed[s]) > 0 && (copied || wanted) {
+			g.Ingress = d.whole(g, gone)
+			d.apart(s, g, needed[s])
+		}
+	}
+	d.look()
+}
+
+// reachedBy returns those of doors that rules let anybody in to who is not exempt.
+func (d *draft) reachedBy(rules []securitygroup.Rule, doors []firewall.Door) []firewall.Door {
+	return slices.DeleteFunc(slices.Clone(doors), func(door firewall.Door) bool {
+		return !slices.ContainsFunc(rules, func(r securitygroup.Rule) bool { return d.admits(r, door) })
+	})
+}
+
+// look finds everything again in the reading as it will be.
+func (d *draft) look() {
+	if len(d.changes) == 0 {
+		return
+	}
+	d.Reading = d.after()
+	clear(d.index)
 	for i, g := range d.Groups {
-		if _, _, copied := d.CopyOf(g); copied {
-			d.index[g.ID], d.index[g.Name] = i, i
+		_, ours := d.Owner(g)
+		_, _, copied := d.CopyOf(g)
+		if d.index[g.ID] = i; ours || copied {
+			d.index[g.Name] = i
 		}
 	}
 	d.wearing, d.interfaces = d.Wearers(), d.Machines()
+}
+
+// whole returns what g says but for what locks have done to it: its own rules, and
+// those that are displaced. What a copy says does not depend on the locks of others.
+func (d *draft) whole(g securitygroup.Group, gone []original) []securitygroup.Rule {
+	var out, rests []securitygroup.Rule
+	for _, r := range g.Ingress {
+		if d.IsRest(g.ID, r) {
+			r.Description = "" // a mark, which would be a broken one
+			rests = append(rests, r)
+			continue
+		}
+		out = append(out, r)
+	}
+	for _, x := range gone {
+		if x.Group == g.ID {
+			out = append(out, x.Rule)
+		}
+	}
+	for _, r := range rests { // of rules that the book has lost
+		if !slices.ContainsFunc(out, r.Within) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // candidates returns the groups that VMs with doors wear, and the copies that
@@ -95,11 +134,23 @@ func (d *draft) missed(s split, doors []firewall.Door) bool {
 }
 
 // apart makes the copy of g what it has to be, and puts it on in the place of g.
-func (d *draft) apart(s split, g securitygroup.Group, name string, doors []firewall.Door) {
+func (d *draft) apart(s split, g securitygroup.Group, doors []firewall.Door) {
+	name := d.CopyName(s.vm, g.ID)
 	rules, why := d.without(g, doors)
 	have, copied := d.group(name)
-	if why == "" && !copied {
+	wanted, missing := map[string]bool{}, []securitygroup.Rule(nil)
+	for _, rule := range rules {
+		wanted[rule.Content()] = true
+		if !slices.ContainsFunc(have.Ingress, func(o securitygroup.Rule) bool { return o.Content() == rule.Content() }) {
+			missing = append(missing, rule)
+		}
+	}
+	switch {
+	case why != "":
+	case !copied:
 		why = d.bound(s, g)
+	case !d.CostOf(have.Ingress...).Fits(d.CostOf(missing...), d.Quotas):
+		why = "its copy has no room to change"
 	}
 	if why != "" { // a copy that is there stays as it is, and holds its door
 		d.unsplit[s] = why
@@ -109,12 +160,8 @@ func (d *draft) apart(s split, g securitygroup.Group, name string, doors []firew
 	if d.splitting[s.vm] = true; !copied {
 		d.serve(stepMake, plan.Lock, first, "others wear "+g.ID+", too", securitygroup.Write{Do: securitygroup.Make, Group: name, VM: s.vm})
 	}
-	wanted := map[string]bool{}
-	for _, rule := range rules {
-		wanted[rule.Content()] = true
-		if !slices.ContainsFunc(have.Ingress, func(o securitygroup.Rule) bool { return o.Content() == rule.Content() }) {
-			d.serve(stepKeep, plan.Keep, first, "as "+g.ID+" says it", securitygroup.Write{Do: securitygroup.Authorize, Group: name, Rule: &rule})
-		}
+	for _, rule := range missing {
+		d.serve(stepKeep, plan.Keep, first, "as "+g.ID+" says it", securitygroup.Write{Do: securitygroup.Authorize, Group: name, Rule: &rule})
 	}
 	for _, rule := range have.Ingress {
 		if !wanted[rule.Content()] {
@@ -131,7 +178,6 @@ func (d *draft) apart(s split, g securitygroup.Group, name string, doors []firew
 			d.serve(stepDisplace, plan.Lock, first, "its copy does not reach "+first.String(), swap)
 		}
 	}
-	d.Reading = d.after()
 }
 
 // join puts the group back on where its copy is, which ends.
@@ -139,7 +185,9 @@ func (d *draft) join(s split, have securitygroup.Group) {
 	door := firewall.Door{VM: s.vm, Protocol: 0, Port: 0}
 	for _, n := range d.Interfaces {
 		if slices.Contains(n.Groups, have.ID) {
-			d.serve(stepRestore, plan.Restore, door, "no lock needs a copy of it any more", securitygroup.Write{Do: securitygroup.Swap, Group: s.group, Interface: n.ID, Instead: have.Name})
+			// After what comes back to the group and before openings go, so that nobody
+			// is cut in between.
+			d.serve(stepUnlock, plan.Restore, door, "no lock needs a copy of it any more", securitygroup.Write{Do: securitygroup.Swap, Group: s.group, Interface: n.ID, Instead: have.Name})
 		}
 	}
 	d.serve(stepDelete, plan.Drop, door, "no lock needs it", securitygroup.Write{Do: securitygroup.Delete, Group: have.Name})
