@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/sesame-access/sesame/internal/errkind"
 )
@@ -12,29 +11,6 @@ import (
 // ID names one firewall: one thing that is written as a whole and has one
 // writer, such as a network security group or the nftables table of a host.
 type ID string
-
-// VMID names a virtual machine by its cloud's own id: "host://NAME" for a Linux
-// host.
-type VMID string
-
-const hostScheme = "host://"
-
-// HostVM returns the id of the Linux host called name.
-func HostVM(name string) VMID { return VMID(hostScheme + name) }
-
-// ParseVMID reads the id of a VM. It accepts exactly the canonical form.
-func ParseVMID(s string) (VMID, error) {
-	name, ok := strings.CutPrefix(s, hostScheme)
-	if !ok || !ValidName(name) {
-		return "", errkind.Bad("vm", s, "a VM id such as host://web-1")
-	}
-	return VMID(s), nil
-}
-
-// Name returns the short name that people type: the last part of the id.
-func (id VMID) Name() string {
-	return string(id)[strings.LastIndexByte(string(id), '/')+1:]
-}
 
 // ValidName reports whether s may name a host or a policy: 1 to 63 characters,
 // lower-case letters, digits and inner hyphens, as in a DNS label.

@@ -153,21 +153,3 @@ func FuzzParsePort(f *testing.F) {
 		}
 	})
 }
-
-func FuzzParseVMID(f *testing.F) {
-	for _, s := range append(hostileNames(), "web-1", "0") {
-		f.Add("host://" + s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		id, err := firewall.ParseVMID(s)
-		if err != nil {
-			if id != "" {
-				t.Fatalf("ParseVMID(%q) failed and returned %q", s, id)
-			}
-			return
-		}
-		if string(id) != s || firewall.HostVM(id.Name()) != id || strings.ToLower(s) != s || len(s) > len("host://")+63 {
-			t.Fatalf("ParseVMID(%q) = %q", s, id)
-		}
-	})
-}

@@ -177,12 +177,17 @@ func Of(vms []VM, id firewall.VMID) VM {
 	return VM{}
 }
 
-// Find returns the VM that a person means by s: its id, or its name when only
-// one VM has that name.
+// Find returns the VM that a person means by s: its id in any spelling, or its
+// name when only one VM has that name. Names may be equal within a cloud and
+// between clouds; who means one of several has to say which.
 func Find(vms []VM, s string) (VM, error) {
+	id, err := firewall.ParseVMID(s)
+	if err != nil {
+		id = firewall.VMID(s)
+	}
 	var named []VM
 	for _, v := range vms {
-		if string(v.ID) == s {
+		if v.ID == id {
 			return v, nil
 		}
 		if v.Name == s {

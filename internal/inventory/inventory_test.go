@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sesame-access/sesame/internal/errkind"
@@ -54,13 +55,18 @@ func TestOf(t *testing.T) {
 }
 
 func TestFind(t *testing.T) {
+	const azure = "/subscriptions/01234567-89ab-cdef-0123-456789abcdef/resourcegroups/rg/providers/microsoft.compute/virtualmachines/srv"
 	vms := []inventory.VM{
 		{ID: "host://web-1", Name: "web-1"},
 		{ID: "host://db", Name: "db"},
 		{ID: "cloud/1/db", Name: "db"},
 		{ID: "cloud/2/odd", Name: "host://web-1"}, // somebody may call a VM like another's id
+		{ID: azure, Name: "SRV"},
 	}
-	for in, want := range map[string]firewall.VMID{"web-1": "host://web-1", "host://web-1": "host://web-1", "host://db": "host://db", "cloud/1/db": "cloud/1/db"} {
+	for in, want := range map[string]firewall.VMID{
+		"SRV": azure, strings.ToUpper(azure): azure, // Azure's ids know no case, names do
+		"web-1": "host://web-1", "host://web-1": "host://web-1", "host://db": "host://db", "cloud/1/db": "cloud/1/db",
+	} {
 		if got, err := inventory.Find(vms, in); err != nil || got.ID != want {
 			t.Errorf("Find(%q) = %q, %v", in, got.ID, err)
 		}

@@ -117,7 +117,7 @@ func TestParseMistakes(t *testing.T) {
 		"a number for a name": {"name: 22\nvms: [host://a]\nports: [{port: 22}]\n", `line 1: name: "22" is a number, and must be text; put it in quotes`},
 		"no VM":               {"name: p\nvms: []\nports: [{port: 22}]\n", "line 2: vms: the list has 0 entries; it must have 1 to 1000"},
 		"a short VM":          {"name: p\nvms: [web-1]\nports: [{port: 22}]\n", `line 2: vms[0]: "web-1" is not a VM id such as host://web-1`},
-		"a wildcard":          {"name: p\nvms: [host://*]\nports: [{port: 22}]\n", `line 2: vms[0]: "host://*" is not a VM id`},
+		"a wildcard":          {"name: p\nvms: [host://*]\nports: [{port: 22}]\n", `line 2: vms[0]: "host://*" is not the id of a host, such as host://web-1`},
 		"a VM twice":          {"name: p\nvms:\n- host://a\n- host://a\nports: [{port: 22}]\n", "line 4: vms[1]: the same as vms[0]; list it once"},
 		"too many VMs":        {"name: p\nvms: " + many(1001, "host://a%d-%d") + "\nports: [{port: 22}]\n", "line 2: vms: the list has 1001 entries; it must have 1 to 1000"},
 		"no port":             {"name: p\nvms: [host://a]\nports: []\n", "line 3: ports: the list has 0 entries; it must have 1 to 64"},

@@ -29,8 +29,12 @@ func Validate(p Policy) error {
 		return err
 	}
 	for i, vm := range p.VMs {
-		if _, err := firewall.ParseVMID(string(vm)); err != nil {
-			return errkind.At(fmt.Sprintf("vms[%d]", i), err)
+		place := fmt.Sprintf("vms[%d]", i)
+		switch id, err := firewall.ParseVMID(string(vm)); {
+		case err != nil:
+			return errkind.At(place, err)
+		case id != vm:
+			return errkind.Bad(place, string(vm), "in the canonical form, "+string(id))
 		}
 	}
 	if err := list("ports", p.Ports, 1, MaxPorts, comparePorts); err != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -83,21 +84,33 @@ func PortName(p api.Port) string {
 	return fmt.Sprintf("%d/%s", p.Port, p.Protocol)
 }
 
-// SplitDoor reads a VM, or a door as "VM:PORT". The id of a VM has a colon, too,
-// but a slash behind it.
+// SplitDoor reads a VM, or a door as "VM:PORT". The id of a VM may have colons,
+// too, but a slash behind the last one and no digit before that.
 func SplitDoor(s string) (vm string, ports []string) {
-	if i := strings.LastIndexByte(s, ':'); i > 0 && !strings.HasPrefix(s[i:], ":/") {
-		return s[:i], []string{s[i+1:]}
+	i := strings.LastIndexByte(s, ':')
+	if i <= 0 {
+		return s, nil
+	}
+	digit := func(r rune) bool { return r >= '0' && r <= '9' }
+	if port := s[i+1:]; !strings.Contains(port, "/") || strings.IndexFunc(port, digit) == 0 {
+		return s[:i], []string{port}
 	}
 	return s, nil
 }
 
-// CheckVM refuses what can be neither the name nor the id of a VM.
+// CheckVM refuses what can be neither the name nor the id of a VM. What a cloud's
+// VMs are called is for their owners to say; what begins as an id is one.
 func CheckVM(s string) error {
-	if _, err := firewall.ParseVMID(s); err == nil || firewall.ValidName(s) {
-		return nil
+	const longest = 256 // of a tag in AWS, which is the longest of all names
+	id := strings.Contains(s, "://") || strings.HasPrefix(s, "arn:") || strings.HasPrefix(s, "/")
+	if _, err := firewall.ParseVMID(s); err == nil || id {
+		return errkind.At("VM", err)
 	}
-	return errkind.Bad("VM", s, "the name or the id of a VM, such as web-1 or host://web-1")
+	odd := strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+	if s == "" || len(s) > longest || odd || strings.TrimSpace(s) != s || strings.HasPrefix(s, "-") || !utf8.ValidString(s) {
+		return errkind.Bad("VM", s, "the name or the id of a VM, such as web-1 or host://web-1")
+	}
+	return nil
 }
 
 // CheckWho refuses what can be nobody: a name that a token can have, "me", or an
