@@ -12,6 +12,7 @@ type configDocument struct {
 	Socket         string         `json:"socket"`
 	StateDir       string         `json:"state_dir"`
 	Hosts          []hostDocument `json:"hosts"`
+	AWS            awsDocument    `json:"aws"`
 	Resync         string         `json:"resync"`
 	TrustedProxies []string       `json:"trusted_proxies"`
 	TLS            tlsDocument    `json:"tls"`
@@ -23,6 +24,28 @@ type hostDocument struct {
 	Name      string   `json:"name"`
 	Addresses []string `json:"addresses"`
 	NetNS     string   `json:"netns,omitzero"`
+}
+
+type awsDocument struct {
+	Accounts           []accountDocument `json:"accounts"`
+	Endpoint           string            `json:"endpoint,omitzero"`
+	CAFile             string            `json:"ca_file,omitzero"`
+	Shared             string            `json:"shared"`
+	Keep               []int             `json:"keep"`
+	Lose               bool              `json:"lose"`
+	RulesPerGroup      int               `json:"rules_per_group"`
+	GroupsPerInterface int               `json:"groups_per_interface"`
+	Resync             string            `json:"resync"`
+}
+
+type accountDocument struct {
+	Name       string   `json:"name"`
+	Reader     string   `json:"reader,omitzero"`
+	Opener     string   `json:"opener,omitzero"`
+	Closer     string   `json:"closer,omitzero"`
+	Locker     string   `json:"locker,omitzero"`
+	ExternalID string   `json:"external_id,omitzero"`
+	Regions    []string `json:"regions,omitempty"`
 }
 
 type tlsDocument struct {
@@ -47,12 +70,26 @@ type limitsDocument struct {
 // configDocumentOf returns c as it is written.
 func configDocumentOf(c config.Config) configDocument {
 	out := configDocument{
-		Listen: texts(c.Listen), Socket: c.Socket, StateDir: c.StateDir, Hosts: nil,
+		Listen: texts(c.Listen), Socket: c.Socket, StateDir: c.StateDir, Hosts: nil, AWS: awsDocumentOf(c.AWS),
 		Resync: access.FormatDuration(c.Resync), TrustedProxies: texts(c.TrustedProxies),
 		TLS: tlsDocument(c.TLS), Log: logDocument(c.Log), Limits: limitsDocument(c.Limits),
 	}
 	for _, h := range c.Hosts {
 		out.Hosts = append(out.Hosts, hostDocument{Name: h.Name, Addresses: texts(h.Addresses), NetNS: h.NetNS})
+	}
+	return out
+}
+
+func awsDocumentOf(a config.AWS) awsDocument {
+	out := awsDocument{
+		Accounts: nil, Endpoint: a.Endpoint, CAFile: a.CAFile, Shared: config.FormatShared(a.Shared), Keep: nil, Lose: a.Lose,
+		RulesPerGroup: a.RulesPerGroup, GroupsPerInterface: a.GroupsPerInterface, Resync: access.FormatDuration(a.Resync),
+	}
+	for _, p := range a.Keep {
+		out.Keep = append(out.Keep, int(p))
+	}
+	for _, x := range a.Accounts {
+		out.Accounts = append(out.Accounts, accountDocument(x))
 	}
 	return out
 }

@@ -26,6 +26,7 @@ type Config struct {
 	StateDir string
 	// Hosts are the Linux hosts whose firewall this daemon writes.
 	Hosts []Host
+	AWS   AWS
 	// Resync is how long the daemon goes without looking at its firewalls again
 	// when nothing happens.
 	Resync time.Duration
@@ -98,6 +99,7 @@ func Default() Config {
 		Socket:         "/run/sesame/sesame.sock",
 		StateDir:       "/var/lib/sesame",
 		Hosts:          nil,
+		AWS:            defaultAWS(),
 		Resync:         30 * time.Second,
 		TrustedProxies: nil,
 		TLS:            TLS{Cert: "", Key: "", Names: nil},

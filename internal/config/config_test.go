@@ -15,6 +15,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/config"
 	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
 )
 
 var values = cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{}, netip.AddrPort{})
@@ -28,6 +29,17 @@ func full() config.Config {
 			{Name: "22", NetNS: "/run/netns/22"},
 			{Name: "web-1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")}, NetNS: "/run/netns/web-1"},
 			{Name: "web-2"},
+		},
+		AWS: config.AWS{
+			Accounts: []config.AWSAccount{
+				{Name: "0", Regions: []string{"eu-central-1", "us-gov-west-1"}},
+				{
+					Name: "live", Reader: "arn:aws-us-gov:iam::123456789012:role/path/sesame-reader", Opener: "arn:aws:iam::123456789012:role/o",
+					Closer: "arn:aws:iam::123456789012:role/c", Locker: "arn:aws:iam::123456789012:role/l", ExternalID: "between: us # two",
+				},
+			},
+			Endpoint: "http://127.0.0.1:4566", CAFile: "/etc/sesame/aws.pem",
+			Shared: true, Keep: []firewall.Protocol{0, 47, 50}, Lose: true, RulesPerGroup: 200, GroupsPerInterface: 5, Resync: 45 * time.Second,
 		},
 		Resync:         90 * time.Second,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("2001:db8::/48"), netip.MustParsePrefix("2001:db8:1::7/128")},
@@ -92,6 +104,23 @@ hosts:
   - name: web-2
   - {name: web-1, addresses: ["2001:db8::10", 192.0.2.10], netns: /run/netns/web-1}
   - {name: "22", addresses: [], netns: /run/netns/22}
+aws:
+  endpoint: http://127.0.0.1:4566
+  ca_file: /etc/sesame/aws.pem
+  shared: include
+  keep: [50, 0, 47]
+  lose: true
+  rules_per_group: 200
+  groups_per_interface: 5
+  resync: 45s
+  accounts:
+    - name: live
+      reader: arn:aws-us-gov:iam::123456789012:role/path/sesame-reader
+      opener: arn:aws:iam::123456789012:role/o
+      closer: arn:aws:iam::123456789012:role/c
+      locker: arn:aws:iam::123456789012:role/l
+      external_id: "between: us # two"
+    - {name: "0", regions: [us-gov-west-1, eu-central-1]}
 resync: 1m30s
 trusted_proxies: ["2001:db8:1::7", 10.0.0.0/16, "2001:db8::/48"]
 tls: {cert: /etc/tls/a.crt, key: /etc/tls/a.key}
@@ -109,72 +138,87 @@ limits: {body: 64KiB, header: 16KiB, connections: 100, streams: 10, rate: 60}
 
 func TestParseMistakes(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"unknown key":            {"listne: []\n", `line 1: there is no key "listne"; did you mean listen?`},
-		"unknown key below":      {"log:\n  levels: info\n", `line 2: there is no key "log.levels"; did you mean level?`},
-		"case":                   {"Socket: /x\n", `line 1: there is no key "Socket"; did you mean socket?`},
-		"a hyphen":               {"state-dir: /x\n", `line 1: there is no key "state-dir"; did you mean state_dir?`},
-		"twice":                  {"socket: /x\nsocket: /y\n", `line 2: the key "socket" is there twice, first in line 1`},
-		"a tab":                  {"log:\n\tlevel: info\n", "line 2: this is not YAML"},
-		"bomb":                   {"hosts: &a []\nlisten: *a\n", "line 1: an anchor (&a)"},
-		"null":                   {"socket:\n", "line 1: socket: says nothing, and must be text; leave the key out for the default"},
-		"no listener":            {"listen: []\n", "line 1: listen: the list has 0 entries; it must have 1 to 16"},
-		"one listener bare":      {"listen: 127.0.0.1:8443\n", `line 1: listen: "127.0.0.1:8443" is text, and must be a list`},
-		"every address":          {"listen: [':8443']\n", `line 1: listen[0]: ":8443" is not an address and a port, such as 127.0.0.1:8443, 0.0.0.0:8443 or [::]:8443`},
-		"a name to listen on":    {"listen: ['localhost:8443']\n", `listen[0]: "localhost:8443" is not an address and a port`},
-		"no port":                {"listen: [127.0.0.1]\n", `listen[0]: "127.0.0.1" is not an address and a port`},
-		"port 0":                 {"listen: ['127.0.0.1:0']\n", `listen[0]: "127.0.0.1:0" is not an address and a port`},
-		"port 08443":             {"listen: ['127.0.0.1:08443']\n", `listen[0]: "127.0.0.1:08443" is not an address and a port`},
-		"a named port":           {"listen: ['127.0.0.1:https']\n", `listen[0]: "127.0.0.1:https" is not an address and a port`},
-		"IPv6 without brackets":  {"listen: ['::1:8443']\n", `listen[0]: "::1:8443" is not an address and a port`},
-		"IPv4 in brackets":       {"listen: ['[127.0.0.1]:8443']\n", `listen[0]: "[127.0.0.1]:8443" is not an address and a port`},
-		"4-in-6":                 {"listen: ['[::ffff:127.0.0.1]:8443']\n", `listen[0]: "[::ffff:127.0.0.1]:8443" is not an address and a port`},
-		"a zone":                 {"listen: ['[fe80::1%eth0]:8443']\n", `listen[0]: "[fe80::1%eth0]:8443" is not an address and a port`},
-		"a prefix to listen on":  {"listen: ['127.0.0.1/32:8443']\n", `listen[0]: "127.0.0.1/32:8443" is not an address and a port`},
-		"twice the same":         {"listen: ['127.0.0.1:1', '127.0.0.1:1']\n", "listen[1]: the same as listen[0]; list it once"},
-		"a relative path":        {"socket: run/x\n", `line 1: socket: "run/x" is not an absolute path, without .., doubled or trailing slashes`},
-		"a path up":              {"state_dir: /var/lib/../../etc\n", `state_dir: "/var/lib/../../etc" is not an absolute path`},
-		"a trailing slash":       {"state_dir: /var/lib/sesame/\n", `state_dir: "/var/lib/sesame/" is not an absolute path`},
-		"the root":               {"state_dir: /\n", `state_dir: "/" is not an absolute path`},
-		"a control character":    {"state_dir: \"/a\\nb\"\n", `state_dir: "/a\nb" is not an absolute path`},
-		"a long path":            {"state_dir: /" + strings.Repeat("a", 4096) + "\n", "is not an absolute path"},
-		"a long socket":          {"socket: /" + strings.Repeat("a", 107) + "\n", "is not a path of at most 107 bytes"},
-		"a host without a name":  {"hosts:\n- addresses: [192.0.2.1]\n", "line 2: hosts[0].name is missing; it must be a name such as web-1"},
-		"a host by its id":       {"hosts: [{name: host://web-1}]\n", `hosts[0].name: "host://web-1" is not a name`},
-		"a host twice":           {"hosts:\n- {name: a, netns: /run/netns/a}\n- {name: a, netns: /run/netns/b}\n", "line 3: hosts[1]: the same as hosts[0]; list it once"},
-		"two hosts in one netns": {"hosts:\n- {name: a, netns: /run/netns/a}\n- {name: b, netns: /run/netns/a}\n", `line 3: hosts[1]: the host a has the netns "/run/netns/a" already; each firewall has one writer`},
-		"two of this machine":    {"hosts:\n- name: a\n- name: b\n", "line 3: hosts[1]: the host a is this machine already; give this one its netns"},
-		"a host's network":       {"hosts: [{name: a, addresses: [192.0.2.0/24]}]\n", `hosts[0].addresses[0]: "192.0.2.0/24" is not the address of one host`},
-		"no address":             {"hosts: [{name: a, addresses: [0.0.0.0]}]\n", `hosts[0].addresses[0]: "0.0.0.0" is not the address of one host`},
-		"a group's address":      {"hosts: [{name: a, addresses: ['ff02::1']}]\n", `hosts[0].addresses[0]: "ff02::1" is not the address of one host`},
-		"resync 0":               {"resync: 0s\n", `line 1: resync: "0s" is not a duration from 1s to 10m`},
-		"resync 11m":             {"resync: 11m\n", `resync: "11m" is not a duration from 1s to 10m`},
-		"resync as a number":     {"resync: 30\n", `resync: "30" is a number, and must be text`},
-		"trust everybody":        {"trusted_proxies: [0.0.0.0/0]\n", `line 1: trusted_proxies[0]: "0.0.0.0/0" is not /16 or narrower; whoever is trusted here can claim any address as his own`},
-		"trust a /15":            {"trusted_proxies: [10.0.0.0/15]\n", `trusted_proxies[0]: "10.0.0.0/15" is not /16 or narrower`},
-		"trust every IPv6":       {"trusted_proxies: ['::/0']\n", `trusted_proxies[0]: "::/0" is not /48 or narrower`},
-		"trust a /47":            {"trusted_proxies: ['2001:db8::/47']\n", `trusted_proxies[0]: "2001:db8::/47" is not /48 or narrower`},
-		"trust by name":          {"trusted_proxies: [private]\n", `trusted_proxies[0]: "private" is not an IPv4 or IPv6 address or prefix`},
-		"cert without key":       {"tls:\n  cert: /a\n", "line 2: tls: cert and key belong together; give both, or neither to use Sesame's own authority"},
-		"key without cert":       {"tls: {key: /a}\n", "line 1: tls: cert and key belong together"},
-		"names and cert":         {"tls: {cert: /a, key: /b, names: [x.org]}\n", "line 1: tls.names: the certificate in cert has its own names; leave names out"},
-		"a wildcard name":        {"tls: {names: ['*.example.org']}\n", `tls.names[0]: "*.example.org" is not a DNS name in lower case or an address`},
-		"a name in capitals":     {"tls: {names: [X.org]}\n", `tls.names[0]: "X.org" is not a DNS name`},
-		"a trailing dot":         {"tls: {names: [x.org.]}\n", `tls.names[0]: "x.org." is not a DNS name`},
-		"almost an address":      {"tls: {names: [192.0.2.300]}\n", `tls.names[0]: "192.0.2.300" is not a DNS name`},
-		"a long name":            {"tls: {names: [" + strings.TrimSuffix(strings.Repeat("abcdefg.", 32), ".") + "]}\n", "is not a DNS name"},
-		"level loud":             {"log: {level: loud}\n", `line 1: log.level: "loud" is not "debug", "info", "warn" or "error"`},
-		"level INFO":             {"log: {level: INFO}\n", `log.level: "INFO" is not`},
-		"format xml":             {"log: {format: xml}\n", `log.format: "xml" is not "text" or "json"`},
-		"body as a number":       {"limits: {body: 1048576}\n", `limits.body: "1048576" is a number, and must be text`},
-		"body in bytes":          {"limits: {body: '1048576'}\n", `limits.body: "1048576" is not a size from 16KiB to 16MiB, such as 64KiB or 1MiB`},
-		"body too small":         {"limits: {body: 15KiB}\n", `limits.body: "15KiB" is not a size`},
-		"body too big":           {"limits: {body: 17MiB}\n", `limits.body: "17MiB" is not a size`},
-		"body overflows":         {"limits: {body: 17592186044417MiB}\n", `limits.body: "17592186044417MiB" is not a size`},
-		"body negative":          {"limits: {body: -64KiB}\n", `limits.body: "-64KiB" is not a size`},
-		"body 064KiB":            {"limits: {body: 064KiB}\n", `limits.body: "064KiB" is not a size`},
-		"body 1GiB":              {"limits: {body: 1GiB}\n", `limits.body: "1GiB" is not a size`},
-		"no connections":         {"limits: {connections: 0}\n", `limits.connections: "0" is not a whole number from 16 to 1000000`},
-		"unlimited":              {"limits: {rate: -1}\n", `limits.rate: "-1" is not a whole number from 10 to 1000000`},
+		"unknown key":               {"listne: []\n", `line 1: there is no key "listne"; did you mean listen?`},
+		"unknown key below":         {"log:\n  levels: info\n", `line 2: there is no key "log.levels"; did you mean level?`},
+		"case":                      {"Socket: /x\n", `line 1: there is no key "Socket"; did you mean socket?`},
+		"a hyphen":                  {"state-dir: /x\n", `line 1: there is no key "state-dir"; did you mean state_dir?`},
+		"twice":                     {"socket: /x\nsocket: /y\n", `line 2: the key "socket" is there twice, first in line 1`},
+		"a tab":                     {"log:\n\tlevel: info\n", "line 2: this is not YAML"},
+		"bomb":                      {"hosts: &a []\nlisten: *a\n", "line 1: an anchor (&a)"},
+		"null":                      {"socket:\n", "line 1: socket: says nothing, and must be text; leave the key out for the default"},
+		"no listener":               {"listen: []\n", "line 1: listen: the list has 0 entries; it must have 1 to 16"},
+		"one listener bare":         {"listen: 127.0.0.1:8443\n", `line 1: listen: "127.0.0.1:8443" is text, and must be a list`},
+		"every address":             {"listen: [':8443']\n", `line 1: listen[0]: ":8443" is not an address and a port, such as 127.0.0.1:8443, 0.0.0.0:8443 or [::]:8443`},
+		"a name to listen on":       {"listen: ['localhost:8443']\n", `listen[0]: "localhost:8443" is not an address and a port`},
+		"no port":                   {"listen: [127.0.0.1]\n", `listen[0]: "127.0.0.1" is not an address and a port`},
+		"port 0":                    {"listen: ['127.0.0.1:0']\n", `listen[0]: "127.0.0.1:0" is not an address and a port`},
+		"port 08443":                {"listen: ['127.0.0.1:08443']\n", `listen[0]: "127.0.0.1:08443" is not an address and a port`},
+		"a named port":              {"listen: ['127.0.0.1:https']\n", `listen[0]: "127.0.0.1:https" is not an address and a port`},
+		"IPv6 without brackets":     {"listen: ['::1:8443']\n", `listen[0]: "::1:8443" is not an address and a port`},
+		"IPv4 in brackets":          {"listen: ['[127.0.0.1]:8443']\n", `listen[0]: "[127.0.0.1]:8443" is not an address and a port`},
+		"4-in-6":                    {"listen: ['[::ffff:127.0.0.1]:8443']\n", `listen[0]: "[::ffff:127.0.0.1]:8443" is not an address and a port`},
+		"a zone":                    {"listen: ['[fe80::1%eth0]:8443']\n", `listen[0]: "[fe80::1%eth0]:8443" is not an address and a port`},
+		"a prefix to listen on":     {"listen: ['127.0.0.1/32:8443']\n", `listen[0]: "127.0.0.1/32:8443" is not an address and a port`},
+		"twice the same":            {"listen: ['127.0.0.1:1', '127.0.0.1:1']\n", "listen[1]: the same as listen[0]; list it once"},
+		"a relative path":           {"socket: run/x\n", `line 1: socket: "run/x" is not an absolute path, without .., doubled or trailing slashes`},
+		"a path up":                 {"state_dir: /var/lib/../../etc\n", `state_dir: "/var/lib/../../etc" is not an absolute path`},
+		"a trailing slash":          {"state_dir: /var/lib/sesame/\n", `state_dir: "/var/lib/sesame/" is not an absolute path`},
+		"the root":                  {"state_dir: /\n", `state_dir: "/" is not an absolute path`},
+		"a control character":       {"state_dir: \"/a\\nb\"\n", `state_dir: "/a\nb" is not an absolute path`},
+		"a long path":               {"state_dir: /" + strings.Repeat("a", 4096) + "\n", "is not an absolute path"},
+		"a long socket":             {"socket: /" + strings.Repeat("a", 107) + "\n", "is not a path of at most 107 bytes"},
+		"a host without a name":     {"hosts:\n- addresses: [192.0.2.1]\n", "line 2: hosts[0].name is missing; it must be a name such as web-1"},
+		"a host by its id":          {"hosts: [{name: host://web-1}]\n", `hosts[0].name: "host://web-1" is not a name`},
+		"a host twice":              {"hosts:\n- {name: a, netns: /run/netns/a}\n- {name: a, netns: /run/netns/b}\n", "line 3: hosts[1]: the same as hosts[0]; list it once"},
+		"two hosts in one netns":    {"hosts:\n- {name: a, netns: /run/netns/a}\n- {name: b, netns: /run/netns/a}\n", `line 3: hosts[1]: the host a has the netns "/run/netns/a" already; each firewall has one writer`},
+		"two of this machine":       {"hosts:\n- name: a\n- name: b\n", "line 3: hosts[1]: the host a is this machine already; give this one its netns"},
+		"a host's network":          {"hosts: [{name: a, addresses: [192.0.2.0/24]}]\n", `hosts[0].addresses[0]: "192.0.2.0/24" is not the address of one host`},
+		"no address":                {"hosts: [{name: a, addresses: [0.0.0.0]}]\n", `hosts[0].addresses[0]: "0.0.0.0" is not the address of one host`},
+		"a group's address":         {"hosts: [{name: a, addresses: ['ff02::1']}]\n", `hosts[0].addresses[0]: "ff02::1" is not the address of one host`},
+		"an account without a name": {"aws: {accounts: [{regions: [eu-west-1]}]}\n", "aws.accounts[0].name is missing; it must be a name such as production"},
+		"an account twice":          {"aws: {accounts: [{name: a}, {name: b}]}\n", "aws.accounts[1]: a is in the same account already; give its other regions to that"},
+		"a role twice":              {"aws: {accounts: [{name: a, reader: 'arn:aws:iam::123456789012:role/a'}, {name: b, reader: 'arn:aws:iam::123456789012:role/b'}]}\n", "aws.accounts[1]: a is in the same account already"},
+		"a user for a role":         {"aws: {accounts: [{name: a, reader: 'arn:aws:iam::123456789012:user/a'}]}\n", `aws.accounts[0].reader: "arn:aws:iam::123456789012:user/a" is not the ARN of a role`},
+		"a role of nobody":          {"aws: {accounts: [{name: a, closer: 'arn:aws:iam::12345678901:role/a'}]}\n", `aws.accounts[0].closer: "arn:aws:iam::12345678901:role/a" is not the ARN of a role`},
+		"an external id for nobody": {"aws: {accounts: [{name: a, external_id: xyz}]}\n", "aws.accounts[0].external_id: an external id is for a role; name the reader"},
+		"no region":                 {"aws: {accounts: [{name: a, regions: []}]}\n", "aws.accounts[0].regions: the list has 0 entries; it must have 1 to 64"},
+		"a region by name":          {"aws: {accounts: [{name: a, regions: [Frankfurt]}]}\n", `aws.accounts[0].regions[0]: "Frankfurt" is not a region such as eu-central-1`},
+		"an open endpoint":          {"aws: {endpoint: 'http://ec2.example.org'}\n", `aws.endpoint: "http://ec2.example.org" is not a URL without a path`},
+		"an endpoint's path":        {"aws: {endpoint: 'https://ec2.example.org/x'}\n", `aws.endpoint: "https://ec2.example.org/x" is not a URL without a path`},
+		"shared maybe":              {"aws: {shared: maybe}\n", `aws.shared: "maybe" is not "refuse" or "include"`},
+		"keep TCP":                  {"aws: {keep: [6]}\n", `aws.keep[0]: "6" is not the number of an IP protocol that is not TCP, UDP or ICMP`},
+		"keep 256":                  {"aws: {keep: [256]}\n", `aws.keep[0]: "256" is not the number of an IP protocol`},
+		"lose yes":                  {"aws: {lose: 'yes'}\n", `aws.lose: "yes" is text, and must be true or false`},
+		"quotas beyond AWS":         {"aws: {rules_per_group: 500, groups_per_interface: 3}\n", "aws: rules_per_group times groups_per_interface is 1500; AWS grants at most 1000"},
+		"resync 0":                  {"resync: 0s\n", `line 1: resync: "0s" is not a duration from 1s to 10m`},
+		"resync 11m":                {"resync: 11m\n", `resync: "11m" is not a duration from 1s to 10m`},
+		"resync as a number":        {"resync: 30\n", `resync: "30" is a number, and must be text`},
+		"trust everybody":           {"trusted_proxies: [0.0.0.0/0]\n", `line 1: trusted_proxies[0]: "0.0.0.0/0" is not /16 or narrower; whoever is trusted here can claim any address as his own`},
+		"trust a /15":               {"trusted_proxies: [10.0.0.0/15]\n", `trusted_proxies[0]: "10.0.0.0/15" is not /16 or narrower`},
+		"trust every IPv6":          {"trusted_proxies: ['::/0']\n", `trusted_proxies[0]: "::/0" is not /48 or narrower`},
+		"trust a /47":               {"trusted_proxies: ['2001:db8::/47']\n", `trusted_proxies[0]: "2001:db8::/47" is not /48 or narrower`},
+		"trust by name":             {"trusted_proxies: [private]\n", `trusted_proxies[0]: "private" is not an IPv4 or IPv6 address or prefix`},
+		"cert without key":          {"tls:\n  cert: /a\n", "line 2: tls: cert and key belong together; give both, or neither to use Sesame's own authority"},
+		"key without cert":          {"tls: {key: /a}\n", "line 1: tls: cert and key belong together"},
+		"names and cert":            {"tls: {cert: /a, key: /b, names: [x.org]}\n", "line 1: tls.names: the certificate in cert has its own names; leave names out"},
+		"a wildcard name":           {"tls: {names: ['*.example.org']}\n", `tls.names[0]: "*.example.org" is not a DNS name in lower case or an address`},
+		"a name in capitals":        {"tls: {names: [X.org]}\n", `tls.names[0]: "X.org" is not a DNS name`},
+		"a trailing dot":            {"tls: {names: [x.org.]}\n", `tls.names[0]: "x.org." is not a DNS name`},
+		"almost an address":         {"tls: {names: [192.0.2.300]}\n", `tls.names[0]: "192.0.2.300" is not a DNS name`},
+		"a long name":               {"tls: {names: [" + strings.TrimSuffix(strings.Repeat("abcdefg.", 32), ".") + "]}\n", "is not a DNS name"},
+		"level loud":                {"log: {level: loud}\n", `line 1: log.level: "loud" is not "debug", "info", "warn" or "error"`},
+		"level INFO":                {"log: {level: INFO}\n", `log.level: "INFO" is not`},
+		"format xml":                {"log: {format: xml}\n", `log.format: "xml" is not "text" or "json"`},
+		"body as a number":          {"limits: {body: 1048576}\n", `limits.body: "1048576" is a number, and must be text`},
+		"body in bytes":             {"limits: {body: '1048576'}\n", `limits.body: "1048576" is not a size from 16KiB to 16MiB, such as 64KiB or 1MiB`},
+		"body too small":            {"limits: {body: 15KiB}\n", `limits.body: "15KiB" is not a size`},
+		"body too big":              {"limits: {body: 17MiB}\n", `limits.body: "17MiB" is not a size`},
+		"body overflows":            {"limits: {body: 17592186044417MiB}\n", `limits.body: "17592186044417MiB" is not a size`},
+		"body negative":             {"limits: {body: -64KiB}\n", `limits.body: "-64KiB" is not a size`},
+		"body 064KiB":               {"limits: {body: 064KiB}\n", `limits.body: "064KiB" is not a size`},
+		"body 1GiB":                 {"limits: {body: 1GiB}\n", `limits.body: "1GiB" is not a size`},
+		"no connections":            {"limits: {connections: 0}\n", `limits.connections: "0" is not a whole number from 16 to 1000000`},
+		"unlimited":                 {"limits: {rate: -1}\n", `limits.rate: "-1" is not a whole number from 10 to 1000000`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := config.Parse([]byte(c.text))

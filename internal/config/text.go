@@ -52,9 +52,11 @@ func Format(c Config) []byte {
 	w.line("")
 	w.hosts(c.Hosts)
 	w.line("")
+	w.aws(c.AWS)
+	w.line("")
 	w.comment("", "How long the firewalls go unread when nothing happens, "+
 		access.FormatDuration(MinResync)+" to "+access.FormatDuration(MaxResync)+".",
-		"What somebody else changes on a Linux host is noticed at once.")
+		"What somebody else changes on a Linux host is noticed at once. A cloud has its own.")
 	w.text("", "resync", access.FormatDuration(c.Resync))
 	w.line("")
 	w.comment("", "The proxies that are believed when they say whom they forward for,",
