@@ -131,6 +131,7 @@ var floors = []floor{
 		{"internal/server", "internal/server/arm", "internal/web"},
 	}},
 	{name: "7", steps: [][]string{
+		{"internal/daemon/clouds"},
 		{"internal/daemon"},
 	}},
 	{name: "8", steps: [][]string{

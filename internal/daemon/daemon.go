@@ -151,8 +151,13 @@ func (d *Daemon) closeUntilOpen(ctx context.Context, why error) (st *store.Store
 	d.tell(ctx, notifyReady)
 	ticker := time.NewTicker(reopenEvery)
 	defer ticker.Stop()
+	var f *firewalls
+	defer func() { err = errors.Join(err, f.Close()) }()
 	for {
-		d.sweepOnce(ctx)
+		if f == nil {
+			f = d.firewallsByMarks(ctx)
+		}
+		d.sweepOnce(ctx, f)
 		select {
 		case <-ctx.Done():
 			d.tell(ctx, notifyStopping)
@@ -168,20 +173,29 @@ func (d *Daemon) closeUntilOpen(ctx context.Context, why error) (st *store.Store
 	}
 }
 
-// sweepOnce closes by the marks alone, and logs what came of it.
-func (d *Daemon) sweepOnce(ctx context.Context) {
+// firewallsByMarks makes the providers without a database; nil, and a line in the
+// log, where that cannot be.
+func (d *Daemon) firewallsByMarks(ctx context.Context) *firewalls {
 	keys, err := ReadMarks(d.cfg.StateDir)
 	if err != nil {
 		d.log.LogAttrs(ctx, slog.LevelError, "nothing can be closed by its mark", slog.Any("error", err))
-		return
+		return nil
 	}
 	f, err := d.firewalls(keys)
 	if err != nil {
 		d.log.LogAttrs(ctx, slog.LevelError, "reach the firewalls", slog.Any("error", err))
+		return nil
+	}
+	return f
+}
+
+// sweepOnce closes by the marks alone, and logs what came of it.
+func (d *Daemon) sweepOnce(ctx context.Context, f *firewalls) {
+	if f == nil {
 		return
 	}
 	swept, err := fleet.Sweep(ctx, f.all, d.clocks, false)
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err != nil {
 		d.log.LogAttrs(ctx, slog.LevelError, "sweep", slog.Any("error", err))
 	}
 	for _, s := range swept {

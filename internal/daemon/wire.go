@@ -17,6 +17,7 @@ import (
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/config"
+	"github.com/sesame-access/sesame/internal/daemon/clouds"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/fleet"
 	"github.com/sesame-access/sesame/internal/provider"
@@ -161,6 +162,9 @@ type firewalls struct {
 
 // Close lets go of all of them. What is locked stays locked.
 func (f *firewalls) Close() error {
+	if f == nil {
+		return nil
+	}
 	var errs []error
 	for _, c := range f.closers {
 		errs = append(errs, c())
@@ -176,8 +180,8 @@ func (d *Daemon) firewalls(keys firewall.Keyring) (*firewalls, error) {
 	return openFirewalls(d.cfg, keys, d.clocks, d.log)
 }
 
-// openFirewalls makes a provider for each kind of firewall that the
-// configuration has.
+// openFirewalls makes the providers that the configuration has: one of the hosts,
+// and one for each cloud, which connects by itself.
 func openFirewalls(cfg config.Config, keys firewall.Keyring, clocks func() access.Reading, log *slog.Logger) (*firewalls, error) {
 	out := &firewalls{all: nil, closers: nil}
 	if len(cfg.Hosts) > 0 {
@@ -190,6 +194,9 @@ func openFirewalls(cfg config.Config, keys firewall.Keyring, clocks func() acces
 			return nil, fmt.Errorf("protect the hosts: %w", err)
 		}
 		out.all, out.closers = append(out.all, p), append(out.closers, p.Close)
+	}
+	for _, c := range clouds.Open(cfg, keys) {
+		out.all = append(out.all, c)
 	}
 	return out, nil
 }

@@ -4,7 +4,9 @@
 // # Running
 //
 // Run reads the inventory of every provider, at once and then every ten resyncs,
-// or after one where an inventory could not be read. Each firewall in it gets a
+// or after one where it could not be read. Providers do not wait for each other: of
+// one that does not answer the VMs are not known yet, and the others are served.
+// Each firewall in it gets a
 // loop, and keeps that until Run ends: a VM that the inventory does not name any
 // more, or that of an inventory that could not be read, keeps its loop and its
 // locks and is marked as missing, so that it is closed and never opened. Events
@@ -52,8 +54,8 @@ type Config struct {
 	Providers []provider.Provider
 	// Clocks reads every clock there is.
 	Clocks func() access.Reading
-	// Resync is the longest time between two full passes of a loop; 0 means
-	// reconcile.DefaultResync.
+	// Resync is the longest time between two full passes of a loop, where its
+	// firewall's limits say nothing else; 0 means reconcile.DefaultResync.
 	Resync time.Duration
 	Log    *slog.Logger
 }
@@ -63,6 +65,9 @@ type Fleet struct {
 	cfg   Config
 	loops reconcile.Config // what every loop shares
 	known chan struct{}    // closed once the inventories were asked
+
+	// What is in sources and below changes under mu.
+	sources []*source
 
 	mu        sync.RWMutex
 	vms       []inventory.VM
@@ -74,8 +79,11 @@ type Fleet struct {
 func New(cfg Config) *Fleet {
 	cfg.Resync = cmp.Or(cfg.Resync, reconcile.DefaultResync)
 	f := &Fleet{
-		cfg: cfg, loops: reconcile.Config{}, known: make(chan struct{}), mu: sync.RWMutex{}, vms: nil,
+		cfg: cfg, loops: reconcile.Config{}, known: make(chan struct{}), sources: nil, mu: sync.RWMutex{}, vms: nil,
 		firewalls: map[firewall.ID]reconcile.Firewall{}, running: map[firewall.ID]*reconcile.Loop{},
+	}
+	for _, p := range cfg.Providers {
+		f.sources = append(f.sources, &source{Provider: p, vms: nil, failed: false})
 	}
 	f.loops = reconcile.Config{
 		Book: cfg.Book, Clocks: cfg.Clocks, Resync: cfg.Resync, Log: cfg.Log, Lookup: f.lookup,
@@ -85,27 +93,27 @@ func New(cfg Config) *Fleet {
 	return f
 }
 
-// Known is closed when Run has asked every inventory once: before, there are no
-// VMs to name.
+// Known is closed when Run has asked every inventory once, or one of them takes
+// its time: before, there are no VMs to name.
 func (f *Fleet) Known() <-chan struct{} { return f.known }
 
 // Run reconciles until ctx is done, and returns when every loop has ended. Open
 // doors are left to their deadlines: a stopped Sesame closes nothing early.
 func (f *Fleet) Run(ctx context.Context) {
-	var wg sync.WaitGroup
+	var wg, asking sync.WaitGroup
 	saving, stopSaving := context.WithCancel(context.WithoutCancel(ctx))
 	var saver sync.WaitGroup
 	saver.Go(func() { f.loops.Recorder.Run(saving) })
-	for _, p := range f.cfg.Providers {
-		if w, ok := p.(provider.Watcher); ok {
+	for _, s := range f.sources {
+		if w, ok := s.Provider.(provider.Watcher); ok {
 			wg.Go(func() { f.watch(ctx, w) })
 		}
+		asking.Add(1)
+		wg.Go(func() { f.look(ctx, &wg, s, asking.Done) })
 	}
+	wg.Go(func() { f.announce(ctx, &asking) })
 	unsaved := time.NewTicker(spoolEvery)
 	defer unsaved.Stop()
-	look := time.NewTimer(f.refresh(ctx, &wg))
-	close(f.known)
-	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -113,97 +121,10 @@ func (f *Fleet) Run(ctx context.Context) {
 			stopSaving() // after the last pass, so that its outcomes are saved
 			saver.Wait()
 			return
-		case <-look.C:
-			look.Reset(f.refresh(ctx, &wg))
 		case <-unsaved.C:
 			f.loops.Endings.Save(ctx, f.cfg.Book)
 		}
 	}
-}
-
-const (
-	inventoryEvery = 10 // resyncs; one, after an inventory could not be read
-	inventoryTime  = time.Minute
-	spoolEvery     = 2 * time.Second
-	watchAgain     = 5 * time.Second
-)
-
-// watch passes a provider's events on, and starts again when they end.
-func (f *Fleet) watch(ctx context.Context, w provider.Watcher) {
-	for ctx.Err() == nil {
-		err := w.Watch(ctx, func(id firewall.ID) { f.wake(id, "event") })
-		if ctx.Err() != nil {
-			return
-		}
-		f.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "watching ended; starting again", slog.Any("error", err))
-		pause := time.NewTimer(watchAgain)
-		select {
-		case <-ctx.Done():
-		case <-pause.C:
-		}
-		pause.Stop()
-	}
-}
-
-// refresh reads the inventories and starts a loop for every new firewall. A VM
-// that an inventory does not name any more keeps its loop and its lock, and is
-// marked as missing; so are the VMs of an inventory that could not be read. It
-// returns how long to wait for the next time.
-func (f *Fleet) refresh(ctx context.Context, wg *sync.WaitGroup) time.Duration {
-	var read []inventory.VM
-	owner := map[firewall.ID]provider.Provider{}
-	failed := ""
-	for _, p := range f.cfg.Providers {
-		vms, err := f.inventory(ctx, p)
-		if err != nil {
-			failed = "the inventory could not be read: " + err.Error()
-			f.cfg.Log.LogAttrs(ctx, slog.LevelError, "read inventory", slog.Any("error", err))
-		}
-		for _, v := range vms {
-			for _, id := range v.Firewalls() {
-				owner[id] = p
-			}
-		}
-		read = append(read, vms...)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, old := range f.vms {
-		if !slices.ContainsFunc(read, func(v inventory.VM) bool { return v.ID == old.ID }) {
-			old.Missing = []string{cmp.Or(failed, "the inventory does not name the VM any more")}
-			read = append(read, old)
-		}
-	}
-	slices.SortFunc(read, func(a, b inventory.VM) int { return cmp.Compare(a.ID, b.ID) })
-	f.vms = read
-	behind := map[firewall.ID][]inventory.VM{}
-	for _, v := range read {
-		for _, id := range v.Firewalls() {
-			behind[id] = append(behind[id], v)
-		}
-	}
-	for id, vms := range behind {
-		p, ok := owner[id]
-		if !ok {
-			p = f.firewalls[id].Provider
-		}
-		f.firewalls[id] = reconcile.Firewall{ID: id, Provider: p, VMs: vms}
-		if f.running[id] == nil {
-			l := reconcile.NewLoop(f.loops, id)
-			f.running[id] = l
-			wg.Go(func() { l.Run(ctx) })
-		}
-	}
-	if failed != "" {
-		return f.cfg.Resync // there may be firewalls in it that nobody closes
-	}
-	return inventoryEvery * f.cfg.Resync
-}
-
-func (f *Fleet) inventory(ctx context.Context, p provider.Provider) ([]inventory.VM, error) {
-	ctx, cancel := context.WithTimeout(ctx, inventoryTime)
-	defer cancel()
-	return p.Inventory(ctx)
 }
 
 // Clocks reads every clock there is. The firewalls' own are somebody else's,

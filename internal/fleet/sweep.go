@@ -1,9 +1,12 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -27,28 +30,41 @@ type Swept struct {
 }
 
 // Sweep closes what is past its deadline, or claims to be ours and is not, on
-// every firewall of the providers, by what the firewalls themselves show. It
-// needs no database. When dry is set nothing is written. The error is for an
-// inventory that could not be read; the firewalls that are known are swept all
-// the same.
+// every firewall of the providers, by what the firewalls themselves show, and
+// returns what it found, sorted by firewall. It needs no database. Providers are
+// swept at the same time: one that does not answer keeps no other open. When dry is
+// set nothing is written. The error is for an inventory that could not be read; the
+// firewalls that are known are swept all the same.
 func Sweep(ctx context.Context, providers []provider.Provider, clocks func() access.Reading, dry bool) ([]Swept, error) {
-	var out []Swept
-	var failed error
-	for _, p := range providers {
-		vms, err := p.Inventory(ctx)
-		if err != nil {
-			failed = fmt.Errorf("read inventory: %w", err)
-		}
-		var ids []firewall.ID
-		for _, v := range vms {
-			ids = append(ids, v.Firewalls()...)
-		}
-		slices.Sort(ids)
-		for _, id := range slices.Compact(ids) {
-			out = append(out, sweep(ctx, p, id, clocks(), dry))
-		}
+	out, errs := make([][]Swept, len(providers)), make([]error, len(providers))
+	var sweeping sync.WaitGroup
+	for i, p := range providers {
+		sweeping.Go(func() { out[i], errs[i] = sweepAll(ctx, p, clocks, dry) })
 	}
-	return out, failed
+	sweeping.Wait()
+	all := slices.Concat(out...)
+	slices.SortStableFunc(all, func(a, b Swept) int { return cmp.Compare(a.Firewall, b.Firewall) })
+	return all, errors.Join(errs...)
+}
+
+// sweepAll sweeps the firewalls of one provider.
+func sweepAll(ctx context.Context, p provider.Provider, clocks func() access.Reading, dry bool) ([]Swept, error) {
+	asking, cancel := context.WithTimeout(ctx, inventoryTime)
+	defer cancel()
+	vms, err := p.Inventory(asking)
+	if err != nil {
+		err = fmt.Errorf("read inventory: %w", err)
+	}
+	var ids []firewall.ID
+	for _, v := range vms {
+		ids = append(ids, v.Firewalls()...)
+	}
+	slices.Sort(ids)
+	var out []Swept
+	for _, id := range slices.Compact(ids) {
+		out = append(out, sweep(ctx, p, id, clocks(), dry))
+	}
+	return out, err
 }
 
 // sweep sweeps one firewall.

@@ -87,6 +87,10 @@ type Limits struct {
 	// WriteTime is how long a write takes until it has effect, as measured;
 	// closing starts this much earlier.
 	WriteTime time.Duration
+	// Resync is how long the firewall may go unread when nothing happens, where
+	// reading it costs more than the caller's own resync is worth; 0 where it does
+	// not.
+	Resync time.Duration
 	// Conditional says that Apply changes nothing when the firewall changed.
 	Conditional bool
 	// Atomic says that a step is made as a whole or not at all.

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"net/http"
-	"strconv"
 
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/errkind"
@@ -25,9 +24,7 @@ func (s *Server) ready(ctx context.Context, _ *call, w *front.Recorder) error {
 			out.Reasons = append(out.Reasons, errkind.Public(err))
 		}
 	}
-	if n := len(s.Fleet.FailingFirewalls()); n > 0 {
-		out.Reasons = append(out.Reasons, strconv.Itoa(n)+" firewalls do not answer as they should")
-	}
+	out.Reasons = append(out.Reasons, s.Fleet.Troubles()...)
 	return front.WriteJSON(w, front.JSON, status, out)
 }
 

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
@@ -51,6 +52,9 @@ type Config struct {
 	Regions []Region
 	// Network is what every VPC starts from; its ID is filled in.
 	Network securitygroup.Network
+	// Resync is how long a VPC may go unread when nothing happens; 0 leaves that to
+	// the caller.
+	Resync time.Duration
 }
 
 // A Provider is the provider of the VPCs of some regions.
@@ -127,4 +131,6 @@ func (p *Provider) Compile(s provider.Snapshot, want firewall.Wants, displaced [
 // It cannot cut: a connection that a rule for some sources let in is tracked, and
 // outlives the rule, and a network ACL, which would end it, is for a whole subnet.
 // (EC2 user guide, security group connection tracking.)
-func (p *Provider) Limits(firewall.ID) provider.Limits { return provider.Limits{} }
+func (p *Provider) Limits(firewall.ID) provider.Limits {
+	return provider.Limits{Resync: p.Resync}
+}

@@ -1,12 +1,16 @@
 package aws
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -21,17 +25,46 @@ type Account struct {
 	Regions                        []string
 }
 
-// DefaultChain returns the SDK's configuration as its environment says: keys,
-// profiles, endpoints, certificates.
-func DefaultChain(ctx context.Context) (aws.Config, error) {
-	c, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		return aws.Config{}, fmt.Errorf("read the AWS configuration: %w", err)
-	}
-	return c, nil
+// An Access says how to speak to AWS. What it leaves open is as the environment of
+// the SDK says: keys, profiles, endpoints, certificates.
+type Access struct {
+	Endpoint    string // a URL instead of AWS's own
+	Authorities []byte // PEM, of who vouches for the endpoint
+	// Key and Secret are credentials that are no secret, as those of a simulator.
+	Key, Secret string
+	Client      *http.Client // instead of the SDK's
 }
 
+// fallbackRegion is asked who is calling where nobody says which region to ask.
+const fallbackRegion = "us-east-1"
+
 // Connect returns the regions of an account. It asks AWS whose they are.
+func (x Access) Connect(ctx context.Context, a Account) ([]Region, error) {
+	var options []func(*config.LoadOptions) error
+	if x.Endpoint != "" {
+		options = append(options, config.WithBaseEndpoint(x.Endpoint))
+	}
+	if x.Authorities != nil {
+		options = append(options, config.WithCustomCABundle(bytes.NewReader(x.Authorities)))
+	}
+	if x.Key != "" {
+		options = append(options, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(x.Key, x.Secret, "")))
+	}
+	if x.Client != nil {
+		options = append(options, config.WithHTTPClient(x.Client))
+	}
+	if len(a.Regions) > 0 {
+		options = append(options, config.WithRegion(a.Regions[0]))
+	}
+	base, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return nil, fmt.Errorf("read the AWS configuration: %w", err)
+	}
+	base.Region = cmp.Or(base.Region, fallbackRegion)
+	return Connect(ctx, base, a)
+}
+
+// Connect returns the regions of an account as base gets there.
 func Connect(ctx context.Context, base aws.Config, a Account) ([]Region, error) {
 	roles := map[string]aws.Config{}
 	as := func(role string) aws.Config {
