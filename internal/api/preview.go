@@ -21,7 +21,7 @@ type Change struct {
 	Firewall string `json:"firewall"`
 	Step     int    `json:"step" doc:"A step is made when the one before it is acknowledged."`
 	Op       string `json:"op" enum:"close,keep,displace,lock,open,restore,drop"`
-	Door     Door   `json:"door"`
+	Door     Door   `json:"door,omitzero" doc:"Absent where the change is about no one port."`
 	From     string `json:"from,omitzero" doc:"The source that a close or an open is about."`
 	Until    Time   `json:"until,omitzero"`
 	Why      string `json:"why"`
@@ -35,6 +35,9 @@ func ChangesOf(p plan.Plan) []Change {
 		out := Change{
 			Firewall: string(p.Firewall), Step: c.Step, Op: c.Op.String(), Door: DoorOf(c.Door),
 			From: "", Until: TimeOf(c.Opening.Until), Why: c.Why, Native: c.Native, Text: c.String(),
+		}
+		if c.Door.Port == 0 {
+			out.Door = Door{}
 		}
 		if c.Opening.From.IsValid() {
 			out.From = firewall.FormatSource(c.Opening.From)

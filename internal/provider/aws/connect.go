@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
 )
 
 // An Account says how to get into an account. Without roles the credentials of
@@ -40,7 +41,8 @@ const fallbackRegion = "us-east-1"
 
 // Connect returns the regions of an account. It asks AWS whose they are.
 func (x Access) Connect(ctx context.Context, a Account) ([]Region, error) {
-	var options []func(*config.LoadOptions) error
+	// What goes wrong comes back as an error; the SDK's own words are for nobody.
+	options := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})}
 	if x.Endpoint != "" {
 		options = append(options, config.WithBaseEndpoint(x.Endpoint))
 	}
