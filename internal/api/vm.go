@@ -10,6 +10,9 @@ import (
 type VM struct {
 	ID        string            `json:"id"`
 	Name      string            `json:"name"`
+	Cloud     string            `json:"cloud,omitzero" enum:"host,aws,azure" doc:"Whose the VM is."`
+	Account   string            `json:"account,omitzero" doc:"The AWS account or the Azure subscription."`
+	Place     string            `json:"place,omitzero" doc:"The AWS region or the Azure resource group."`
 	Addresses []string          `json:"addresses,omitempty"`
 	Tags      map[string]string `json:"tags,omitempty"`
 	Firewalls []string          `json:"firewalls,omitempty" doc:"Everything a packet passes on its way to the VM."`
@@ -19,8 +22,9 @@ type VM struct {
 
 // VMOf returns v, without its doors, as it goes over the wire.
 func VMOf(v inventory.VM) VM {
+	home := v.ID.Home()
 	out := VM{
-		ID: string(v.ID), Name: v.Name, Addresses: nil, Tags: v.Tags,
+		ID: string(v.ID), Name: v.Name, Cloud: home.Cloud, Account: home.Account, Place: home.Place, Addresses: nil, Tags: v.Tags,
 		Firewalls: mapped(v.Firewalls(), func(id firewall.ID) string { return string(id) }),
 		Missing:   v.Missing, Doors: nil,
 	}

@@ -128,8 +128,16 @@ func wordAt(use string, n int) string {
 func (a *app) vms(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 	return a.fromServer(cmd, authz.Requester, begun, func(ctx context.Context, c *client.Client) (found []string, err error) {
 		vms, err := c.VMs(ctx)
+		named := map[string]int{}
 		for _, vm := range vms {
-			found = append(found, vm.Name)
+			named[vm.Name]++
+		}
+		for _, vm := range vms {
+			if named[vm.Name] == 1 {
+				found = append(found, vm.Name)
+			} else {
+				found = append(found, vm.ID) // a name that several have means none of them
+			}
 		}
 		return found, err
 	})

@@ -15,17 +15,20 @@ import (
 )
 
 func (a *app) doctorCommand() *cobra.Command {
-	return &cobra.Command{
+	var file string
+	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Try every step of the way, and say what is not in order",
 		Long: `Doctor says which server is used and why, and tries the way there: its address,
 its certificate, its health, your token, the clocks, and the address that it
 sees you at. It knocks once on every just-in-time port that you may know about
 and compares what happens with what the firewalls should do. As root it also
-looks whether this machine could be protected. It changes nothing.
+looks whether this machine could be protected. With --config it tries every cloud
+of that configuration from here: the credentials, the regions, and whether a
+firewall there can be read. It changes nothing.
 
 It exits with 1 when a check failed.`,
-		Example: "  sesame doctor\n  sudo sesame doctor",
+		Example: "  sesame doctor\n  sudo sesame doctor --config /etc/sesame/sesame.yaml",
 		Args:    console.Takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var checks []doctor.Check
@@ -50,6 +53,13 @@ It exits with 1 when a check failed.`,
 				doctor.Remote(cmd.Context(), target, c, tell)
 			}
 			doctor.Local(tell)
+			if file != "" {
+				cfg, err := readConfig(file)
+				if err != nil {
+					return err
+				}
+				doctor.Clouds(cmd.Context(), cfg, tell)
+			}
 			if cmd.Context().Err() != nil {
 				return console.ErrInterrupted
 			}
@@ -64,6 +74,8 @@ It exits with 1 when a check failed.`,
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&file, "config", "", "also try the clouds of this configuration, from here")
+	return cmd
 }
 
 func (a *app) printCheck(c doctor.Check) {

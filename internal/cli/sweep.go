@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +15,7 @@ import (
 	"github.com/sesame-access/sesame/internal/cli/connect"
 	"github.com/sesame-access/sesame/internal/cli/console"
 	"github.com/sesame-access/sesame/internal/cli/output"
+	"github.com/sesame-access/sesame/internal/config"
 	"github.com/sesame-access/sesame/internal/daemon"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -21,38 +25,77 @@ import (
 
 // A sweeping is what `sweep` was told.
 type sweeping struct {
+	where            string // one of the places; empty for all
 	file, stateDir   string
 	hostOnly, dryRun bool
+}
+
+// The places that can be swept by themselves, as they are typed.
+const (
+	placeHosts = "hosts"
+	placeAWS   = "aws"
+)
+
+func places() []string { return []string{placeHosts, placeAWS} }
+
+// of returns cfg with nothing but the place.
+func (s sweeping) of(cfg config.Config) config.Config {
+	if s.where != "" && s.where != placeHosts {
+		cfg.Hosts = nil
+	}
+	if s.where != "" && s.where != placeAWS {
+		cfg.AWS.Accounts = nil
+	}
+	return cfg
 }
 
 func (a *app) sweepCommand() *cobra.Command {
 	var s sweeping
 	cmd := &cobra.Command{
-		Use:   "sweep",
+		Use:   "sweep [PLACE]",
 		Short: "Close what is past its deadline, with or without a server",
 		Long: `Sweep closes what nobody has a right to any more. A server that runs is asked to
-do it. With --config, --state-dir or --host-only, or when no server answers and
-you are root, it is done from here, with nothing but the keys of the marks and
-the firewalls: no server, no database.
+do it. With a place, --config, --state-dir or --host-only, or when no server
+answers and you are root, it is done from here, with nothing but the keys of the
+marks and the firewalls: no server, no database.
+
+The places are hosts and aws, as far as the configuration names any; without one
+all are swept.
 
 From here it deletes openings of ours that are past their deadline by more than
 a minute, or whose mark does not verify. It never touches a lock, an exempt
 source or anything that is not ours; what looks wrong there it reports.`,
 		Example: `  sesame sweep --dry-run
-  sudo sesame sweep --config /etc/sesame/sesame.yaml`,
-		Args: console.Takes(0, 0, "nothing"),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.sweep(cmd.Context(), s) },
+  sudo sesame sweep --config /etc/sesame/sesame.yaml
+  sudo sesame sweep aws --dry-run`,
+		Args:      console.Takes(0, 1, "nothing, or a place: "+strings.Join(places(), ", ")),
+		ValidArgs: places(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				s.where = args[0]
+				if !slices.Contains(places(), s.where) {
+					return errkind.Bad("PLACE", s.where, `"`+strings.Join(places(), `" or "`)+`"`)
+				}
+			}
+			if s.hostOnly {
+				if s.where != "" && s.where != placeHosts {
+					return errkind.New(errkind.Invalid, "--host-only and %s exclude each other", s.where)
+				}
+				s.where = placeHosts
+			}
+			return a.sweep(cmd.Context(), s)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&s.file, "config", "", "do it from here, by this configuration")
 	f.StringVar(&s.stateDir, "state-dir", "", "do it from here, with the keys of the marks in this directory, over the configuration")
-	f.BoolVar(&s.hostOnly, "host-only", false, "do it from here, for the Linux hosts of "+defaultConfig)
+	f.BoolVar(&s.hostOnly, "host-only", false, "the same as hosts")
 	f.BoolVar(&s.dryRun, "dry-run", false, "only show what would be closed")
 	return cmd
 }
 
 func (a *app) sweep(ctx context.Context, s sweeping) error {
-	if s.file != "" || s.stateDir != "" || s.hostOnly {
+	if s.file != "" || s.stateDir != "" || s.where != "" {
 		return a.sweepFromHere(ctx, s)
 	}
 	err := a.sweepByServer(ctx, s)
@@ -109,18 +152,19 @@ func (a *app) sweepFromHere(ctx context.Context, s sweeping) error {
 	if cfg, err = (override{stateDir: s.stateDir}).over(cfg); err != nil {
 		return err
 	}
-	if len(cfg.Hosts) == 0 {
-		return console.Hint(errkind.New(errkind.Invalid, "the configuration names no host, so there is no firewall to sweep"), "`--config FILE` names another one")
+	if cfg = s.of(cfg); len(cfg.Hosts)+len(cfg.AWS.Accounts) == 0 {
+		what := map[string]string{placeHosts: "no host", placeAWS: "no AWS account"}[s.where]
+		return console.Hint(errkind.New(errkind.Invalid, "the configuration names %s, so there is no firewall to sweep", cmp.Or(what, "no host and no cloud")), "`--config FILE` names another one")
 	}
 	if !s.dryRun {
 		a.Stays("what was closed stays closed; run the sweep again for the rest")
 	}
 	swept, err := daemon.Sweep(ctx, cfg, newLog(a.Err, cfg.Log), s.dryRun)
-	if err != nil {
+	if err != nil && len(swept) == 0 {
 		return err
 	}
 	out := make([]sweptHere, len(swept))
-	var failed error
+	failed := err // what is known was swept all the same
 	for i, x := range swept {
 		out[i] = sweptHere{
 			Firewall: string(x.Firewall), Closings: api.ChangesOf(plan.Plan{Firewall: x.Firewall, Changes: x.Closed}),

@@ -58,8 +58,12 @@ func Remote(ctx context.Context, t connect.Target, c *client.Client, tell func(C
 	case err != nil:
 		tell(failed("health", err, "is `sesame serve` running there?"))
 		return
-	case h.Ready:
+	case h.Ready && len(h.Reasons) == 0:
 		tell(Check{"health", OK, "the server can do its work", ""})
+	case h.Ready:
+		for _, why := range h.Reasons {
+			tell(Check{"health", Warn, why, "the server's log names them; `sesame doctor --config FILE` there tries the clouds"})
+		}
 	default:
 		for _, why := range h.Reasons {
 			tell(Check{"health", Fail, why, "the server's log says more"})

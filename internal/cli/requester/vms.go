@@ -3,6 +3,7 @@ package requester
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -45,21 +46,31 @@ func (a commands) vmsCommand() *cobra.Command {
 	}
 }
 
-// printVMs writes one row for each door, and one for each VM without any.
+// printVMs writes one row for each door, and one for each VM without any. Where
+// there are VMs of a cloud it says of each where that is.
 func (a commands) printVMs(vms []api.VM) error {
+	clouds := slices.ContainsFunc(vms, func(vm api.VM) bool { return vm.Account != "" })
 	var rows [][]string
 	for _, vm := range vms {
+		first := []string{vm.Name}
+		if clouds {
+			first = append(first, output.Dash(vm.Cloud), output.Dash(vm.Account), output.Dash(vm.Place))
+		}
+		first = append(first, strings.Join(vm.Addresses, " "))
 		for _, d := range vm.Doors {
-			rows = append(rows, []string{
-				vm.Name, strings.Join(vm.Addresses, " "), console.PortName(api.Port{Port: d.Port, Protocol: d.Protocol}), doorState(d),
+			rows = append(rows, append(slices.Clone(first),
+				console.PortName(api.Port{Port: d.Port, Protocol: d.Protocol}), doorState(d),
 				fmt.Sprint(d.Grants), output.Dash(d.Max), cmp.Or(d.Policy, "none (orphan lock)"),
-			})
+			))
 		}
 		if len(vm.Doors) == 0 {
-			rows = append(rows, []string{vm.Name, strings.Join(vm.Addresses, " "), "-", "not just-in-time", "-", "-", "-"})
+			rows = append(rows, append(first, "-", "not just-in-time", "-", "-", "-"))
 		}
 	}
 	heads := []string{"VM", "ADDRESSES", "PORT", "STATE", "OPEN", "MAX", "POLICY"}
+	if clouds {
+		heads = slices.Insert(heads, 1, "CLOUD", "ACCOUNT", "PLACE")
+	}
 	return output.WriteTable(a.Out, "There is no VM that you may see.", heads, rows)
 }
 
@@ -82,6 +93,7 @@ func (a commands) printVM(vm api.VM) error {
 	rows := [][]string{
 		{"VM", vm.Name},
 		{"id", vm.ID},
+		{"where", strings.TrimSpace(strings.Join([]string{vm.Cloud, vm.Account, vm.Place}, " "))},
 		{"addresses", output.Dash(strings.Join(vm.Addresses, " "))},
 		{"firewalls", output.Dash(strings.Join(vm.Firewalls, " "))},
 	}
