@@ -154,7 +154,7 @@ func (a *app) sweepFromHere(ctx context.Context, s sweeping) error {
 	}
 	if cfg = s.of(cfg); len(cfg.Hosts)+len(cfg.AWS.Accounts) == 0 {
 		what := map[string]string{placeHosts: "no host", placeAWS: "no AWS account"}[s.where]
-		return console.Hint(errkind.New(errkind.Invalid, "the configuration names %s, so there is no firewall to sweep", cmp.Or(what, "no host and no cloud")), "`--config FILE` names another one")
+		return console.Hint(errkind.New(errkind.Invalid, "the configuration names %s, so there is no firewall to sweep", cmp.Or(what, "neither host nor cloud")), "`--config FILE` names another one")
 	}
 	if !s.dryRun {
 		a.Stays("what was closed stays closed; run the sweep again for the rest")

@@ -15,6 +15,7 @@ import (
 	"github.com/sesame-access/sesame/internal/cli/console"
 	"github.com/sesame-access/sesame/internal/cli/output"
 	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
 )
 
 func (a commands) closeCommand() *cobra.Command {
@@ -75,7 +76,8 @@ func (a commands) eachGrant(ctx context.Context, args []string, do func(context.
 			continue
 		}
 		vm, port := console.SplitDoor(arg)
-		if console.CheckVM(vm) != nil {
+		slip := strings.HasPrefix(vm, access.GrantPrefix) && !firewall.ValidName(vm) // of somebody who typed a grant
+		if console.CheckVM(vm) != nil || slip {
 			return errkind.Bad("grant", arg, "the id of a grant such as g-0123456789abcdef, or a VM such as web-1")
 		}
 		if _, err := console.ParsePorts(port); err != nil {

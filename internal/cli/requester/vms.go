@@ -93,10 +93,14 @@ func (a commands) printVM(vm api.VM) error {
 	rows := [][]string{
 		{"VM", vm.Name},
 		{"id", vm.ID},
-		{"where", strings.TrimSpace(strings.Join([]string{vm.Cloud, vm.Account, vm.Place}, " "))},
-		{"addresses", output.Dash(strings.Join(vm.Addresses, " "))},
-		{"firewalls", output.Dash(strings.Join(vm.Firewalls, " "))},
 	}
+	if vm.Account != "" {
+		rows = append(rows, []string{"where", vm.Cloud + " " + vm.Account + " " + vm.Place})
+	}
+	rows = append(rows,
+		[]string{"addresses", output.Dash(strings.Join(vm.Addresses, " "))},
+		[]string{"firewalls", output.Dash(strings.Join(vm.Firewalls, " "))},
+	)
 	for _, why := range vm.Missing {
 		rows = append(rows, []string{"missing", why})
 	}
