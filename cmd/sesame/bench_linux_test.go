@@ -112,6 +112,7 @@ type server struct {
 	config string // path
 	cfg    config.Config
 	tokens map[string]string // by the principal's name
+	env    []string          // what the server and its sweeps need besides
 	admin  *client.Client
 	cmd    *exec.Cmd
 	gone   chan struct{}
@@ -167,6 +168,7 @@ func (s *server) start() {
 	defer log.Close()
 	cmd := exec.CommandContext(context.WithoutCancel(s.t.Context()), self)
 	cmd.Args = []string{asSesame, "serve", "--config", s.config}
+	cmd.Env = append(os.Environ(), s.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -224,7 +226,7 @@ func (s *server) run(host *netlab.Host, who string, args ...string) (stdout, std
 func (s *server) finish(run func() error, cmd *exec.Cmd, who string, out, errs *bytes.Buffer, args []string) (stdout, stderr string, code int) {
 	s.t.Helper()
 	cmd.Args = append([]string{asSesame}, args...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent"}
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent"}, s.env...)
 	if who == "" {
 		cmd.Args = append(cmd.Args, "--socket", s.cfg.Socket)
 	} else {

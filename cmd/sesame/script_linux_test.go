@@ -206,12 +206,18 @@ func serveMemory(ts *testscript.TestScript, neg bool, args []string) {
 
 // freePort returns a port that nobody listens on.
 func freePort(ts *testscript.TestScript) netip.AddrPort {
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	ts.Check(err)
-	defer l.Close()
-	a, err := netip.ParseAddrPort(l.Addr().String())
+	a, err := freeLoopback(context.Background())
 	ts.Check(err)
 	return a
+}
+
+func freeLoopback(ctx context.Context) (netip.AddrPort, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	defer l.Close()
+	return netip.ParseAddrPort(l.Addr().String())
 }
 
 // simulated makes three VMs, each behind a firewall of another kind.

@@ -51,7 +51,8 @@ type Options struct {
 	Log *slog.Logger
 	// Clocks reads every clock there is; nil for this machine's.
 	Clocks func() access.Reading
-	// Providers makes the firewalls to write; nil for those of the configuration.
+	// Providers makes firewalls to write besides those of the configuration; nil
+	// for none.
 	Providers func(firewall.Keyring) []provider.Provider
 	// NewMarks says that keys of the marks that are gone are to be made anew,
 	// although the database has been in use: the marks of before cannot be

@@ -174,10 +174,11 @@ func (f *firewalls) Close() error {
 
 // firewalls makes the providers, with the keys that their marks are made with.
 func (d *Daemon) firewalls(keys firewall.Keyring) (*firewalls, error) {
-	if d.opts.Providers != nil {
-		return &firewalls{all: d.opts.Providers(keys), closers: nil}, nil
+	out, err := openFirewalls(d.cfg, keys, d.clocks, d.log)
+	if err == nil && d.opts.Providers != nil {
+		out.all = append(out.all, d.opts.Providers(keys)...)
 	}
-	return openFirewalls(d.cfg, keys, d.clocks, d.log)
+	return out, err
 }
 
 // openFirewalls makes the providers that the configuration has: one of the hosts,

@@ -5,7 +5,8 @@
 // real sshd (package netlab), and protects two of them with the kernel's own
 // firewall. Elsewhere the same story is played over a simulated one, and it says
 // so. The server is the real one in both cases, with the real API, and runs in
-// this process.
+// this process. Beside the VMs there are instances of an AWS that is simulated in
+// this process, everywhere, and every line about them says so.
 //
 // # Its directory
 //
@@ -130,6 +131,7 @@ type demo struct {
 	options Options
 	place   *place.Place
 	ground  ground.Ground
+	cloud   *ground.Cloud // beside it, and always simulated
 	site    ground.Site
 	missing string // why there is no kernel below; empty when there is
 	server  *server
@@ -147,7 +149,10 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.ground.Close()) }()
-	d.site = d.ground.Site()
+	if d.cloud, err = ground.NewCloud(ctx); err != nil {
+		return err
+	}
+	d.site = beside(d.ground.Site(), d.cloud)
 	if d.server, err = startServer(ctx, d.place, d.site); err != nil {
 		return err
 	}
@@ -203,7 +208,7 @@ func (d *demo) whyNot(err error) string {
 // settle makes people and policy, waits until the doors are shut, and writes
 // down how to use it all.
 func (d *demo) settle(ctx context.Context) error {
-	e, err := d.server.settle(ctx, d.site, d.options.Play)
+	e, err := d.server.settle(ctx, d.site, len(vms())+len(d.cloud.Names()), d.options.Play)
 	if err != nil {
 		return err
 	}
@@ -231,7 +236,7 @@ func (d *demo) play(ctx context.Context) (err error) {
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 	}
-	s := &story{teller: d.teller, ground: d.ground, program: d.program, admin: d.server.admin, real: d.missing == ""}
+	s := &story{teller: d.teller, ground: d.ground, cloud: d.cloud, program: d.program, admin: d.server.admin, real: d.missing == ""}
 	if err := s.tell(ctx); err != nil {
 		return err
 	}

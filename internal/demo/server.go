@@ -112,8 +112,8 @@ func (s *server) stop() error {
 }
 
 // settle makes a token for each of the people, and the policies, and waits until
-// the doors are shut.
-func (s *server) settle(ctx context.Context, at ground.Site, story bool) (env, error) {
+// the doors are shut. So many VMs have to be known first.
+func (s *server) settle(ctx context.Context, at ground.Site, machines int, story bool) (env, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	e := env{url: s.url, ca: s.ca, sshConfig: "", tokens: map[authz.Role]string{}}
@@ -128,7 +128,7 @@ func (s *server) settle(ctx context.Context, at ground.Site, story bool) (env, e
 	if story {
 		policies = append(policies, s.policy("admin-page", at, otherPort, web))
 	}
-	if err := s.awaitVMs(ctx); err != nil {
+	if err := s.awaitVMs(ctx, machines); err != nil {
 		return env{}, err
 	}
 	for _, p := range policies {
@@ -155,10 +155,10 @@ func (s *server) policy(name string, at ground.Site, port uint16, vms ...string)
 }
 
 // awaitVMs returns when the server has read its inventory.
-func (s *server) awaitVMs(ctx context.Context) error {
+func (s *server) awaitVMs(ctx context.Context, machines int) error {
 	for {
 		known, err := s.admin.VMs(ctx)
-		if err != nil || len(known) == len(vms()) {
+		if err != nil || len(known) == machines {
 			return err
 		}
 		if err := pause(ctx, pollEvery); err != nil {

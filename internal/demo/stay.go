@@ -24,6 +24,7 @@ func (d *demo) introduce() {
 		d.line("%s", d.in(bold, "Sesame: three VMs behind simulated firewalls; nothing here is real"))
 		d.say("(%s)", d.missing)
 	}
+	d.say("Beside them are two EC2 instances of an AWS that this process simulates.")
 }
 
 // stay shows what to try, and then what happens, until ctx is done.
@@ -39,7 +40,10 @@ func (d *demo) stay(ctx context.Context) error {
 		for _, door := range v.Doors {
 			is = fmt.Sprintf("port %d is closed; who asks gets it for at most %s", door.Port, door.Max)
 		}
-		d.line("%s%-8s %-14s %s", margin, v.Name, strings.Join(v.Addresses[:1], ""), is)
+		if v.Account != "" {
+			is += ", and simulated"
+		}
+		d.line("%s%-9s %-14s %s", margin, v.Name, strings.Join(v.Addresses[:1], ""), is)
 	}
 	d.line("\n%sYou are %s to them. In another terminal, try", margin, d.site.You)
 	d.line("")
@@ -49,7 +53,7 @@ func (d *demo) stay(ctx context.Context) error {
 	d.line("\n%sWhat happens is told here. Ctrl-C ends the demo and removes all of it.\n", margin)
 	return d.server.admin.Follow(ctx, client.Filter{}, api.FromNow, func(r api.Record) {
 		d.line("%s%s", margin, output.RecordLine(r, time.Now()))
-		if d.missing != "" {
+		if !d.tellCloud(r) && d.missing != "" {
 			d.tellSimulated(ctx, r)
 		}
 	})
@@ -70,6 +74,8 @@ func (d *demo) commands() []string {
 		sesame + ` open ` + web + ` --for 2m --reason "try it"`,
 		look,
 		sesame + " close " + web,
+		sesame + " enable " + ground.Shop + "    # an EC2 instance, simulated",
+		sesame + " open " + ground.Shop + " --from " + ground.Office + " --for 2m",
 		sesame + " audit verify",
 	}
 }

@@ -20,6 +20,7 @@ type story struct {
 	*teller
 
 	ground  ground.Ground
+	cloud   *ground.Cloud
 	program program
 	admin   *client.Client
 	real    bool // there is a kernel below, and ssh
@@ -49,6 +50,7 @@ func (s *story) tell(ctx context.Context) (err error) {
 		{"Somebody flushes the firewall", s.tamper},
 		{"More time", s.extend},
 		{"One machine more", s.enable},
+		{"The same in a cloud, simulated", s.aloft},
 		{"The minute is over", s.expire},
 		{"The record", s.record},
 	} {

@@ -13,6 +13,8 @@
 // machines to log in to, and where there are Providers nothing is real. Close
 // removes everything that was made, in any state; on the kernel it goes with the
 // process, too.
+//
+// Beside either ground there can be a Cloud, which is always simulated.
 package ground
 
 import (

@@ -32,8 +32,9 @@ type Access struct {
 	Endpoint    string // a URL instead of AWS's own
 	Authorities []byte // PEM, of who vouches for the endpoint
 	// Key and Secret are credentials that are no secret, as those of a simulator.
+	// With them nothing is asked of the environment, and Client is needed.
 	Key, Secret string
-	Client      *http.Client // instead of the SDK's
+	Client      *http.Client
 }
 
 // fallbackRegion is asked who is calling where nobody says which region to ask.
@@ -41,6 +42,12 @@ const fallbackRegion = "us-east-1"
 
 // Connect returns the regions of an account. It asks AWS whose they are.
 func (x Access) Connect(ctx context.Context, a Account) ([]Region, error) {
+	if x.Key != "" {
+		return Connect(ctx, aws.Config{
+			Region: a.Regions[0], BaseEndpoint: aws.String(x.Endpoint), HTTPClient: x.Client,
+			Credentials: credentials.NewStaticCredentialsProvider(x.Key, x.Secret, ""),
+		}, a)
+	}
 	// What goes wrong comes back as an error; the SDK's own words are for nobody.
 	options := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})}
 	if x.Endpoint != "" {
@@ -48,12 +55,6 @@ func (x Access) Connect(ctx context.Context, a Account) ([]Region, error) {
 	}
 	if x.Authorities != nil {
 		options = append(options, config.WithCustomCABundle(bytes.NewReader(x.Authorities)))
-	}
-	if x.Key != "" {
-		options = append(options, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(x.Key, x.Secret, "")))
-	}
-	if x.Client != nil {
-		options = append(options, config.WithHTTPClient(x.Client))
 	}
 	if len(a.Regions) > 0 {
 		options = append(options, config.WithRegion(a.Regions[0]))
