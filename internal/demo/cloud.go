@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/audit"
@@ -111,14 +112,14 @@ func (d *demo) tellCloud(r api.Record) bool {
 	if called == "" || r.Door == nil || !slices.Contains(news, audit.Kind(r.Kind)) {
 		return called != ""
 	}
-	text := ""
+	var said []string
 	for _, addr := range []string{ground.Office, ground.Elsewhere} {
 		through, err := d.cloud.Knock(addr, called, uint16(r.Door.Port))
 		if err != nil {
 			return true
 		}
-		text += fmt.Sprintf(", a connection from %s %s", addr, map[bool]string{true: "gets in", false: "does not"}[through])
+		said = append(said, fmt.Sprintf("a connection from %s %s", addr, map[bool]string{true: "gets in", false: "does not"}[through]))
 	}
-	d.line("%s          simulated: %s", margin, text[len(", "):])
+	d.line("%s          simulated: %s", margin, strings.Join(said, ", "))
 	return true
 }

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -35,6 +36,7 @@ func (d *demo) stay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	slices.SortStableFunc(vms, func(a, b api.VM) int { return cmp.Compare(a.Account, b.Account) }) // what is real first
 	for _, v := range vms {
 		is := "not protected yet"
 		for _, door := range v.Doors {

@@ -3,6 +3,7 @@ package requester
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,29 +54,46 @@ func connectCommand(d api.Door, vm api.VM, sources []string, sshConfig string) s
 	if d.Port != ssh || d.Protocol != "tcp" {
 		return fmt.Sprintf("%s, port %d/%s", host, d.Port, d.Protocol)
 	}
-	if sshConfig != "" {
+	if sshConfig != "" && vm.Account == "" { // it knows hosts; a cloud's VMs have names that others may have
 		return "ssh -F " + sshConfig + " " + vm.Name
 	}
 	return "ssh " + host
 }
 
-// simulated reports whether a firewall in memory stands in front of the VM, so
-// that there is none.
+// simulated reports whether a firewall in memory stands in front of the VM, or a
+// simulated cloud says so of it: there is none.
 func simulated(vm api.VM) bool {
-	return slices.ContainsFunc(vm.Firewalls, func(id string) bool { return strings.HasPrefix(id, "memory://") })
+	return vm.Tags[simulatedTag] != "" || slices.ContainsFunc(vm.Firewalls, func(id string) bool { return strings.HasPrefix(id, "memory://") })
 }
 
-// hostFor returns the address of the VM that sources reach, which is one of
-// their own family; its name where there is none.
+// simulatedTag is what a simulated cloud tags its VMs with.
+const simulatedTag = "simulated-by"
+
+// hostFor returns the address of the VM that sources reach: one of their own
+// family, and a public one if there is and they are; its name where there is none.
 func hostFor(vm api.VM, sources []string) string {
 	for _, s := range sources {
+		best := ""
 		for _, a := range vm.Addresses {
-			if strings.Contains(a, ":") == strings.Contains(s, ":") {
-				return a
+			if strings.Contains(a, ":") != strings.Contains(s, ":") {
+				continue
 			}
+			if best == "" || private(best) && !private(a) && !private(s) {
+				best = a
+			}
+		}
+		if best != "" {
+			return best
 		}
 	}
 	return vm.Name
+}
+
+// private reports whether an address, or a prefix, is of a private network.
+func private(s string) bool {
+	address, _, _ := strings.Cut(s, "/")
+	a, err := netip.ParseAddr(address)
+	return err == nil && (a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast())
 }
 
 // stay says how long grants last, and how to end them now.

@@ -50,6 +50,10 @@ func (a commands) vmsCommand() *cobra.Command {
 // there are VMs of a cloud it says of each where that is.
 func (a commands) printVMs(vms []api.VM) error {
 	clouds := slices.ContainsFunc(vms, func(vm api.VM) bool { return vm.Account != "" })
+	vms = slices.Clone(vms)
+	slices.SortStableFunc(vms, func(a, b api.VM) int { // ids of clouds are in no order for people
+		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(a.Place, b.Place), cmp.Compare(a.Name, b.Name))
+	})
 	var rows [][]string
 	for _, vm := range vms {
 		first := []string{vm.Name}

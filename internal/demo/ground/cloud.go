@@ -63,7 +63,9 @@ func (c *Cloud) build(w *world.World) {
 	data := b.Group(v.ID, "shop-db", "the database", "tcp 5432 @shop", "tcp 22 "+Office+"/32 # office")
 	for name, group := range map[string]string{Shop: shop, ShopData: data} {
 		leg := fleet.Leg{Subnet: subnet, Groups: []string{group}, Addresses: 1, IPv6: false, Public: true}
-		c.instances[name] = b.Instance(name, world.Instance{State: "running"}, leg).ID
+		// The tag is for who would be told to log in.
+		tags := world.Resource{ID: "", Owner: "", Tags: world.Tags{"simulated-by": "sesame"}}
+		c.instances[name] = b.Instance(name, world.Instance{Resource: tags, State: "running"}, leg).ID
 	}
 }
 
