@@ -111,6 +111,9 @@ func (c *cloud) box(s *server, vm api.VM) box {
 	if err := json.Unmarshal([]byte(s.must(nil, "", "explain", vm.ID, "22", "-o", "json")), &told); err != nil {
 		c.t.Fatal(err)
 	}
+	if one := decode[api.VM](c.t, s.must(nil, "", "vms", vm.ID, "-o", "json")); one.Name != vm.Name || one.Cloud != "aws" || one.Place != "eu-central-1" {
+		c.t.Errorf("%s by its id is %+v", vm.Name, one)
+	}
 	face, _, _ := strings.Cut(told.Reach.Spans[0].Path, " ")
 	group := "alone-" + b.id
 	_, vpc, _ := strings.Cut(vm.Firewalls[0], ":vpc/")
