@@ -150,18 +150,27 @@ func Route(wants firewall.Wants, vms []inventory.VM) map[firewall.ID]firewall.Wa
 	return out
 }
 
-// routeDoor returns what each firewall in front of v must show for w.
+// routeDoor returns what each firewall in front of v must show for w. Of several at
+// one place any may let a packet pass: the lock is in all of them, and an opening
+// in the first is enough.
 func routeDoor(w firewall.Want, v inventory.VM) map[firewall.ID]firewall.Want {
 	behind := map[firewall.ID]*gathering{}
+	at := func(fw firewall.ID) *gathering {
+		g, seen := behind[fw]
+		if !seen {
+			g = &gathering{cut: false, proof: false, sources: map[netip.Prefix]*needed{}}
+			behind[fw] = g
+		}
+		return g
+	}
 	for _, p := range v.Paths {
 		for _, h := range p.Hops {
-			g, seen := behind[h.Firewall]
-			if !seen {
-				g = &gathering{cut: false, proof: false, sources: map[netip.Prefix]*needed{}}
-				behind[h.Firewall] = g
+			for _, fw := range h.Or {
+				at(fw)
 			}
 			// Two paths to one firewall need the same; needing it twice is harmless,
 			// holders are joined without duplicates.
+			g := at(h.Firewall)
 			for _, o := range w.Open {
 				from := o.From
 				if h.Sees.IsValid() {

@@ -16,6 +16,7 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
+	"github.com/sesame-access/sesame/internal/reach"
 )
 
 var (
@@ -299,6 +300,16 @@ func TestRoute(t *testing.T) {
 			[]inventory.Path{path(hub, behind), path(direct)},
 			map[firewall.ID]firewall.Wants{"hub": {two}, "nsg": {locked(web, append([]firewall.Opening{merged}, two.Open...)...)}},
 		},
+		"several at one place": {
+			two,
+			[]inventory.Path{path(hub, inventory.Hop{Firewall: "sg-1", Or: []firewall.ID{"sg-2", "sg-3"}})},
+			map[firewall.ID]firewall.Wants{"hub": {two}, "sg-1": {two}, "sg-2": {locked(web)}, "sg-3": {locked(web)}},
+		},
+		"once alone and once among several": {
+			two,
+			[]inventory.Path{path(inventory.Hop{Firewall: "sg-1", Or: []firewall.ID{"sg-2"}}), path(inventory.Hop{Firewall: "sg-2"})},
+			map[firewall.ID]firewall.Wants{"sg-1": {two}, "sg-2": {two}},
+		},
 		"nobody to translate": {locked(web), []inventory.Path{path(behind)}, map[firewall.ID]firewall.Wants{"nsg": {locked(web)}}},
 		"an exempt source behind": {
 			locked(web, opening("203.0.113.7", time.Hour, "g-1"), opening("198.51.100.1", 0, "")),
@@ -314,6 +325,45 @@ func TestRoute(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRouteLetsInWhoIsWanted shows what is routed in the plainest way, at places
+// with one firewall or with several of which any lets in, and asks who comes
+// through then: everybody who is wanted, and nobody else.
+func TestRouteLetsInWhoIsWanted(t *testing.T) {
+	ids := []firewall.ID{"a", "b", "c"}
+	rapid.Check(t, func(t *rapid.T) {
+		w := locked(web)
+		for _, p := range []string{"203.0.113.7", "198.51.100.0/24", "2001:db8::7"} {
+			if rapid.Bool().Draw(t, p) {
+				w.Open = append(w.Open, opening(p, time.Hour, "g-1"))
+			}
+		}
+		firewall.Wants{w}.Sort()
+		v := inventory.VM{ID: web.VM}
+		for range rapid.IntRange(1, 3).Draw(t, "paths") {
+			hop := rapid.Custom(func(t *rapid.T) inventory.Hop {
+				at := rapid.SliceOfNDistinct(rapid.SampledFrom(ids), 1, 3, rapid.ID).Draw(t, "at")
+				return inventory.Hop{Firewall: at[0], Or: at[1:]}
+			})
+			v.Paths = append(v.Paths, inventory.Path{Hops: rapid.SliceOfN(hop, 1, 2).Draw(t, "hops")})
+		}
+		layers := map[firewall.ID]firewall.Layer{}
+		for id, ws := range plan.Route(firewall.Wants{w}, []inventory.VM{v}) {
+			l := firewall.Layer{Firewall: id, Kind: firewall.Union, Default: firewall.Deny}
+			for _, o := range ws[0].Open {
+				l.Rules = append(l.Rules, rule("grant", firewall.Allow, web.VM, o.From.String()))
+			}
+			layers[id] = l
+		}
+		var from []netip.Prefix
+		for _, o := range w.Open {
+			from = append(from, o.From)
+		}
+		if got, want := reach.VM(v, layers, web).Sources(reach.Open), reach.Of(from...); !slices.Equal(got, want) {
+			t.Fatalf("%v come through, not %v", got, want)
+		}
+	})
 }
 
 func TestRouteLeavesItsArgumentsAlone(t *testing.T) {
