@@ -296,3 +296,32 @@ func TestSpansCanBeLeftEarly(t *testing.T) {
 		t.Error("there is something within nothing")
 	}
 }
+
+// TestClosedByWhatTellsMost: where every way to a VM is closed, what is named is a
+// rule rather than the default of a layer, and that rather than there being no
+// way, whichever way comes first.
+func TestClosedByWhatTellsMost(t *testing.T) {
+	lock := firewall.LayerRule{Name: "sesame-lock", Action: firewall.Deny, Protocol: firewall.TCP, First: 22, Last: 22}
+	layers := map[firewall.ID]firewall.Layer{
+		"rule":    {Firewall: "rule", Rules: []firewall.LayerRule{lock}, Default: firewall.Allow},
+		"default": {Firewall: "default", Default: firewall.Deny},
+	}
+	byRule := inventory.Path{Name: "eth0", Hops: []inventory.Hop{{Firewall: "rule"}}}
+	byDefault := inventory.Path{Name: "eth1", Hops: []inventory.Hop{{Firewall: "default"}}}
+	noWay := inventory.Path{Name: "eth2", From: []netip.Prefix{}, Hops: []inventory.Hop{{Firewall: "rule"}}}
+	for _, c := range []struct {
+		by    string
+		paths []inventory.Path
+	}{
+		{"rule: sesame-lock", []inventory.Path{byDefault, noWay, byRule}},
+		{"rule: sesame-lock", []inventory.Path{byRule, byDefault, noWay}},
+		{"default: default", []inventory.Path{noWay, byDefault}},
+		{"default: default", []inventory.Path{byDefault, noWay}},
+		{"nobody comes from there by path eth2", []inventory.Path{noWay}},
+	} {
+		v := inventory.VM{ID: ssh.VM, Paths: c.paths}
+		if got := reach.VM(v, layers, ssh).At(netip.MustParseAddr("203.0.113.7")); got.Verdict != reach.Closed || got.By() != c.by {
+			t.Errorf("%v: %v by %q, want %q", c.paths, got.Verdict, got.By(), c.by)
+		}
+	}
+}

@@ -166,7 +166,7 @@ func (q *Query) alike(x, y stretch) bool {
 }
 
 // fold merges q.walked into what is known: of two ways a source takes the better
-// one, the first where they are alike.
+// one, of two closed ones that which tells more, the first where they are alike.
 func (q *Query) fold(f sieve.Family) {
 	a, b := q.best[f], q.walked
 	if len(a) == 0 {
@@ -176,8 +176,8 @@ func (q *Query) fold(f sieve.Family) {
 	out := q.folded[:0]
 	for i, j := 0, 0; ; {
 		x := a[i]
-		if b[j].verdict > x.verdict {
-			x = b[j]
+		if y := b[j]; y.verdict > x.verdict || y.verdict == Closed && x.verdict == Closed && q.tells(y) > q.tells(x) {
+			x = y
 		}
 		if x.at = a[i].at; x.at.Less(b[j].at) {
 			x.at = b[j].at
@@ -199,6 +199,19 @@ func (q *Query) fold(f sieve.Family) {
 			j++
 		}
 	}
+}
+
+// tells says how much can be learned from what closes x: most from a rule, less
+// from what a layer does where no rule decides, least from there being no way.
+func (q *Query) tells(x stretch) int {
+	l := q.links[x.from]
+	switch layer := q.places[l.place].layer; {
+	case layer == nil:
+		return 0
+	case layer.Name(l.Rule) == sieve.Default:
+		return 1
+	}
+	return 2
 }
 
 // answer copies out what is known. Mostly there is one path, all of its links are
