@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
+	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/reach"
 	"github.com/sesame-access/sesame/internal/reconcile"
 )
@@ -48,7 +50,8 @@ func (f *Fleet) Preview(ctx context.Context, change Supposing) (Preview, error) 
 	desired := plan.Desired(locks, grants, now)
 	wants := plan.Route(desired, vms)
 	given := slices.Concat(book.Unlocked, unlocked(book.Locks, locks))
-	before, after := map[firewall.ID]firewall.Layer{}, map[firewall.ID]firewall.Layer{}
+	read := map[firewall.ID]provider.Snapshot{}
+	var plans []plan.Plan
 	var out Preview
 	for _, fw := range f.all() {
 		seen, err := fw.Provider.Observe(ctx, fw.ID, nil)
@@ -64,15 +67,20 @@ func (f *Fleet) Preview(ctx context.Context, change Supposing) (Preview, error) 
 		if err != nil {
 			return Preview{}, fmt.Errorf("compile %s: %w", fw.ID, err)
 		}
-		before[fw.ID], after[fw.ID] = seen.Layer, p.After
+		read[fw.ID], plans = seen, append(plans, p)
 		if !p.Empty() || len(p.Refused) > 0 {
 			out.Plans = append(out.Plans, p)
 			out.Refused = append(out.Refused, p.Refused...)
 		}
 	}
+	vms, before := provider.Around(vms, read)
+	after := maps.Clone(before)
+	for _, p := range plans {
+		after[p.Firewall] = p.After
+	}
 	for _, p := range out.Plans {
 		out.Refused = append(out.Refused, plan.Verify(plan.Case{
-			Plan: p, Want: wants[p.Firewall], Desired: plan.Sticky(desired, wants[p.Firewall], nil), VMs: f.behind(p.Firewall),
+			Plan: p, Want: wants[p.Firewall], Desired: plan.Sticky(desired, wants[p.Firewall], nil), VMs: behind(p.Firewall, vms),
 			Observed: before, Joint: after, Unlocking: given,
 		})...)
 	}
@@ -82,26 +90,21 @@ func (f *Fleet) Preview(ctx context.Context, change Supposing) (Preview, error) 
 
 // Explain returns who can come through d now, read afresh.
 func (f *Fleet) Explain(ctx context.Context, d firewall.Door) (reach.Set, error) {
-	layers := map[firewall.ID]firewall.Layer{}
-	for _, v := range f.VMs() {
-		if v.ID != d.VM {
-			continue
-		}
-		for _, id := range v.Firewalls() {
-			fw, _ := f.lookup(id)
-			seen, err := fw.Provider.Observe(ctx, id, nil)
-			if err != nil {
-				continue // not read is unknown, and reach says so
-			}
-			layers[id] = seen.Layer
-			if other := seen.Beside; other.Firewall != "" {
-				layers[other.Firewall] = other
-				v = v.Beside(id, other.Firewall)
-			}
-		}
-		return reach.VM(v, layers, d), nil
+	v := inventory.Of(f.VMs(), d.VM)
+	if v.ID == "" {
+		return reach.Set{}, fmt.Errorf("explain %s: no such VM", d)
 	}
-	return reach.Set{}, fmt.Errorf("explain %s: no such VM", d)
+	seen := map[firewall.ID]provider.Snapshot{}
+	for _, id := range v.Firewalls() {
+		fw, _ := f.lookup(id)
+		s, err := fw.Provider.Observe(ctx, id, nil)
+		if err != nil {
+			continue // not read is unknown, and reach says so
+		}
+		seen[id] = s
+	}
+	vms, layers := provider.Around([]inventory.VM{v}, seen)
+	return reach.VM(vms[0], layers, d), nil
 }
 
 // all returns every firewall, sorted by id.
@@ -116,10 +119,9 @@ func (f *Fleet) all() []reconcile.Firewall {
 	return out
 }
 
-// behind returns the machines behind a firewall.
-func (f *Fleet) behind(id firewall.ID) []inventory.VM {
-	fw, _ := f.lookup(id)
-	return fw.VMs
+// behind returns those of vms that are behind a firewall.
+func behind(id firewall.ID, vms []inventory.VM) []inventory.VM {
+	return slices.DeleteFunc(slices.Clone(vms), func(v inventory.VM) bool { return !slices.Contains(v.Firewalls(), id) })
 }
 
 // unlocked returns the doors that are in before and not in after.

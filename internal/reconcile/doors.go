@@ -189,12 +189,18 @@ func exposed(p *pass, w firewall.Want) string {
 
 // around asks about a VM that p can see, and what all firewalls show now.
 func (p *pass) around(vm firewall.VMID, ask func(inventory.VM, map[firewall.ID]firewall.Layer) string) string {
-	layers := p.loop.Sight.layers()
-	layers[p.fw.ID] = p.back.Layer
-	if v := inventory.Of(p.fw.VMs, vm); v.ID != "" {
-		return ask(v, layers)
+	v := inventory.Of(p.fw.VMs, vm)
+	if v.ID == "" {
+		return ""
 	}
-	return ""
+	seen := map[firewall.ID]provider.Snapshot{p.fw.ID: p.back}
+	for _, id := range v.Firewalls() {
+		if last, ok := p.loop.Sight.last(id); ok && id != p.fw.ID {
+			seen[id] = last
+		}
+	}
+	vms, layers := provider.Around([]inventory.VM{v}, seen)
+	return ask(vms[0], layers)
 }
 
 // doorRecord starts a record about a door.

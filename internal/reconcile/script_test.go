@@ -146,7 +146,7 @@ func (s *stage) do(t *testing.T, site, verb string, a args) error {
 		"vm": s.vm, "missing": s.missing, "inventory": s.inventory,
 		"enable": s.enable, "disable": s.disable, "drop": s.drop,
 		"open": s.open, "close": s.closeGrant, "extend": s.extend,
-		"fault": s.fault, "tamper": s.tamper, "flush": s.flush, "obstruct": s.obstruct,
+		"fault": s.fault, "tamper": s.tamper, "flush": s.flush, "obstruct": s.obstruct, "beside": s.beside,
 		"store": s.disk, "row": s.row,
 		"restart": s.restart, "stop": s.stop, "start": s.start, "dies": s.dies, "between": s.between,
 		"clock": s.clock, "sleep": s.sleep,

@@ -93,19 +93,6 @@ func (s *Sight) Clock() (clock time.Time, at access.Reading) {
 	return s.clock, s.clockAt
 }
 
-// layers returns what every firewall showed last.
-func (s *Sight) layers() map[firewall.ID]firewall.Layer {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make(map[firewall.ID]firewall.Layer, len(s.seen))
-	for id, v := range s.seen {
-		if v.snapshot.Firewall != "" {
-			out[id] = v.snapshot.Layer
-		}
-	}
-	return out
-}
-
 // Doors returns the state of every door of id.
 func (s *Sight) Doors(id firewall.ID) []DoorState {
 	s.mu.Lock()

@@ -158,6 +158,32 @@ func (s *stage) obstruct(_ string, a args) error {
 	})
 }
 
+// beside NAME SOURCE PORT [unknown]: what somebody else has at the same place drops
+// packets, or nobody knows whether it does; beside none.
+func (s *stage) beside(_ string, a args) error {
+	defer synctest.Wait()
+	var l firewall.Layer
+	if a.at(0) != "none" {
+		port, err := firewall.ParsePort(a.at(2))
+		if err != nil {
+			return err
+		}
+		from, err := sources(strings.TrimPrefix(a.at(1), "any"))
+		if err != nil {
+			return err
+		}
+		drop := firewall.LayerRule{Name: a.at(0), Action: firewall.Deny, First: port, Last: port, From: from}
+		if a.has("unknown") {
+			drop.Action = firewall.Unknown
+		}
+		l = firewall.Layer{Firewall: "somebody else's", Rules: []firewall.LayerRule{drop}, Default: firewall.Allow}
+	}
+	return s.each(a.named["on"], func(w *memory.Firewall) error {
+		w.Stand(l)
+		return nil
+	})
+}
+
 // in VM:PORT ADDRESS…: packets from there get through.
 func (s *stage) in(_ string, a args) error { return s.packets(a, true) }
 

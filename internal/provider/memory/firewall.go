@@ -31,6 +31,7 @@ type Firewall struct {
 	faults    []standing
 	skew      time.Duration // of the firewall's clock against the true one
 	obstacles []provider.Obstacle
+	beside    firewall.Layer // of somebody else, at the same place
 	uses      map[string]uint64
 	sessions  []*Session
 }
@@ -156,7 +157,7 @@ func (f *Firewall) observe(keys firewall.Keyring, vms []firewall.VMID, only []fi
 	}
 	return provider.Snapshot{
 		Firewall: s.Config.ID, Version: tag(s), Only: r.Only, Clock: firewall.Instant(now.Add(f.skew)),
-		Layer: r.Layer(), Owned: r.Owned(f.uses), Obstacles: slices.Clone(f.obstacles), Raw: r,
+		Layer: r.Layer(), Beside: f.beside, Owned: r.Owned(f.uses), Obstacles: slices.Clone(f.obstacles), Raw: r,
 	}, nil
 }
 

@@ -86,6 +86,15 @@ func (f *Firewall) Obstruct(obstacles ...provider.Obstacle) {
 	f.changed()
 }
 
+// Stand puts a layer of somebody else at the place of the firewall: a packet has
+// to pass both. The zero layer takes it away.
+func (f *Firewall) Stand(beside firewall.Layer) {
+	f.mu.Lock()
+	f.beside = beside
+	f.mu.Unlock()
+	f.changed()
+}
+
 // Skew sets how far the firewall's own clock is ahead of the true one. Timers
 // that run already do not notice.
 func (f *Firewall) Skew(d time.Duration) {
@@ -124,8 +133,25 @@ func (f *Firewall) Rule(name string) (Rule, bool) {
 	return rules[i], true
 }
 
-// Admits reports whether a packet from the given address gets through to d.
-func (f *Firewall) Admits(d firewall.Door, from netip.Addr) bool { return f.State().Admits(d, from) }
+// Admits reports whether a packet from the given address gets through to d, and
+// past what stands beside the firewall.
+func (f *Firewall) Admits(d firewall.Door, from netip.Addr) bool {
+	f.mu.Lock()
+	beside := f.beside
+	f.mu.Unlock()
+	if beside.Firewall == "" {
+		return f.State().Admits(d, from)
+	}
+	i := slices.IndexFunc(beside.Rules, func(r firewall.LayerRule) bool {
+		within := func(p netip.Prefix) bool { return p.Contains(from) }
+		return r.Matches(d) && (len(r.From) == 0 || slices.ContainsFunc(r.From, within))
+	})
+	action := beside.Default
+	if i >= 0 {
+		action = beside.Rules[i].Action
+	}
+	return action == firewall.Allow && f.State().Admits(d, from)
+}
 
 // String prints the firewall, one rule a line.
 func (f *Firewall) String() string { return f.State().String() }
