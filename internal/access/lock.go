@@ -19,6 +19,9 @@ type Lock struct {
 	// Proof asks that a grant is opened only where it is proven that it comes
 	// through; without it, a way that is not known all along is no obstacle.
 	Proof bool
+	// Accepts is what may be lost with the lock: it was shown to whoever enabled
+	// it, who agreed. Sorted.
+	Accepts []firewall.Loss
 	// Policy is the name of the policy that brought the lock.
 	Policy string
 	Since  time.Time

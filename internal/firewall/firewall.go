@@ -80,6 +80,11 @@ type Want struct {
 	// Proof asks that nobody is let in for a grant of whom it is not proven that
 	// they come through. It is about the way as a whole, not for the firewall.
 	Proof bool
+	// Accepts is what may be lost with the lock, since somebody agreed to it.
+	Accepts []Loss
+	// Spares says that no foreign rule is taken out for this door: more would be
+	// lost with it than was agreed to. The lock is shown, and is exposed.
+	Spares bool
 	// Open lists the exempt sources and the live grants, sorted, one entry for
 	// each source.
 	Open []Opening

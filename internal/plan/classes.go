@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -8,34 +9,57 @@ import (
 	"github.com/sesame-access/sesame/internal/reach"
 )
 
-// doorsOf returns the doors of v to look at: those that the plan names, and one
-// of every class of ports and protocols that any rule on the way, or being
+// A class is doors of one VM that nothing on the way tells apart: those from its
+// door up to last, and for the protocol 0 all but some.
+type class struct {
+	firewall.Door
+
+	last uint16
+	but  []firewall.Protocol
+}
+
+// classesOf returns the doors of v to look at, sorted: those that the plan names,
+// and one of every class of ports and protocols that any rule on the way, or being
 // named, tells apart, as far as a changed rule speaks about it.
-func (j *judge) doorsOf(v inventory.VM) []firewall.Door {
-	doors := j.named(v.ID)
-	classes := make([]firewall.Door, 0, len(doors))
-	for _, d := range doors {
-		if d.Port < 65535 {
-			d.Port++ // the class that a named door stands in goes on behind it
-			classes = append(classes, d)
-		}
-	}
+func (j *judge) classesOf(v inventory.VM) []class {
+	named := j.named(v.ID)
 	layers := []firewall.Layer{j.Plan.After, j.Observed[j.Plan.Firewall]}
 	for _, fw := range v.Firewalls() {
 		layers = append(layers, j.Observed[fw])
 	}
-	for _, proto := range protocols(layers) {
+	protocols := protocols(layers)
+	var out []class
+	for _, proto := range protocols {
 		ports := reach.Ports(v, proto, layers...)
-		if proto == 0 {
+		for _, d := range named {
+			if d.Protocol != proto {
+				continue
+			}
+			if ports = append(ports, d.Port); d.Port < 65535 {
+				ports = append(ports, d.Port+1) // its class goes on behind it
+			}
+		}
+		slices.Sort(ports)
+		if ports = slices.Compact(ports); proto == 0 {
 			ports = ports[:1] // the others have no ports: a rule about some is not about them
 		}
-		for _, port := range ports {
-			classes = append(classes, firewall.Door{VM: v.ID, Protocol: proto, Port: port})
+		for i, port := range ports {
+			c := class{Door: firewall.Door{VM: v.ID, Protocol: proto, Port: port}, last: 65535, but: protocols[1:]}
+			switch {
+			case proto == 0:
+				c.last = 0
+			case i+1 < len(ports):
+				c.last = ports[i+1] - 1
+			}
+			if slices.Contains(named, c.Door) || j.touches(v, c.Door) {
+				out = append(out, c)
+			}
 		}
 	}
-	doors = append(doors, slices.DeleteFunc(classes, func(d firewall.Door) bool { return !j.touches(v, d) })...)
-	slices.SortFunc(doors, firewall.CompareDoors)
-	return slices.Compact(doors)
+	slices.SortStableFunc(out, func(a, b class) int {
+		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), firewall.CompareDoors(a.Door, b.Door))
+	})
+	return out
 }
 
 // named returns the doors of vm that the plan is about.
@@ -53,11 +77,17 @@ func (j *judge) named(vm firewall.VMID) []firewall.Door {
 
 // touches reports whether a changed rule speaks about d, as its firewall sees it.
 func (j *judge) touches(v inventory.VM, d firewall.Door) bool {
+	return j.speak(v, d, j.changed...)
+}
+
+// speak reports whether one of rules, of the firewall of the plan, is about d as
+// that sees it.
+func (j *judge) speak(v inventory.VM, d firewall.Door, rules ...firewall.LayerRule) bool {
 	for _, p := range v.Paths {
 		for _, h := range p.Hops {
 			seen, _ := p.Seen(h, d)
 			matches := func(r firewall.LayerRule) bool { return r.Matches(seen) }
-			if p.Leads(d) && slices.Contains(h.Firewalls(), j.Plan.Firewall) && slices.ContainsFunc(j.changed, matches) {
+			if p.Leads(d) && slices.Contains(h.Firewalls(), j.Plan.Firewall) && slices.ContainsFunc(rules, matches) {
 				return true
 			}
 		}

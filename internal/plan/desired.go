@@ -22,9 +22,10 @@ func Desired(locks []access.Lock, grants []access.Grant, now access.Reading) fir
 	for _, l := range locks {
 		d, again := doors[l.Door]
 		if !again {
-			d = &gathering{cut: false, proof: false, sources: map[netip.Prefix]*needed{}}
+			d = newGathering()
 			doors[l.Door] = d
 		}
+		d.accepts = append(d.accepts, l.Accepts...)
 		d.cut = d.cut || l.Cut
 		d.proof = d.proof || l.Proof
 		for _, p := range l.Exempt {
@@ -43,7 +44,8 @@ func Desired(locks []access.Lock, grants []access.Grant, now access.Reading) fir
 	}
 	wants := make(firewall.Wants, 0, len(doors))
 	for door, d := range doors {
-		wants = append(wants, firewall.Want{Door: door, Locked: true, Cut: d.cut, Proof: d.proof, Open: d.openings()})
+		slices.SortFunc(d.accepts, firewall.CompareLosses)
+		wants = append(wants, firewall.Want{Door: door, Locked: true, Cut: d.cut, Proof: d.proof, Accepts: d.accepts, Open: d.openings()})
 	}
 	wants.Sort()
 	return wants
@@ -54,7 +56,12 @@ func Desired(locks []access.Lock, grants []access.Grant, now access.Reading) fir
 type gathering struct {
 	cut     bool
 	proof   bool
+	accepts []firewall.Loss
 	sources map[netip.Prefix]*needed
+}
+
+func newGathering() *gathering {
+	return &gathering{cut: false, proof: false, accepts: nil, sources: map[netip.Prefix]*needed{}}
 }
 
 type needed struct {
@@ -158,7 +165,7 @@ func routeDoor(w firewall.Want, v inventory.VM) map[firewall.ID]firewall.Want {
 	at := func(fw firewall.ID) *gathering {
 		g, seen := behind[fw]
 		if !seen {
-			g = &gathering{cut: false, proof: false, sources: map[netip.Prefix]*needed{}}
+			g = newGathering()
 			behind[fw] = g
 		}
 		return g
@@ -182,7 +189,7 @@ func routeDoor(w firewall.Want, v inventory.VM) map[firewall.ID]firewall.Want {
 	}
 	out := make(map[firewall.ID]firewall.Want, len(behind))
 	for fw, g := range behind {
-		out[fw] = firewall.Want{Door: w.Door, Locked: w.Locked, Cut: w.Cut, Proof: false, Open: g.openings()}
+		out[fw] = firewall.Want{Door: w.Door, Locked: w.Locked, Cut: w.Cut, Proof: false, Accepts: w.Accepts, Open: g.openings()}
 	}
 	return out
 }

@@ -82,7 +82,7 @@ func standing(w firewall.Want) firewall.Want {
 // closingsOf returns what is left of s once what w ends is gone. Where s shows a
 // source more than once, the last to end counts.
 func closingsOf(w, s firewall.Want) firewall.Want {
-	keep := firewall.Want{Door: s.Door, Locked: s.Locked, Cut: w.Cut, Open: nil}
+	keep := firewall.Want{Door: s.Door, Locked: s.Locked, Cut: w.Cut, Accepts: w.Accepts, Open: nil}
 	wanted := make(map[netip.Prefix]firewall.Opening, len(w.Open))
 	for _, o := range w.Open {
 		wanted[o.From] = o
@@ -117,7 +117,7 @@ func outlasts(a, b firewall.Opening) bool {
 
 // Hold returns want with what is refused held back at what shown shows, as
 // Closings would have it: one source of a door, or the whole door where the
-// refusal names no source. Its cost does not grow with the number of refusals
+// refusal names no source. No foreign rule is taken out for a whole door. Its cost does not grow with the number of refusals
 // times the openings.
 func Hold(want, shown firewall.Wants, refused ...Refusal) firewall.Wants {
 	held := map[firewall.Door]map[netip.Prefix]bool{} // the invalid source is the whole door
@@ -137,17 +137,23 @@ func Hold(want, shown firewall.Wants, refused ...Refusal) firewall.Wants {
 		case !from[netip.Prefix{}]:
 			out = append(out, holdSources(w, s, from))
 		case isShown:
-			out = append(out, closingsOf(w, s))
+			out = append(out, spared(closingsOf(w, s)))
 		}
 		delete(held, w.Door)
 	}
 	for d := range held { // shown at most, and not to be given back
 		if s, isShown := shown.Of(d); isShown {
-			out = append(out, closingsOf(standing(s), s))
+			out = append(out, spared(closingsOf(standing(s), s)))
 		}
 	}
 	out.Sort()
 	return out
+}
+
+// spared returns w without any foreign rule taken out for it.
+func spared(w firewall.Want) firewall.Want {
+	w.Spares = true
+	return w
 }
 
 // holdSources returns w with some of its sources as in the closings of s; the

@@ -72,7 +72,7 @@ func relocked(want, locks firewall.Wants) firewall.Wants {
 		if w.Locked {
 			continue
 		}
-		w.Door, w.Locked, w.Cut = l.Door, true, l.Cut
+		w.Door, w.Locked, w.Cut, w.Accepts = l.Door, true, l.Cut, l.Accepts
 		w.Open = slices.Clone(w.Open)
 		for _, o := range standing(l).Open {
 			if !slices.ContainsFunc(w.Open, func(x firewall.Opening) bool { return x.From == o.From }) {

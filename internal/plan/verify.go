@@ -36,7 +36,8 @@ type Case struct {
 //
 //   - what it newly admits to a door lies within that door's openings, or the
 //     door is being unlocked;
-//   - what it newly shuts are just-in-time doors;
+//   - what it newly shuts are just-in-time doors, or somebody agreed to the loss
+//     for one of the locks that it is for;
 //   - no opening is for another source, or for longer, than the want says;
 //   - every source it opens for gets in; where something on the way is not known
 //     it may, unless the policy demands proof;
@@ -55,9 +56,9 @@ func Verify(c Case) []Refusal {
 	var out []Refusal
 	for _, v := range c.VMs {
 		known[v.ID] = true
-		for _, d := range j.doorsOf(v) {
-			out = append(out, j.door(v, d)...)
-			out = append(out, j.openings(v, d)...)
+		for _, k := range j.classesOf(v) {
+			out = append(out, j.class(v, k)...)
+			out = append(out, j.openings(v, k.Door)...)
 		}
 	}
 	for _, x := range c.Plan.Changes {
@@ -122,21 +123,26 @@ func (j *judge) onTheWay(layers map[firewall.ID]firewall.Layer) map[firewall.ID]
 	return out
 }
 
-// door judges what the plan does to the reach of one door.
-func (j *judge) door(v inventory.VM, d firewall.Door) []Refusal {
-	if slices.Contains(j.Unlocking, d) || !j.touches(v, d) {
+// class judges what the plan does to the reach of some doors.
+func (j *judge) class(v inventory.VM, k class) []Refusal {
+	if slices.Contains(j.Unlocking, k.Door) || !j.touches(v, k.Door) {
 		return nil
 	}
-	change := reach.Diff(j.ask.VM(v, j.observed, d), j.ask.VM(v, j.after, d))
-	desired, _ := j.Desired.Of(d)
+	change := reach.Diff(j.ask.VM(v, j.observed, k.Door), j.ask.VM(v, j.after, k.Door))
+	desired, _ := j.Desired.Of(k.Door)
 	if extra := change.Admits().Outside(sourcesOf(desired)); len(extra) > 0 {
-		return j.blame(d, fmt.Sprintf("the change would let %s reach %s (by %s); nothing allows that", extra.Sources(), d, extra[0].After.By()))
+		return j.blame(k.Door, fmt.Sprintf("the change would let %s reach %s (by %s); nothing allows that", extra.Sources(), k.Door, extra[0].After.By()))
 	}
-	w, _ := j.Want.Of(d)
-	if lost := change.Shuts(); len(lost) > 0 && !w.Locked && !j.closesOnly(d) {
-		return j.blame(d, fmt.Sprintf("the change would keep %s from reaching %s (by %s); that is not a just-in-time port", lost.Sources(), d, lost[0].After.By()))
+	l, lost := j.lossIn(v, k, change)
+	if !lost || l.Accepted {
+		return nil
 	}
-	return nil
+	var out []Refusal
+	for _, d := range l.Locks {
+		out = append(out, Refusal{Door: d, From: netip.Prefix{}, Why: fmt.Sprintf(
+			"the change would keep %s from reaching %s (by %s); that is not a just-in-time port", reach.Of(l.From...), k.Door, l.By)})
+	}
+	return out
 }
 
 // blame returns refusals of what in the plan has that effect on d: the change to

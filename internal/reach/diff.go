@@ -107,18 +107,18 @@ func Changed(before, after firewall.Layer) []firewall.LayerRule {
 		return []firewall.LayerRule{{Name: "any", Action: firewall.Unknown, Last: 65535}}
 	}
 	a, b := before.Rules, after.Rules
-	for len(a) > 0 && len(b) > 0 && sameRule(a[0], b[0]) {
+	for len(a) > 0 && len(b) > 0 && Same(a[0], b[0]) {
 		a, b = a[1:], b[1:]
 	}
-	for len(a) > 0 && len(b) > 0 && sameRule(a[len(a)-1], b[len(b)-1]) {
+	for len(a) > 0 && len(b) > 0 && Same(a[len(a)-1], b[len(b)-1]) {
 		a, b = a[:len(a)-1], b[:len(b)-1]
 	}
 	return slices.Concat(a, b)
 }
 
-// sameRule reports whether a and b do the same; what they are called does not
+// Same reports whether a and b do the same; what they are called does not
 // matter.
-func sameRule(a, b firewall.LayerRule) bool {
+func Same(a, b firewall.LayerRule) bool {
 	return a.Action == b.Action && a.Maybe == b.Maybe && a.VM == b.VM && a.Protocol == b.Protocol &&
 		a.First == b.First && a.Last == b.Last && a.SourceFirst == b.SourceFirst && a.SourceLast == b.SourceLast &&
 		slices.Equal(a.From, b.From) && slices.Equal(a.To, b.To)
