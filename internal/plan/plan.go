@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -77,6 +78,12 @@ type Change struct {
 	Native string
 	// Undo is a foreign rule as it was read; it is stored before Native is sent.
 	Undo string
+	// Rule names the foreign rule that a Displace or a Restore is about as the
+	// layer does. A rule that is displaced again in another version has its name.
+	Rule string
+	// Since is when a displaced rule was taken out, once it was; zero if that is
+	// not known.
+	Since time.Time
 }
 
 // String renders c the way plans, logs and golden files show it.

@@ -61,7 +61,9 @@ type Provider interface {
 	// with one of its keys are compared and changed. Displaced are the stored
 	// displace changes that were not undone yet. What cannot be shown is refused
 	// door by door in the plan; the error is for a snapshot or a want that is
-	// itself impossible.
+	// itself impossible. What is lost to others with a lock is judged by the
+	// caller, who looks at the layer afterwards; a want that Spares is to have no
+	// foreign rule displaced.
 	Compile(s Snapshot, want firewall.Wants, displaced []plan.Change) (plan.Plan, error)
 
 	// Apply makes the changes of p, step by step, provided the firewall still is

@@ -65,7 +65,7 @@ type Change struct {
 	Outcomes []Outcome
 
 	// Displaced are foreign rules that are about to be taken out; one that is
-	// stored already stays.
+	// stored already stays, and an older version of it goes.
 	Displaced []Displaced
 	// Restored are displaced rules that were given back; one that is not stored
 	// is passed over.

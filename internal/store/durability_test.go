@@ -311,11 +311,11 @@ func TestHandEditedRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	edit(t, dir, `INSERT INTO policies VALUES ('bad', 1, '{"ports":[{"sources":["x"]}]}'), ('good', 1, '{"vms":["host://a"]}');
-		INSERT INTO locks VALUES ('host://a', 70000, 6, '', 0, '', 0, '', '', '', 0), ('host://a', 22, 6, 'x', 0, '', 0, '', '', '', 0)`)
+		INSERT INTO locks VALUES ('host://a', 70000, 6, '', 0, '', 0, '', '', '', 0, ''), ('host://a', 22, 6, 'x', 0, '', 0, '', '', '', 0, 'x')`)
 	s = openIn(t, dir)
 	defer s.Close()
 	r, err := s.Rules(t.Context())
-	if err != nil || len(r.Policies) != 1 || len(r.Damaged) != 1 || r.Damaged[0] != "bad" || len(r.Locks) != 1 || r.Locks[0].Exempt != nil {
+	if err != nil || len(r.Policies) != 1 || len(r.Damaged) != 1 || r.Damaged[0] != "bad" || len(r.Locks) != 1 || r.Locks[0].Exempt != nil || r.Locks[0].Accepts != nil {
 		t.Errorf("rules %+v, %v", r, err)
 	}
 }

@@ -314,8 +314,9 @@ func (t *tx) forgetSources(ctx context.Context, id string) error {
 
 func (t *tx) displaced(ctx context.Context, c *Change) error {
 	for _, d := range c.Displaced {
-		row := table.AddDisplacedParams{Firewall: string(d.Firewall), Change: table.ChangeText(d.Change)}
-		if err := t.q.AddDisplaced(ctx, row); err != nil {
+		row := table.AddDisplacedParams{Firewall: string(d.Firewall), Change: table.ChangeText(d.Change), Rule: d.Change.Rule, Since: table.Millis(d.Change.Since)}
+		older := table.SupersedeDisplacedParams{Firewall: row.Firewall, Rule: row.Rule, Change: row.Change}
+		if err := errors.Join(t.q.SupersedeDisplaced(ctx, older), t.q.AddDisplaced(ctx, row)); err != nil {
 			return fmt.Errorf("write displaced rule: %w", err)
 		}
 	}

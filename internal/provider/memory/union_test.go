@@ -173,3 +173,25 @@ func TestUnionIsStrict(t *testing.T) {
 		}
 	}
 }
+
+// TestUnionSpares: for a lock that spares no foreign rule is taken out, unless
+// another lock needs it out, and what was taken out before stays out.
+func TestUnionSpares(t *testing.T) {
+	w, f := newFirewall(memory.Config{Dialect: memory.Union})
+	put(t, f, rule("old", 0, firewall.Allow, firewall.TCP, 22, 22, "10.0.0.0/8"))
+	stored := displacedBy(shown(t, w, nil, lock(ssh)))
+	put(t, f, rule("new", 0, firewall.Allow, firewall.TCP, 20, 30, "10.0.0.0/8"))
+	spared := lock(ssh)
+	spared.Spares = true
+	if _, p := compiled(t, w, stored, spared); p.Has(plan.Displace, plan.Restore, plan.Close) {
+		t.Errorf("it is not spared:\n%v", p)
+	}
+	other := ssh
+	other.Port = 23
+	if _, p := compiled(t, w, stored, spared, lock(other)); !p.Has(plan.Displace) || p.Has(plan.Restore) {
+		t.Errorf("the other lock needs it out:\n%v", p)
+	}
+	if _, p := compiled(t, w, stored, lock(ssh)); !p.Has(plan.Displace) || len(stored) != 1 || stored[0].Rule != "old" {
+		t.Errorf("not displaced:\n%v\n%v", p, stored)
+	}
+}

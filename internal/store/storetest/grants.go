@@ -278,4 +278,17 @@ func displacedRulesAreKept(t *testing.T, f fixture) {
 	f.save(t, store.Change{Restored: []store.Displaced{{Firewall: "sg-1", Change: a}, {Firewall: "sg-1", Change: a}}})
 	equal(t, "displaced", get(f.Displaced(t.Context(), "sg-1"))(t), []plan.Change{b})
 	equal(t, "displaced elsewhere", get(f.Displaced(t.Context(), "sg-2"))(t), []plan.Change{a})
+
+	// A newer version supersedes an older one of the same rule at that firewall.
+	old, newer, other := change("old"), change("newer"), change("other")
+	old.Rule, newer.Rule, other.Rule = "r-1", "r-1", "r-2"
+	old.Since, newer.Since = now(), now().Add(time.Hour)
+	for _, c := range []plan.Change{old, other, newer, newer} {
+		f.save(t, store.Change{Displaced: []store.Displaced{{Firewall: "sg-3", Change: c}}})
+	}
+	f.save(t, store.Change{Displaced: []store.Displaced{{Firewall: "sg-4", Change: old}}})
+	want = []plan.Change{newer, other}
+	slices.SortFunc(want, plan.Compare)
+	equal(t, "the newest of each", get(f.Displaced(t.Context(), "sg-3"))(t), want)
+	equal(t, "of another firewall", get(f.Displaced(t.Context(), "sg-4"))(t), []plan.Change{old})
 }

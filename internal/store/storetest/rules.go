@@ -27,7 +27,13 @@ func webPolicy() policy.Policy {
 }
 
 func lock(host string) access.Lock {
-	return access.Lock{Door: ssh(host), Exempt: sources("192.0.2.1/32"), Cut: true, Proof: true, Policy: "web", Since: now(), By: alice()}
+	return access.Lock{
+		Door: ssh(host), Exempt: sources("192.0.2.1/32"), Cut: true, Proof: true, Policy: "web", Since: now(), By: alice(),
+		Accepts: []firewall.Loss{
+			{VM: ssh("db-1").VM, Protocol: firewall.TCP, First: 22, Last: 65535, From: sources("10.0.0.0/8")},
+			{VM: ssh(host).VM, Protocol: 0, But: []firewall.Protocol{1, 6, 17}, From: sources("0.0.0.0/0", "2001:db8:1::/48")},
+		},
+	}
 }
 
 func saveNeedsARecord(t *testing.T, f fixture) {
@@ -70,7 +76,7 @@ func locksAreKept(t *testing.T, f fixture) {
 	f.save(t, store.Change{Locks: []access.Lock{two, one}})
 	equal(t, "locks", get(f.Rules(t.Context()))(t).Locks, []access.Lock{one, two})
 
-	one.Cut, one.Proof, one.Exempt = false, false, nil
+	one.Cut, one.Proof, one.Exempt, one.Accepts = false, false, nil, nil
 	f.save(t, store.Change{Locks: []access.Lock{one}, Unlocks: []firewall.Door{two.Door}})
 	equal(t, "locks", get(f.Rules(t.Context()))(t).Locks, []access.Lock{one})
 

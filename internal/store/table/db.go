@@ -189,6 +189,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.someDisplacedStmt, err = db.PrepareContext(ctx, someDisplaced); err != nil {
 		return nil, fmt.Errorf("error preparing query SomeDisplaced: %w", err)
 	}
+	if q.supersedeDisplacedStmt, err = db.PrepareContext(ctx, supersedeDisplaced); err != nil {
+		return nil, fmt.Errorf("error preparing query SupersedeDisplaced: %w", err)
+	}
 	if q.tokensStmt, err = db.PrepareContext(ctx, tokens); err != nil {
 		return nil, fmt.Errorf("error preparing query Tokens: %w", err)
 	}
@@ -475,6 +478,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing someDisplacedStmt: %w", cerr)
 		}
 	}
+	if q.supersedeDisplacedStmt != nil {
+		if cerr := q.supersedeDisplacedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing supersedeDisplacedStmt: %w", cerr)
+		}
+	}
 	if q.tokensStmt != nil {
 		if cerr := q.tokensStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing tokensStmt: %w", cerr)
@@ -579,6 +587,7 @@ type Queries struct {
 	setInstanceStmt         *sql.Stmt
 	setOpenedStmt           *sql.Stmt
 	someDisplacedStmt       *sql.Stmt
+	supersedeDisplacedStmt  *sql.Stmt
 	tokensStmt              *sql.Stmt
 	unlocksStmt             *sql.Stmt
 }
@@ -642,6 +651,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		setInstanceStmt:         q.setInstanceStmt,
 		setOpenedStmt:           q.setOpenedStmt,
 		someDisplacedStmt:       q.someDisplacedStmt,
+		supersedeDisplacedStmt:  q.supersedeDisplacedStmt,
 		tokensStmt:              q.tokensStmt,
 		unlocksStmt:             q.unlocksStmt,
 	}

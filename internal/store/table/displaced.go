@@ -9,7 +9,7 @@ import (
 	"github.com/sesame-access/sesame/internal/plan"
 )
 
-// change is the JSON of a plan.Change.
+// change is the JSON of a plan.Change, without what has columns of its own.
 type change struct {
 	Step     int    `json:"step"`
 	Op       string `json:"op"`
@@ -51,7 +51,7 @@ func (d Displaced) Value() (plan.Change, error) {
 		Step: row.Step, Op: op,
 		Door:    firewall.Door{VM: firewall.VMID(row.VM), Protocol: firewall.Protocol(row.Protocol), Port: row.Port},
 		Opening: firewall.Opening{From: netip.Prefix{}, Until: time.Time{}, Grants: firewall.Holders(row.Grants)},
-		Why:     row.Why, Native: row.Native, Undo: row.Undo,
+		Why:     row.Why, Native: row.Native, Undo: row.Undo, Rule: d.Rule, Since: Instant(d.Since),
 	}
 	c.Opening.Until = Instant(row.Until)
 	if row.From != "" {

@@ -20,6 +20,8 @@ type Checkpoint struct {
 type Displaced struct {
 	Firewall string
 	Change   string
+	Rule     string
+	Since    int64
 }
 
 type Grant struct {
@@ -80,6 +82,7 @@ type Lock struct {
 	Subject  string
 	Display  string
 	Proof    int64
+	Accepts  string
 }
 
 type Policy struct {

@@ -25,12 +25,12 @@ DELETE FROM policies WHERE name = sqlc.arg(name);
 SELECT * FROM policies ORDER BY name;
 
 -- name: PutLock :exec
-INSERT INTO locks (vm, port, protocol, exempt, cut, policy, since, issuer, subject, display, proof)
+INSERT INTO locks (vm, port, protocol, exempt, cut, policy, since, issuer, subject, display, proof, accepts)
 VALUES (sqlc.arg(vm), sqlc.arg(port), sqlc.arg(protocol), sqlc.arg(exempt), sqlc.arg(cut), sqlc.arg(policy),
-  sqlc.arg(since), sqlc.arg(issuer), sqlc.arg(subject), sqlc.arg(display), sqlc.arg(proof))
+  sqlc.arg(since), sqlc.arg(issuer), sqlc.arg(subject), sqlc.arg(display), sqlc.arg(proof), sqlc.arg(accepts))
 ON CONFLICT (vm, port, protocol) DO UPDATE SET exempt = excluded.exempt, cut = excluded.cut,
   policy = excluded.policy, since = excluded.since, issuer = excluded.issuer, subject = excluded.subject,
-  display = excluded.display, proof = excluded.proof;
+  display = excluded.display, proof = excluded.proof, accepts = excluded.accepts;
 
 -- name: DropLock :execrows
 DELETE FROM locks WHERE vm = sqlc.arg(vm) AND port = sqlc.arg(port) AND protocol = sqlc.arg(protocol);
@@ -153,7 +153,12 @@ SELECT requests.issuer, requests.subject FROM requests WHERE requests.id = sqlc.
 LIMIT 1;
 
 -- name: AddDisplaced :exec
-INSERT INTO displaced (firewall, change) VALUES (sqlc.arg(firewall), sqlc.arg(change)) ON CONFLICT DO NOTHING;
+INSERT INTO displaced (firewall, change, rule, since)
+VALUES (sqlc.arg(firewall), sqlc.arg(change), sqlc.arg(rule), sqlc.arg(since)) ON CONFLICT DO NOTHING;
+
+-- name: SupersedeDisplaced :exec
+DELETE FROM displaced
+WHERE firewall = sqlc.arg(firewall) AND rule = sqlc.arg(rule) AND rule <> '' AND change <> sqlc.arg(change);
 
 -- name: DropDisplaced :exec
 DELETE FROM displaced WHERE firewall = sqlc.arg(firewall) AND change = sqlc.arg(change);

@@ -49,16 +49,24 @@ func (q *Queries) AddCheckpoint(ctx context.Context, arg AddCheckpointParams) er
 }
 
 const addDisplaced = `-- name: AddDisplaced :exec
-INSERT INTO displaced (firewall, change) VALUES (?1, ?2) ON CONFLICT DO NOTHING
+INSERT INTO displaced (firewall, change, rule, since)
+VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING
 `
 
 type AddDisplacedParams struct {
 	Firewall string
 	Change   string
+	Rule     string
+	Since    int64
 }
 
 func (q *Queries) AddDisplaced(ctx context.Context, arg AddDisplacedParams) error {
-	_, err := q.exec(ctx, q.addDisplacedStmt, addDisplaced, arg.Firewall, arg.Change)
+	_, err := q.exec(ctx, q.addDisplacedStmt, addDisplaced,
+		arg.Firewall,
+		arg.Change,
+		arg.Rule,
+		arg.Since,
+	)
 	return err
 }
 
@@ -420,7 +428,7 @@ func (q *Queries) Checkpoints(ctx context.Context) ([]Checkpoint, error) {
 }
 
 const displaced = `-- name: Displaced :many
-SELECT firewall, change FROM displaced WHERE firewall = ?1
+SELECT firewall, change, rule, since FROM displaced WHERE firewall = ?1
 `
 
 func (q *Queries) Displaced(ctx context.Context, firewall string) ([]Displaced, error) {
@@ -432,7 +440,12 @@ func (q *Queries) Displaced(ctx context.Context, firewall string) ([]Displaced, 
 	var items []Displaced
 	for rows.Next() {
 		var i Displaced
-		if err := rows.Scan(&i.Firewall, &i.Change); err != nil {
+		if err := rows.Scan(
+			&i.Firewall,
+			&i.Change,
+			&i.Rule,
+			&i.Since,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -873,7 +886,7 @@ func (q *Queries) Instance(ctx context.Context) (Instance, error) {
 }
 
 const locks = `-- name: Locks :many
-SELECT vm, port, protocol, exempt, cut, policy, since, issuer, subject, display, proof FROM locks ORDER BY vm, port, protocol
+SELECT vm, port, protocol, exempt, cut, policy, since, issuer, subject, display, proof, accepts FROM locks ORDER BY vm, port, protocol
 `
 
 func (q *Queries) Locks(ctx context.Context) ([]Lock, error) {
@@ -897,6 +910,7 @@ func (q *Queries) Locks(ctx context.Context) ([]Lock, error) {
 			&i.Subject,
 			&i.Display,
 			&i.Proof,
+			&i.Accepts,
 		); err != nil {
 			return nil, err
 		}
@@ -1047,12 +1061,12 @@ func (q *Queries) Policies(ctx context.Context) ([]Policy, error) {
 }
 
 const putLock = `-- name: PutLock :exec
-INSERT INTO locks (vm, port, protocol, exempt, cut, policy, since, issuer, subject, display, proof)
+INSERT INTO locks (vm, port, protocol, exempt, cut, policy, since, issuer, subject, display, proof, accepts)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6,
-  ?7, ?8, ?9, ?10, ?11)
+  ?7, ?8, ?9, ?10, ?11, ?12)
 ON CONFLICT (vm, port, protocol) DO UPDATE SET exempt = excluded.exempt, cut = excluded.cut,
   policy = excluded.policy, since = excluded.since, issuer = excluded.issuer, subject = excluded.subject,
-  display = excluded.display, proof = excluded.proof
+  display = excluded.display, proof = excluded.proof, accepts = excluded.accepts
 `
 
 type PutLockParams struct {
@@ -1067,6 +1081,7 @@ type PutLockParams struct {
 	Subject  string
 	Display  string
 	Proof    int64
+	Accepts  string
 }
 
 func (q *Queries) PutLock(ctx context.Context, arg PutLockParams) error {
@@ -1082,6 +1097,7 @@ func (q *Queries) PutLock(ctx context.Context, arg PutLockParams) error {
 		arg.Subject,
 		arg.Display,
 		arg.Proof,
+		arg.Accepts,
 	)
 	return err
 }
@@ -1343,6 +1359,22 @@ func (q *Queries) SomeDisplaced(ctx context.Context) (int64, error) {
 	var column_1 int64
 	err := row.Scan(&column_1)
 	return column_1, err
+}
+
+const supersedeDisplaced = `-- name: SupersedeDisplaced :exec
+DELETE FROM displaced
+WHERE firewall = ?1 AND rule = ?2 AND rule <> '' AND change <> ?3
+`
+
+type SupersedeDisplacedParams struct {
+	Firewall string
+	Rule     string
+	Change   string
+}
+
+func (q *Queries) SupersedeDisplaced(ctx context.Context, arg SupersedeDisplacedParams) error {
+	_, err := q.exec(ctx, q.supersedeDisplacedStmt, supersedeDisplaced, arg.Firewall, arg.Rule, arg.Change)
+	return err
 }
 
 const tokens = `-- name: Tokens :many

@@ -94,7 +94,7 @@ func LockRow(l access.Lock) Lock {
 	return Lock{
 		VM: string(l.Door.VM), Port: int64(l.Door.Port), Protocol: int64(l.Door.Protocol),
 		Exempt: prefixes(l.Exempt), Cut: flag(l.Cut), Proof: flag(l.Proof), Policy: l.Policy, Since: Millis(l.Since),
-		Issuer: l.By.Issuer, Subject: l.By.Subject, Display: l.By.Display,
+		Issuer: l.By.Issuer, Subject: l.By.Subject, Display: l.By.Display, Accepts: losses(l.Accepts),
 	}
 }
 
@@ -102,7 +102,7 @@ func LockRow(l access.Lock) Lock {
 func (l Lock) Value() (access.Lock, bool) {
 	d, ok := door(l.VM, l.Port, l.Protocol)
 	return access.Lock{
-		Door: d, Exempt: parsePrefixes(l.Exempt), Cut: l.Cut != 0, Proof: l.Proof != 0, Policy: l.Policy,
+		Door: d, Exempt: parsePrefixes(l.Exempt), Cut: l.Cut != 0, Proof: l.Proof != 0, Accepts: parseLosses(l.Accepts), Policy: l.Policy,
 		Since: Instant(l.Since), By: principal(l.Issuer, l.Subject, l.Display),
 	}, ok
 }

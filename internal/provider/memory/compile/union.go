@@ -73,7 +73,7 @@ func (d *draft) displace(displaced []plan.Change) error {
 
 // reopened looks at the doors that are locked already. It returns the foreign
 // rules that reach them and stay all the same: those of another installation,
-// and those whose rest has no room.
+// those that are spared, and those whose rest has no room.
 func (d *draft) reopened(gone []original, room int) (stays []dialect.Rule) {
 	for _, w := range d.want {
 		if d.has(d.targets[d.LockRule(w.Door, w.Cut).Name]) {
@@ -86,6 +86,8 @@ func (d *draft) reopened(gone []original, room int) (stays []dialect.Rule) {
 			for _, door := range d.reaches(r) {
 				d.hold(door, "the rule %s of another installation lets somebody in", r.Name)
 			}
+		} else if d.spares(r) {
+			stays = append(stays, r)
 		}
 	}
 	for _, r := range d.foreign {
@@ -99,6 +101,19 @@ func (d *draft) reopened(gone []original, room int) (stays []dialect.Rule) {
 		}
 	}
 	return stays
+}
+
+// spares reports whether every lock that needs r out would rather be exposed.
+func (d *draft) spares(r dialect.Rule) bool {
+	spared := false
+	for _, w := range d.want {
+		if r.Action == firewall.Allow && r.Line(false).Matches(w.Door) {
+			if spared = w.Spares; !spared {
+				return false
+			}
+		}
+	}
+	return spared
 }
 
 // split returns the foreign rules that the locks keep out, and those that are in.
@@ -161,7 +176,7 @@ func (d *draft) takeOut(r dialect.Rule, doors []firewall.Door) {
 
 // foreignChange adds a change to a foreign rule, with the rule as it was read.
 func (d *draft) foreignChange(step int, op plan.Op, door firewall.Door, r dialect.Rule, why string, e dialect.Edit) {
-	d.changes = append(d.changes, plan.Change{Step: step, Op: op, Door: door, Why: why, Native: dialect.Encode(e), Undo: r.Text()})
+	d.changes = append(d.changes, plan.Change{Step: step, Op: op, Door: door, Why: why, Native: dialect.Encode(e), Undo: r.Text(), Rule: r.Name})
 }
 
 // complement returns what of r does not reach a locked door, as few rules of
