@@ -121,7 +121,7 @@ var floors = []floor{
 		{"internal/store/storetest"},
 	}},
 	{name: "5", steps: [][]string{
-		{"internal/spool"},
+		{"internal/reconcile/book", "internal/spool"},
 		{"internal/reconcile", "internal/scan"},
 		{"internal/fleet"},
 		{"internal/broker"},

@@ -68,6 +68,7 @@ const (
 	Locked         Kind = "lock.added"       // the intent to lock a door
 	LockShown      Kind = "lock.shown"       // read back locked
 	Unlocked       Kind = "lock.removed"     // the intent to give a door back
+	Returned       Kind = "rule.returned"    // a displaced rule was read back where it was
 	Exposed        Kind = "lock.exposed"     // a locked door that something foreign opened
 	Repaired       Kind = "drift.repaired"   // somebody changed what we own; put right
 	Obstructed     Kind = "drift.obstructed" // something foreign defeats a grant or a lock
@@ -87,7 +88,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		Requested, Denied, Opened, Impeded, Extended, Ended, Expired, Closed, OverdueClosing,
-		Locked, LockShown, Unlocked, Exposed, Repaired, Obstructed, WriteFailed,
+		Locked, LockShown, Unlocked, Returned, Exposed, Repaired, Obstructed, WriteFailed,
 		PolicySaved, PolicyDeleted, TokenCreated, TokenRevoked, Started, ClockJumped, Swept, LogBroken, Erased,
 	}
 }

@@ -44,13 +44,14 @@ import (
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/reconcile"
+	"github.com/sesame-access/sesame/internal/reconcile/book"
 	"github.com/sesame-access/sesame/internal/spool"
 	"github.com/sesame-access/sesame/internal/store"
 )
 
 // Config is what a fleet is made of.
 type Config struct {
-	Book      reconcile.Book
+	Book      book.Book
 	Providers []provider.Provider
 	// Clocks reads every clock there is.
 	Clocks func() access.Reading

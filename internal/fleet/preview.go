@@ -14,6 +14,7 @@ import (
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/reach"
 	"github.com/sesame-access/sesame/internal/reconcile"
+	"github.com/sesame-access/sesame/internal/reconcile/book"
 )
 
 // A Preview shows what would be written and who would get in, before anything is.
@@ -37,19 +38,19 @@ type Supposing func(locks []access.Lock, grants []access.Grant) ([]access.Lock, 
 // Preview computes what the firewalls would be asked to show if change were made
 // to what the book says: it reads everything afresh and writes nothing.
 func (f *Fleet) Preview(ctx context.Context, change Supposing) (Preview, error) {
-	book, err := reconcile.Read(ctx, f.cfg.Book, nil)
+	entries, err := book.Read(ctx, f.cfg.Book, nil)
 	if err != nil {
 		return Preview{}, err
 	}
 	now := f.cfg.Clocks()
-	locks, grants := book.Locks, book.Grants
+	locks, grants := entries.Locks, entries.Grants
 	if change != nil {
 		locks, grants = change(slices.Clone(locks), slices.Clone(grants))
 	}
 	vms := f.VMs()
 	desired := plan.Desired(locks, grants, now)
 	wants := plan.Route(desired, vms)
-	given := slices.Concat(book.Unlocked, unlocked(book.Locks, locks))
+	given := slices.Concat(entries.Unlocked, unlocked(entries.Locks, locks))
 	read := map[firewall.ID]provider.Snapshot{}
 	var plans []plan.Plan
 	var out Preview
@@ -84,7 +85,7 @@ func (f *Fleet) Preview(ctx context.Context, change Supposing) (Preview, error) 
 			Observed: before, Joint: after, Unlocking: given,
 		})...)
 	}
-	out.Doors = reachChanges(vms, book.Locks, locks, before, after)
+	out.Doors = reachChanges(vms, entries.Locks, locks, before, after)
 	return out, nil
 }
 

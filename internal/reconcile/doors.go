@@ -223,16 +223,6 @@ func (p *pass) recordFailure(err error) {
 	p.loop.Recorder.Put(store.Change{Records: []audit.Record{rec}})
 }
 
-// intentRecords say, before a foreign rule is taken out, that it will be.
-func (p *pass) intentRecords(changes []plan.Change) []audit.Record {
-	rec := p.doorRecord(audit.Locked, changes[0].Door, p.now)
-	for _, c := range changes {
-		rec.Plan = append(rec.Plan, c.String())
-	}
-	rec.Text = "about to displace foreign rules; each is stored whole"
-	return []audit.Record{rec}
-}
-
 // doors returns the state of every door that the pass saw or wanted.
 func (p *pass) doors(failing string) []DoorState {
 	at := map[firewall.Door]*DoorState{}
@@ -259,6 +249,11 @@ func (p *pass) doors(failing string) []DoorState {
 	}
 	for _, w := range p.want {
 		state(w.Door)
+	}
+	for _, r := range p.refused {
+		if s := state(r.Door); !r.From.IsValid() && !slices.Contains(s.Obstacles, r.Why) {
+			s.Obstacles = append(s.Obstacles, r.Why)
+		}
 	}
 	for _, o := range p.back.Obstacles {
 		s := state(o.Door)

@@ -13,6 +13,7 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/reconcile/book"
 )
 
 // A Loop reconciles one firewall. It is the only writer of that firewall in this
@@ -31,8 +32,8 @@ type Loop struct {
 	lastFull access.Reading // when the last full pass began, by every clock
 	lastRun  time.Time      // the same by Go's own monotonic clock; zero if there was none
 	failures int
-	doubts   int   // passes in a row whose writes were not read back
-	known    known // what the book said last
+	doubts   int        // passes in a row whose writes were not read back
+	known    book.Known // what the book said last
 	settled  memory
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/reconcile/book"
 )
 
 // errStale says that the book changed between reading it and writing to the
@@ -27,7 +28,7 @@ type pass struct {
 	began time.Time
 	now   access.Reading
 
-	book    Entries
+	book    book.Entries
 	bookErr error // why the book could not be read; then the pass only closes
 	seen    provider.Snapshot
 	out     []plan.Change // the foreign rules that are displaced
@@ -60,6 +61,7 @@ func (p *pass) run(ctx context.Context) error {
 	if p.doubt(ctx); p.wrote && !p.doubtful {
 		writeErr = nil // what is read back counts, not what the firewall answered
 	}
+	p.forget(ctx)
 	p.record()
 	return errors.Join(writeErr, p.bookErr)
 }
@@ -68,8 +70,8 @@ func (p *pass) run(ctx context.Context) error {
 func (p *pass) readBook(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if p.book, p.bookErr = Read(ctx, p.loop.Book, p.keys); p.bookErr == nil {
-		p.loop.known.learn(p.book, p.keys == nil)
+	if p.book, p.bookErr = book.Read(ctx, p.loop.Book, p.keys); p.bookErr == nil {
+		p.loop.known.Learn(p.book, p.keys == nil)
 		p.book.Grants = p.loop.Endings.Apply(p.book.Grants)
 	}
 }
@@ -92,8 +94,8 @@ func (p *pass) observe(ctx context.Context) error {
 func (p *pass) decide() {
 	shown := p.seen.Shown()
 	if p.bookErr != nil {
-		grants := p.loop.Endings.Apply(slices.Collect(maps.Values(p.loop.known.grants)))
-		p.want = plan.Remembered(shown, p.fw.ID, p.fw.VMs, p.loop.known.locks, grants, p.now)
+		grants := p.loop.Endings.Apply(slices.Collect(maps.Values(p.loop.known.Grants)))
+		p.want = plan.Remembered(shown, p.fw.ID, p.fw.VMs, p.loop.known.Locks, grants, p.now)
 		return
 	}
 	lead := p.fw.Provider.Limits(p.fw.ID).WriteTime
@@ -127,19 +129,12 @@ func (p *pass) compile(ctx context.Context) error {
 		p.want = plan.Hold(p.want, shown, verdicts...)
 		p.refused = append(p.refused, verdicts...)
 	}
-	// Whatever keeps being refused waits; what has ended does not.
+	// Whatever keeps being refused waits, and nothing foreign is touched; what has
+	// ended does not wait, nor does a lock of ours that is broken.
 	p.want = plan.Closings(p.want, shown)
 	p.plan, err = p.fw.Provider.Compile(p.seen, p.want, p.out)
+	p.plan = p.plan.Only(plan.Close, plan.Lock)
 	return err
-}
-
-func (p *pass) displaced(ctx context.Context) ([]plan.Change, error) {
-	if p.bookErr != nil {
-		return nil, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	return p.loop.Book.Displaced(ctx, p.fw.ID)
 }
 
 // readBack reads the firewall again; only what it shows then counts. A pass

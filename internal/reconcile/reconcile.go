@@ -15,8 +15,6 @@
 package reconcile
 
 import (
-	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -25,8 +23,8 @@ import (
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/reconcile/book"
 	"github.com/sesame-access/sesame/internal/spool"
-	"github.com/sesame-access/sesame/internal/store"
 )
 
 // The bounds of waiting.
@@ -39,76 +37,9 @@ const (
 	callTimeout = 30 * time.Second
 )
 
-// A Book is what the reconciler needs from the store.
-type Book interface {
-	Reader
-	// Save stores outcomes and their records in one transaction.
-	Save(ctx context.Context, c store.Change) error
-}
-
-// A Reader reads what is wanted.
-type Reader interface {
-	// Rules returns the locks, and the version that they were read at.
-	Rules(ctx context.Context) (store.Rules, error)
-	// Pending returns the grants that are not read back closed yet.
-	Pending(ctx context.Context) ([]access.Grant, error)
-	// GrantsAt returns those of them that need one of the keys.
-	GrantsAt(ctx context.Context, keys []firewall.Key) ([]access.Grant, error)
-	// Epochs returns the epoch of every given grant that is not closed.
-	Epochs(ctx context.Context, ids []string) (map[string]int64, error)
-	// Displaced returns the foreign rules of fw that were taken out and not given
-	// back yet.
-	Displaced(ctx context.Context, fw firewall.ID) ([]plan.Change, error)
-}
-
-// Entries are what the book says: the locks, and the grants that concern a pass.
-type Entries struct {
-	Version int64
-	Locks   []access.Lock
-	Grants  []access.Grant
-	// Unlocked are the doors that somebody gave back.
-	Unlocked []firewall.Door
-}
-
-// known is what the book said last. It still closes and locks, and opens nothing.
-type known struct {
-	locks  []access.Lock
-	grants map[string]access.Grant
-}
-
-// learn takes in what the book says now: all of it, or about some keys.
-func (k *known) learn(e Entries, all bool) {
-	if k.locks = e.Locks; all || k.grants == nil {
-		k.grants = make(map[string]access.Grant, len(e.Grants))
-	}
-	for _, g := range e.Grants {
-		k.grants[g.ID] = g
-	}
-}
-
-// Read reads the book, for all grants or for those that need one of the keys.
-// Locks come first: a grant that is saved in between is seen, and the fence
-// notices a lock that is.
-func Read(ctx context.Context, book Reader, keys []firewall.Key) (Entries, error) {
-	rules, err := book.Rules(ctx)
-	if err != nil {
-		return Entries{}, fmt.Errorf("read the rules: %w", err)
-	}
-	e := Entries{Version: rules.Version, Locks: rules.Locks, Grants: nil, Unlocked: rules.Unlocked}
-	if keys == nil {
-		e.Grants, err = book.Pending(ctx)
-	} else {
-		e.Grants, err = book.GrantsAt(ctx, keys)
-	}
-	if err != nil {
-		return Entries{}, fmt.Errorf("read the grants: %w", err)
-	}
-	return e, nil
-}
-
 // Config is what the loops of a fleet share.
 type Config struct {
-	Book Book
+	Book book.Book
 	// Clocks reads every clock there is.
 	Clocks func() access.Reading
 	// Resync is the longest time between two full passes of a loop.

@@ -8,7 +8,6 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
-	"github.com/sesame-access/sesame/internal/store"
 )
 
 // write makes the changes of the plan: everything that waits on this firewall at
@@ -145,25 +144,4 @@ func (p *pass) fence(ctx context.Context, pl plan.Plan) error {
 		}
 	}
 	return p.storeDisplaced(ctx, pl)
-}
-
-// storeDisplaced saves foreign rules whole before they are touched.
-func (p *pass) storeDisplaced(ctx context.Context, pl plan.Plan) error {
-	var undo []plan.Change
-	for _, c := range pl.Changes {
-		if c.Op == plan.Displace {
-			undo = append(undo, c)
-		}
-	}
-	if len(undo) == 0 {
-		return nil
-	}
-	c := store.Change{Records: p.intentRecords(undo)}
-	for _, x := range undo {
-		c.Displaced = append(c.Displaced, store.Displaced{Firewall: p.fw.ID, Change: x})
-	}
-	if err := p.loop.Book.Save(ctx, c); err != nil {
-		return fmt.Errorf("store what is displaced: %w: %w", errUnfenced, err)
-	}
-	return nil
 }
