@@ -42,6 +42,7 @@ var floors = []floor{
 	}},
 	{name: "2", pure: true, steps: [][]string{
 		{
+			"internal/api/strict",
 			"internal/audit",
 			"internal/authz",
 			"internal/config",

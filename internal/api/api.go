@@ -23,12 +23,13 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/api/strict"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 )
 
 // MaxBody is the most bytes of JSON that Decode reads.
-const MaxBody = 1 << 20
+const MaxBody = strict.MaxBytes
 
 // KeyHeader names the header with which a request is made safe to repeat.
 const KeyHeader = "Idempotency-Key"

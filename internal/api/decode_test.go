@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sesame-access/sesame/internal/api/strict"
 	"github.com/sesame-access/sesame/internal/errkind"
 )
 
@@ -109,7 +110,7 @@ func TestDecodeNamesWhatIsWrong(t *testing.T) {
 
 func TestDecodeTakesTheLimits(t *testing.T) {
 	var nested any
-	if err := Decode([]byte(strings.Repeat("[", MaxDepth)+strings.Repeat("]", MaxDepth)), &nested); err != nil {
+	if err := Decode([]byte(strings.Repeat("[", strict.MaxDepth)+strings.Repeat("]", strict.MaxDepth)), &nested); err != nil {
 		t.Error(err)
 	}
 	if err := Decode([]byte(`{"vm":"`+strings.Repeat("x", MaxBody-9)+`"}`), &Ask{}); err != nil {
