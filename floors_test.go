@@ -125,10 +125,11 @@ var floors = []floor{
 		{"internal/reconcile/book", "internal/spool"},
 		{"internal/reconcile", "internal/scan"},
 		{"internal/fleet"},
+		{"internal/broker/consent"},
 		{"internal/broker"},
 	}},
 	{name: "6", steps: [][]string{
-		{"internal/server/auditlog", "internal/server/front", "internal/server/metrics", "internal/server/tlsfiles"},
+		{"internal/server/auditlog", "internal/server/front", "internal/server/metrics", "internal/server/sight", "internal/server/tlsfiles"},
 		{"internal/server", "internal/server/arm", "internal/web"},
 	}},
 	{name: "7", steps: [][]string{

@@ -119,6 +119,8 @@ type Disable struct {
 	VM     string `json:"vm" doc:"An id or an unambiguous name."`
 	Ports  []Port `json:"ports" minItems:"1"`
 	DryRun bool   `json:"dry_run,omitzero" doc:"Only show what would be given back, and to whom."`
+	// Restore is what a caller agrees to who was shown what comes back.
+	Restore bool `json:"restore_open,omitzero" doc:"Give displaced rules back, too, that are open to the Internet or were taken out more than 7 days ago."`
 }
 
 // A Disabled answers a Disable.

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/reach"
 )
@@ -14,6 +16,99 @@ type Preview struct {
 	Changes []Change      `json:"changes" doc:"In the order in which they would be made."`
 	Reach   []ReachChange `json:"reach" doc:"Who can come through each locked door, before and after."`
 	Refused []Refusal     `json:"refused,omitempty" doc:"What would be held back."`
+
+	Losses   []Loss     `json:"losses,omitempty" doc:"What locks would take away from others; it has to be agreed to."`
+	Agree    string     `json:"agree,omitzero" doc:"Say this as accept_losses to agree to exactly these losses."`
+	Proposed []Proposal `json:"proposed,omitempty" doc:"Who uses the ports and is not exempt yet."`
+	Restored []Restored `json:"restored,omitempty" doc:"The displaced rules that would come back."`
+}
+
+// A Loss is reach that goes with a lock although the lock is not about it.
+type Loss struct {
+	VM       string `json:"vm"`
+	Protocol string `json:"protocol,omitzero" doc:"tcp, udp or a number; absent for every protocol but some."`
+	But      []int  `json:"but,omitempty" doc:"The numbers of the protocols that are not lost, where protocol is absent."`
+	First    uint16 `json:"first,omitzero" doc:"The first port; absent with last where there are none."`
+	Last     uint16 `json:"last,omitzero"`
+	Sources  string `json:"sources" doc:"Who loses it."`
+	By       string `json:"by" doc:"What decides about them then."`
+	Locks    []Door `json:"locks" doc:"The locks that it is for."`
+	Text     string `json:"text" doc:"The loss on one line, for people."`
+}
+
+// LossOf returns l as it goes over the wire.
+func LossOf(l plan.Loss) Loss {
+	out := Loss{
+		VM: string(l.VM), Protocol: "", But: nil, First: l.First, Last: l.Last,
+		Sources: reach.Of(l.From...).String(), By: l.By, Locks: DoorsOf(l.Locks), Text: l.String(),
+	}
+	if out.But = mapped(l.But, func(p firewall.Protocol) int { return int(p) }); l.Protocol != 0 {
+		out.Protocol = l.Protocol.String()
+	}
+	return out
+}
+
+// A Proposal is a source that a VM's surroundings show to need it without asking.
+type Proposal struct {
+	VM       string     `json:"vm"`
+	Kind     string     `json:"kind" enum:"probe,bastion,backup,management"`
+	Name     string     `json:"name"`
+	Protocol string     `json:"protocol,omitzero" doc:"Absent for all."`
+	Port     PortNumber `json:"port,omitzero" doc:"Absent for all."`
+	From     []string   `json:"from" doc:"What is not exempt yet of where it comes from."`
+}
+
+// ProposalOf returns p, about vm, as it goes over the wire.
+func ProposalOf(vm firewall.VMID, p inventory.Proposal) Proposal {
+	out := Proposal{VM: string(vm), Kind: p.Kind.String(), Name: p.Name, Protocol: "", Port: PortNumber(p.Port), From: SourcesOf(p.From)}
+	if p.Protocol != 0 {
+		out.Protocol = p.Protocol.String()
+	}
+	return out
+}
+
+// A Restored is a displaced rule that comes back.
+type Restored struct {
+	Firewall string   `json:"firewall"`
+	Rule     string   `json:"rule,omitzero" doc:"As the firewall's owner knows it."`
+	Why      string   `json:"why"`
+	Opens    []string `json:"opens,omitempty" doc:"What it lets in."`
+	Since    Time     `json:"since,omitzero" doc:"When it was taken out; absent if nobody knows."`
+	Original string   `json:"original" doc:"The rule as it was read."`
+	NewID    bool     `json:"new_id,omitzero" doc:"It comes back under another id."`
+	Asks     string   `json:"asks,omitzero" doc:"Why it comes back only with restore_open."`
+}
+
+// opens says what a line of a layer lets in: "22/tcp from 10.0.0.0/8".
+func opens(r firewall.LayerRule) string {
+	ports := fmt.Sprintf("%d-%d/", r.First, r.Last)
+	switch {
+	case r.First == r.Last:
+		ports = fmt.Sprintf("%d/", r.First)
+	case r.First == 0 && r.Last == 65535:
+		ports = "all ports, "
+	}
+	protocol := "every protocol"
+	if r.Protocol != 0 {
+		protocol = r.Protocol.String()
+	}
+	from := "anybody"
+	if len(r.From) > 0 {
+		from = reach.Of(r.From...).String()
+	}
+	text := ports + protocol + " from " + from
+	if r.VM != "" {
+		text = r.VM.Name() + ": " + text
+	}
+	return text
+}
+
+// RestoredOf returns a change of fw that gives back a displaced rule with the
+// given lines, as it goes over the wire.
+func RestoredOf(fw firewall.ID, c plan.Change, rules []firewall.LayerRule) Restored {
+	return Restored{
+		Firewall: string(fw), Rule: c.Rule, Why: c.Why, Opens: mapped(rules, opens), Since: TimeOf(c.Since), Original: c.Undo,
+	}
 }
 
 // A Change is one write to a firewall.

@@ -67,6 +67,7 @@ const (
 	OverdueClosing Kind = "grant.overdue"    // not read back closed in time; still trying
 	Locked         Kind = "lock.added"       // the intent to lock a door
 	LockShown      Kind = "lock.shown"       // read back locked
+	LossAccepted   Kind = "lock.accepted"    // somebody agreed to what is lost with a lock
 	Unlocked       Kind = "lock.removed"     // the intent to give a door back
 	Returned       Kind = "rule.returned"    // a displaced rule was read back where it was
 	Exposed        Kind = "lock.exposed"     // a locked door that something foreign opened
@@ -88,7 +89,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		Requested, Denied, Opened, Impeded, Extended, Ended, Expired, Closed, OverdueClosing,
-		Locked, LockShown, Unlocked, Returned, Exposed, Repaired, Obstructed, WriteFailed,
+		Locked, LockShown, LossAccepted, Unlocked, Returned, Exposed, Repaired, Obstructed, WriteFailed,
 		PolicySaved, PolicyDeleted, TokenCreated, TokenRevoked, Started, ClockJumped, Swept, LogBroken, Erased,
 	}
 }

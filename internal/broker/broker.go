@@ -65,7 +65,7 @@ type Enforcer interface {
 	Wake(because string)
 	// Preview computes what a change of the book would write, and whom it would
 	// let in or keep out, without writing anything.
-	Preview(ctx context.Context, change fleet.Supposing) (fleet.Preview, error)
+	Preview(ctx context.Context, about []firewall.VMID, change fleet.Supposing) (fleet.Preview, error)
 }
 
 // Config is what a Broker is made of.

@@ -85,7 +85,7 @@ func ssh() policy.Policy {
 
 func (b bench) enable(t *testing.T, p policy.Policy) policy.Policy {
 	t.Helper()
-	saved, err := b.Broker().Enable(b.ctx, root(), p)
+	saved, err := b.Broker().Enable(b.ctx, root(), p, broker.Agreed{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,16 @@ func (b *Broker) PreviewDisable(ctx context.Context, caller Caller, doors []fire
 	if _, _, err := released(rules, doors); err != nil {
 		return fleet.Preview{}, err
 	}
-	return b.Enforcer.Preview(ctx, func(locks []access.Lock, grants []access.Grant) ([]access.Lock, []access.Grant) {
+	return b.giveBack(ctx, doors)
+}
+
+// giveBack shows what would be if the doors were not locked.
+func (b *Broker) giveBack(ctx context.Context, doors []firewall.Door) (fleet.Preview, error) {
+	var about []firewall.VMID
+	for _, d := range doors {
+		about = append(about, d.VM)
+	}
+	return b.Enforcer.Preview(ctx, about, func(locks []access.Lock, grants []access.Grant) ([]access.Lock, []access.Grant) {
 		gone := func(d firewall.Door) bool { return slices.Contains(doors, d) }
 		return slices.DeleteFunc(locks, func(l access.Lock) bool { return gone(l.Door) }),
 			slices.DeleteFunc(grants, func(g access.Grant) bool { return gone(g.Door) })
@@ -40,8 +49,9 @@ func (b *Broker) PreviewDisable(ctx context.Context, caller Caller, doors []fire
 
 // Disable ends the locks of the given doors and their grants, and gives the
 // doors back to whatever governs them without Sesame. They leave their policies:
-// a policy that has no locked door left is deleted.
-func (b *Broker) Disable(ctx context.Context, caller Caller, doors []firewall.Door) error {
+// a policy that has no locked door left is deleted. What comes back by it is looked
+// at first, and some of it has to be agreed to.
+func (b *Broker) Disable(ctx context.Context, caller Caller, doors []firewall.Door, agreed Agreed) error {
 	err := b.decide(ctx, func(rules store.Rules) error {
 		c := store.Change{Expect: rules.Version}
 		for _, d := range doors {
@@ -59,10 +69,16 @@ func (b *Broker) Disable(ctx context.Context, caller Caller, doors []firewall.Do
 		if len(doors) == 0 {
 			return errkind.New(errkind.Invalid, "no door is named, so there is nothing to disable")
 		}
+		preview, err := b.giveBack(ctx, doors)
+		if err != nil {
+			return errkind.Wrap(errkind.Unavailable, err, "what would come back cannot be shown now, so nothing is given back")
+		}
+		if err := b.mayRestore(preview, agreed); err != nil {
+			return err
+		}
 		if _, err := b.endAll(ctx, &c, caller, at(doors), access.DoorUnlocked); err != nil {
 			return err
 		}
-		var err error
 		if c.Policies, c.DropPolicies, err = released(rules, doors); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 
 	"github.com/sesame-access/sesame/internal/audit"
+	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/policy"
@@ -46,13 +47,13 @@ func TestDisabledDoorsLeaveTheirPolicy(t *testing.T) {
 				_, err := b.Broker().PreviewDisable(b.ctx, root(), c.disable)
 				if c.refused != "" {
 					wants(t, err, errkind.Conflict, c.refused)
-					wants(t, b.Broker().Disable(b.ctx, root(), c.disable), errkind.Conflict, c.refused)
+					wants(t, b.Broker().Disable(b.ctx, root(), c.disable, broker.Agreed{}), errkind.Conflict, c.refused)
 					return
 				}
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := b.Broker().Disable(b.ctx, root(), c.disable); err != nil {
+				if err := b.Broker().Disable(b.ctx, root(), c.disable, broker.Agreed{}); err != nil {
 					t.Fatal(err)
 				}
 				synctest.Wait()

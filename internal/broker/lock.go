@@ -20,8 +20,9 @@ import (
 // Enable saves a policy and locks its doors. A version that p gives must be the
 // one in force. A door that another policy covers is a conflict: one door, one
 // policy. It takes the right on every VM of p and of the version in force. Doors that an earlier version of the
-// policy covered and this one does not keep their lock, and their grants end.
-func (b *Broker) Enable(ctx context.Context, caller Caller, p policy.Policy) (policy.Policy, error) {
+// policy covered and this one does not keep their lock, and their grants end. What
+// the locks take away from others must be agreed to.
+func (b *Broker) Enable(ctx context.Context, caller Caller, p policy.Policy, agreed Agreed) (policy.Policy, error) {
 	var saved policy.Policy
 	err := b.decide(ctx, func(rules store.Rules) error {
 		locks, err := b.lock(ctx, rules, caller, p)
@@ -33,6 +34,9 @@ func (b *Broker) Enable(ctx context.Context, caller Caller, p policy.Policy) (po
 		saved.Version = old.Version + 1
 		c := store.Change{Expect: rules.Version, Policies: []policy.Policy{p}, Locks: locks}
 		c.Records = append(c.Records, b.saved(caller, p))
+		if err := b.consent(ctx, caller, &c, rules, p, agreed); err != nil {
+			return err
+		}
 		for _, l := range locks {
 			if locked(rules, l.Door) {
 				continue
@@ -96,8 +100,8 @@ func summary(p policy.Policy) string {
 	return "policy " + p.Name + ": " + strings.Join(ports, ", ") + " of " + strings.Join(vms, ", ")
 }
 
-// PreviewEnable shows what Enable would write and whom it would keep out, after
-// every check that Enable makes; nothing is changed.
+// PreviewEnable shows what Enable would write, whom it would keep out and what has
+// to be agreed to, after every other check that Enable makes; nothing is changed.
 func (b *Broker) PreviewEnable(ctx context.Context, caller Caller, p policy.Policy) (fleet.Preview, error) {
 	rules, err := b.Ledger.Rules(ctx)
 	if err != nil {
@@ -107,12 +111,7 @@ func (b *Broker) PreviewEnable(ctx context.Context, caller Caller, p policy.Poli
 	if err != nil {
 		return fleet.Preview{}, err
 	}
-	return b.Enforcer.Preview(ctx, func(locks []access.Lock, grants []access.Grant) ([]access.Lock, []access.Grant) {
-		for _, l := range added {
-			locks = slices.DeleteFunc(locks, func(x access.Lock) bool { return x.Door == l.Door })
-		}
-		return append(locks, added...), slices.DeleteFunc(grants, at(left(rules, p)))
-	})
+	return b.suppose(ctx, rules, p, added)
 }
 
 // Plan shows what the next pass would write; nothing is changed.
@@ -124,7 +123,7 @@ func (b *Broker) Plan(ctx context.Context, caller Caller) (fleet.Preview, error)
 	if err := b.mayDo(ctx, rules, caller, "view the plan", authz.View, ""); err != nil {
 		return fleet.Preview{}, err
 	}
-	return b.Enforcer.Preview(ctx, nil)
+	return b.Enforcer.Preview(ctx, nil, nil)
 }
 
 func (b *Broker) lock(ctx context.Context, rules store.Rules, caller Caller, p policy.Policy) ([]access.Lock, error) {
@@ -153,7 +152,7 @@ func (b *Broker) lock(ctx context.Context, rules store.Rules, caller Caller, p p
 		}
 		l := access.Lock{Door: d, Exempt: p.Exempt, Cut: p.Cut, Proof: p.Proof, Policy: p.Name, Since: now, By: caller.Principal}
 		if i := slices.IndexFunc(rules.Locks, func(x access.Lock) bool { return x.Door == d }); i >= 0 {
-			l.Since = rules.Locks[i].Since
+			l.Since, l.Accepts = rules.Locks[i].Since, rules.Locks[i].Accepts
 		}
 		locks = append(locks, l)
 	}

@@ -34,13 +34,13 @@ func TestEnable(t *testing.T) {
 		}
 		other := ssh()
 		other.Name = "other"
-		_, err := b.Broker().Enable(b.ctx, root(), other)
+		_, err := b.Broker().Enable(b.ctx, root(), other, broker.Agreed{})
 		wants(t, err, errkind.Conflict, "policy ssh covers")
-		_, err = b.Broker().Enable(b.ctx, alice(), ssh())
+		_, err = b.Broker().Enable(b.ctx, alice(), ssh(), broker.Agreed{})
 		wants(t, err, errkind.Denied, "may not enable web-1")
 		gone := ssh()
 		gone.VMs = []firewall.VMID{firewall.HostVM("web-9")}
-		_, err = b.Broker().Enable(b.ctx, root(), gone)
+		_, err = b.Broker().Enable(b.ctx, root(), gone, broker.Agreed{})
 		wants(t, err, errkind.NotFound, "web-9")
 
 		time.Sleep(time.Hour)
@@ -140,10 +140,10 @@ func TestDisableGivesBack(t *testing.T) {
 	in(t, func(t *testing.T, b bench) {
 		b.letIn(t)
 		g := b.open(t)
-		wants(t, b.Broker().Disable(b.ctx, alice(), []firewall.Door{door(22)}), errkind.Denied, "may not disable web-1")
-		wants(t, b.Broker().Disable(b.ctx, root(), []firewall.Door{door(23)}), errkind.NotFound, "not locked")
-		wants(t, b.Broker().Disable(b.ctx, root(), []firewall.Door{door(22), door(23)}), errkind.NotFound, "not locked")
-		wants(t, b.Broker().Disable(b.ctx, root(), nil), errkind.Invalid, "no door")
+		wants(t, b.Broker().Disable(b.ctx, alice(), []firewall.Door{door(22)}, broker.Agreed{}), errkind.Denied, "may not disable web-1")
+		wants(t, b.Broker().Disable(b.ctx, root(), []firewall.Door{door(23)}, broker.Agreed{}), errkind.NotFound, "not locked")
+		wants(t, b.Broker().Disable(b.ctx, root(), []firewall.Door{door(22), door(23)}, broker.Agreed{}), errkind.NotFound, "not locked")
+		wants(t, b.Broker().Disable(b.ctx, root(), nil, broker.Agreed{}), errkind.Invalid, "no door")
 		if b.world.Admits(door(22), laptop().Next()) {
 			t.Fatal("a refused disable gave the door back")
 		}
@@ -156,7 +156,7 @@ func TestDisableGivesBack(t *testing.T) {
 			t.Fatal("a preview gave the door back")
 		}
 
-		if err := b.Broker().Disable(b.ctx, root(), []firewall.Door{door(22)}); err != nil {
+		if err := b.Broker().Disable(b.ctx, root(), []firewall.Door{door(22)}, broker.Agreed{}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -175,7 +175,7 @@ func TestDisableGivesBack(t *testing.T) {
 		if err != nil || saved.Ended.Why != access.DoorUnlocked || saved.Closed.IsZero() {
 			t.Errorf("the grant is %+v, %v", saved, err)
 		}
-		wants(t, b.Broker().Disable(b.ctx, root(), []firewall.Door{door(22)}), errkind.NotFound, "not locked")
+		wants(t, b.Broker().Disable(b.ctx, root(), []firewall.Door{door(22)}, broker.Agreed{}), errkind.NotFound, "not locked")
 	})
 }
 
@@ -220,7 +220,7 @@ func TestPoliciesAreChangedWhole(t *testing.T) {
 		const why = "policy ssh also covers 1 VM that ci may not view"
 		_, err := b.Broker().PreviewEnable(b.ctx, holder(), ssh())
 		wants(t, err, errkind.Denied, why)
-		_, err = b.Broker().Enable(b.ctx, holder(), ssh())
+		_, err = b.Broker().Enable(b.ctx, holder(), ssh(), broker.Agreed{})
 		wants(t, err, errkind.Denied, why)
 		err = b.Broker().DropPolicy(b.ctx, holder(), "ssh")
 		wants(t, err, errkind.Denied, why)
@@ -247,7 +247,7 @@ func TestPolicyVersions(t *testing.T) {
 		mine.Cut = true
 		_, err := b.Broker().PreviewEnable(b.ctx, root(), mine)
 		wants(t, err, errkind.Conflict, "at version 2 by now")
-		_, err = b.Broker().Enable(b.ctx, root(), mine)
+		_, err = b.Broker().Enable(b.ctx, root(), mine, broker.Agreed{})
 		wants(t, err, errkind.Conflict, "22/tcp max: 2h → 1h; cut: false → true")
 		b.enable(t, other) // the same again loses nothing
 		mine.Version = 0
@@ -256,7 +256,7 @@ func TestPolicyVersions(t *testing.T) {
 		}
 		gone := ssh()
 		gone.Name, gone.Version = "none", 3
-		_, err = b.Broker().Enable(b.ctx, root(), gone)
+		_, err = b.Broker().Enable(b.ctx, root(), gone, broker.Agreed{})
 		wants(t, err, errkind.Conflict, "no policy none any more")
 		for _, r := range b.records(t, audit.PolicySaved) {
 			if strings.Contains(r.Text, "version:") {

@@ -206,9 +206,9 @@ func TestNothingIsGrantedThatCannotBeRecorded(t *testing.T) {
 				wants(t, err, errkind.Unavailable, "closing goes on")
 				_, err = b.Broker().Extend(b.ctx, alice(), g.ID, 30*time.Minute)
 				wants(t, err, errkind.Unavailable, "")
-				_, err = b.Broker().Enable(b.ctx, root(), ssh())
+				_, err = b.Broker().Enable(b.ctx, root(), ssh(), broker.Agreed{})
 				wants(t, err, errkind.Unavailable, "closing goes on")
-				wants(t, b.Broker().Disable(b.ctx, root(), []firewall.Door{door(22)}), errkind.Unavailable, "closing goes on")
+				wants(t, b.Broker().Disable(b.ctx, root(), []firewall.Door{door(22)}, broker.Agreed{}), errkind.Unavailable, "closing goes on")
 				time.Sleep(time.Minute)
 				b.Disk.Fail(simtest.DiskGood)
 				if g := b.grants(t); len(g) != 1 || b.world.Admits(door(22), netip.MustParseAddr("203.0.113.8")) {

@@ -23,6 +23,11 @@ type Preview struct {
 	Doors []ReachChange
 	// Refused is what verification would hold back.
 	Refused []plan.Refusal
+	// Losses is what a supposed lock would take away from others, without what
+	// somebody has agreed to. It is held back, too, until somebody does.
+	Losses []plan.Loss
+	// Restored are the displaced rules that would be given back.
+	Restored []Restored
 }
 
 // A ReachChange is who can come through a door before and after.
@@ -31,62 +36,154 @@ type ReachChange struct {
 	Before, After reach.Set
 }
 
+// A Restored is a displaced rule that is given back.
+type Restored struct {
+	plan.Change // with Since, as far as it is known
+
+	Firewall firewall.ID
+	// Rules are its lines in the layer: what it lets in.
+	Rules []firewall.LayerRule
+	// NewID says that it comes back as another rule, for whoever noted its id.
+	NewID bool
+}
+
 // Supposing changes what the book says, for a preview. It may change its
 // arguments in place.
 type Supposing func(locks []access.Lock, grants []access.Grant) ([]access.Lock, []access.Grant)
 
 // Preview computes what the firewalls would be asked to show if change were made
-// to what the book says: it reads everything afresh and writes nothing.
-func (f *Fleet) Preview(ctx context.Context, change Supposing) (Preview, error) {
+// to what the book says: it reads everything afresh and writes nothing. It is about
+// some VMs and those that share a firewall with them, or about all if none is
+// named.
+func (f *Fleet) Preview(ctx context.Context, about []firewall.VMID, change Supposing) (Preview, error) {
 	entries, err := book.Read(ctx, f.cfg.Book, nil)
 	if err != nil {
 		return Preview{}, err
 	}
-	now := f.cfg.Clocks()
 	locks, grants := entries.Locks, entries.Grants
 	if change != nil {
 		locks, grants = change(slices.Clone(locks), slices.Clone(grants))
 	}
-	vms := f.VMs()
-	desired := plan.Desired(locks, grants, now)
-	wants := plan.Route(desired, vms)
-	given := slices.Concat(entries.Unlocked, unlocked(entries.Locks, locks))
-	read := map[firewall.ID]provider.Snapshot{}
-	var plans []plan.Plan
-	var out Preview
-	for _, fw := range f.all() {
-		seen, err := fw.Provider.Observe(ctx, fw.ID, nil)
-		if err != nil {
-			return Preview{}, fmt.Errorf("observe %s: %w", fw.ID, err)
-		}
-		displaced, err := f.cfg.Book.Displaced(ctx, fw.ID)
-		if err != nil {
-			return Preview{}, fmt.Errorf("read displaced rules of %s: %w", fw.ID, err)
-		}
-		wants[fw.ID] = plan.Sticky(wants[fw.ID], seen.Shown(), given)
-		p, err := fw.Provider.Compile(seen, wants[fw.ID], displaced)
-		if err != nil {
-			return Preview{}, fmt.Errorf("compile %s: %w", fw.ID, err)
-		}
-		read[fw.ID], plans = seen, append(plans, p)
-		if !p.Empty() || len(p.Refused) > 0 {
-			out.Plans = append(out.Plans, p)
-			out.Refused = append(out.Refused, p.Refused...)
+	desired := plan.Desired(locks, grants, f.cfg.Clocks())
+	vms, firewalls := f.concerned(about)
+	t := trial{
+		wants: plan.Route(desired, vms), given: slices.Concat(entries.Unlocked, unlocked(entries.Locks, locks)),
+		read: map[firewall.ID]provider.Snapshot{}, displaced: map[firewall.ID][]plan.Change{}, plans: nil,
+	}
+	for _, fw := range firewalls {
+		if err := t.compile(ctx, f.cfg.Book, fw); err != nil {
+			return Preview{}, err
 		}
 	}
-	vms, before := provider.Around(vms, read)
+	vms, before := provider.Around(vms, t.read)
 	after := maps.Clone(before)
-	for _, p := range plans {
+	for _, p := range t.plans {
 		after[p.Firewall] = p.After
 	}
-	for _, p := range out.Plans {
-		out.Refused = append(out.Refused, plan.Verify(plan.Case{
-			Plan: p, Want: wants[p.Firewall], Desired: plan.Sticky(desired, wants[p.Firewall], nil), VMs: behind(p.Firewall, vms),
-			Observed: before, Joint: after, Unlocking: given,
-		})...)
+	var out Preview
+	for _, p := range t.plans {
+		if p.Empty() && len(p.Refused) == 0 {
+			continue
+		}
+		c := plan.Case{
+			Plan: p, Want: t.wants[p.Firewall], Desired: plan.Sticky(desired, t.wants[p.Firewall], nil), VMs: behind(p.Firewall, vms),
+			Observed: before, Joint: after, Unlocking: t.given,
+		}
+		if change != nil {
+			losses := slices.DeleteFunc(plan.Losses(c), func(l plan.Loss) bool { return l.Accepted })
+			out.Losses = append(out.Losses, losses...)
+			c.Want = accepting(c.Want, losses) // they are shown as losses, and not as refused
+		}
+		out.Plans, out.Refused = append(out.Plans, p), slices.Concat(out.Refused, p.Refused, plan.Verify(c))
+		fw, _ := f.lookup(p.Firewall)
+		out.Restored = append(out.Restored, t.restored(fw, p)...)
 	}
 	out.Doors = reachChanges(vms, entries.Locks, locks, before, after)
 	return out, nil
+}
+
+// concerned returns the given VMs and those that share a firewall with them, and
+// all firewalls in front of these.
+func (f *Fleet) concerned(about []firewall.VMID) ([]inventory.VM, []reconcile.Firewall) {
+	vms, firewalls := f.VMs(), f.all()
+	if len(about) == 0 {
+		return vms, firewalls
+	}
+	front := func(vms []inventory.VM) map[firewall.ID]bool {
+		out := map[firewall.ID]bool{}
+		for _, v := range vms {
+			for _, id := range v.Firewalls() {
+				out[id] = true
+			}
+		}
+		return out
+	}
+	shared := front(slices.DeleteFunc(slices.Clone(vms), func(v inventory.VM) bool { return !slices.Contains(about, v.ID) }))
+	vms = slices.DeleteFunc(vms, func(v inventory.VM) bool {
+		return !slices.Contains(about, v.ID) && !slices.ContainsFunc(v.Firewalls(), func(id firewall.ID) bool { return shared[id] })
+	})
+	all := front(vms)
+	return vms, slices.DeleteFunc(firewalls, func(fw reconcile.Firewall) bool { return !all[fw.ID] })
+}
+
+// A trial is what a preview found out so far.
+type trial struct {
+	wants     map[firewall.ID]firewall.Wants
+	given     []firewall.Door // back
+	read      map[firewall.ID]provider.Snapshot
+	displaced map[firewall.ID][]plan.Change
+	plans     []plan.Plan
+}
+
+// compile reads fw and adds what would be written to it.
+func (t *trial) compile(ctx context.Context, b book.Reader, fw reconcile.Firewall) error {
+	seen, err := fw.Provider.Observe(ctx, fw.ID, nil)
+	if err != nil {
+		return fmt.Errorf("observe %s: %w", fw.ID, err)
+	}
+	displaced, err := b.Displaced(ctx, fw.ID)
+	if err != nil {
+		return fmt.Errorf("read displaced rules of %s: %w", fw.ID, err)
+	}
+	t.wants[fw.ID] = plan.Sticky(t.wants[fw.ID], seen.Shown(), t.given)
+	p, err := fw.Provider.Compile(seen, t.wants[fw.ID], displaced)
+	if err != nil {
+		return fmt.Errorf("compile %s: %w", fw.ID, err)
+	}
+	t.read[fw.ID], t.displaced[fw.ID], t.plans = seen, displaced, append(t.plans, p)
+	return nil
+}
+
+// restored returns the displaced rules that p gives back.
+func (t *trial) restored(fw reconcile.Firewall, p plan.Plan) []Restored {
+	var out []Restored
+	for _, c := range p.Changes {
+		if c.Op != plan.Restore {
+			continue
+		}
+		r := Restored{Change: c, Firewall: p.Firewall, Rules: nil, NewID: fw.Provider.Limits(fw.ID).NewIDs}
+		for _, x := range t.displaced[p.Firewall] {
+			if x.Undo == c.Undo {
+				r.Since = x.Since
+			}
+		}
+		for _, x := range p.After.Rules {
+			if x.Name == c.Rule && !x.Owned {
+				r.Rules = append(r.Rules, x)
+			}
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// accepting returns want as if somebody had agreed to losses.
+func accepting(want firewall.Wants, losses []plan.Loss) firewall.Wants {
+	out := slices.Clone(want)
+	for i, w := range out {
+		out[i].Accepts = slices.Concat(w.Accepts, plan.AcceptedBy(w.Door, losses))
+	}
+	return out
 }
 
 // Explain returns who can come through d now, read afresh.
@@ -136,7 +233,7 @@ func unlocked(before, after []access.Lock) []firewall.Door {
 	return doors
 }
 
-// reachChanges compares every door that is locked before or after.
+// reachChanges compares every door of vms that is locked before or after.
 func reachChanges(vms []inventory.VM, old, now []access.Lock, before, after map[firewall.ID]firewall.Layer) []ReachChange {
 	var doors []firewall.Door
 	for _, l := range slices.Concat(old, now) {

@@ -213,3 +213,49 @@ func TestNothingIsLostThatNobodyAgreedTo(t *testing.T) {
 		}
 	})
 }
+
+// TestHoldSpares: where all that is refused is that a foreign rule goes, a lock
+// that is shown spares it and goes on opening; one that is not is not made.
+func TestHoldSpares(t *testing.T) {
+	me := opening("203.0.113.7", 1, "g-1")
+	want := firewall.Wants{locked(web, me)}
+	r := plan.Refusal{Door: web, Why: "lost", Spare: true}
+	got, _ := plan.Hold(want, firewall.Wants{locked(web)}, r).Of(web)
+	if !got.Locked || !got.Spares || len(got.Open) != 1 {
+		t.Errorf("shown: %+v", got)
+	}
+	if got := plan.Hold(want, nil, r); len(got) != 0 {
+		t.Errorf("not shown: %+v", got)
+	}
+	if got, _ := plan.Hold(want, firewall.Wants{locked(web)}, r, plan.Refusal{Door: web, Why: "another reason"}).Of(web); !got.Spares || len(got.Open) != 0 {
+		t.Errorf("held whole: %+v", got)
+	}
+}
+
+// TestUnlockGivesBack: what a displaced rule gives back to doors that are not
+// locked comes with the unlock that brings it, and with nothing else.
+func TestUnlockGivesBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit    func(*plan.Case)
+		refused bool
+	}{
+		"an unlock":                   {func(*plan.Case) {}, false},
+		"nobody unlocks":              {func(c *plan.Case) { c.Unlocking = nil }, true},
+		"another rule comes with it":  {func(c *plan.Case) { c.Plan.After.Rules[0].Name = "more" }, true},
+		"nobody knows which":          {func(c *plan.Case) { c.Plan.Changes[1].Rule = "" }, true},
+		"into a door that is locked":  {func(c *plan.Case) { c.Want = firewall.Wants{locked(db)} }, true},
+		"it is not restored but kept": {func(c *plan.Case) { c.Plan.Changes[1].Op = plan.Keep }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := losing()
+			k.Want, k.Unlocking = nil, []firewall.Door{web}
+			k.Observed["sg"], k.Plan.After = k.Plan.After, k.Observed["sg"]
+			back := change(plan.Restore, web, firewall.Opening{})
+			back.Rule = "everything"
+			k.Plan.Changes = []plan.Change{change(plan.Drop, web, firewall.Opening{}), back}
+			if c.edit(&k); (len(plan.Verify(k)) > 0) != c.refused {
+				t.Errorf("refused: %v", plan.Verify(k))
+			}
+		})
+	}
+}

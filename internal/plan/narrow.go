@@ -117,11 +117,17 @@ func outlasts(a, b firewall.Opening) bool {
 
 // Hold returns want with what is refused held back at what shown shows, as
 // Closings would have it: one source of a door, or the whole door where the
-// refusal names no source. No foreign rule is taken out for a whole door. Its cost does not grow with the number of refusals
-// times the openings.
+// refusal names no source. No foreign rule is taken out for a whole door; where
+// that is all that is refused, and the lock is shown, its openings go on. Its cost
+// does not grow with the number of refusals times the openings.
 func Hold(want, shown firewall.Wants, refused ...Refusal) firewall.Wants {
 	held := map[firewall.Door]map[netip.Prefix]bool{} // the invalid source is the whole door
+	spare := map[firewall.Door]bool{}
 	for _, r := range refused {
+		if s, _ := shown.Of(r.Door); r.Spare && s.Locked {
+			spare[r.Door] = true
+			continue
+		}
 		if held[r.Door] == nil {
 			held[r.Door] = map[netip.Prefix]bool{}
 		}
@@ -130,7 +136,7 @@ func Hold(want, shown firewall.Wants, refused ...Refusal) firewall.Wants {
 	out := make(firewall.Wants, 0, len(want)+len(held))
 	for _, w := range want {
 		s, isShown := shown.Of(w.Door)
-		s.Door = w.Door
+		s.Door, w.Spares = w.Door, w.Spares || spare[w.Door]
 		switch from := held[w.Door]; {
 		case from == nil:
 			out = append(out, w)

@@ -130,6 +130,9 @@ type Refusal struct {
 	// cannot be shown.
 	From netip.Prefix
 	Why  string
+	// Spare says that what cannot be had is only that foreign rules go for the
+	// lock; it can be shown without, and be opened.
+	Spare bool
 }
 
 // Empty reports whether nothing is to be done.

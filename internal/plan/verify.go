@@ -35,7 +35,8 @@ type Case struct {
 // Verify judges a plan by what it really changes, end to end over all layers:
 //
 //   - what it newly admits to a door lies within that door's openings, or the
-//     door is being unlocked;
+//     door is being unlocked, or it is not locked and gets back what it had lost to
+//     one that is;
 //   - what it newly shuts are just-in-time doors, or somebody agreed to the loss
 //     for one of the locks that it is for;
 //   - no opening is for another source, or for longer, than the want says;
@@ -130,7 +131,8 @@ func (j *judge) class(v inventory.VM, k class) []Refusal {
 	}
 	change := reach.Diff(j.ask.VM(v, j.observed, k.Door), j.ask.VM(v, j.after, k.Door))
 	desired, _ := j.Desired.Of(k.Door)
-	if extra := change.Admits().Outside(sourcesOf(desired)); len(extra) > 0 {
+	extra := slices.DeleteFunc(change.Admits().Outside(sourcesOf(desired)), func(x reach.Shift) bool { return j.givesBack(k.Door, x) })
+	if len(extra) > 0 {
 		return j.blame(k.Door, fmt.Sprintf("the change would let %s reach %s (by %s); nothing allows that", extra.Sources(), k.Door, extra[0].After.By()))
 	}
 	l, lost := j.lossIn(v, k, change)
@@ -140,9 +142,23 @@ func (j *judge) class(v inventory.VM, k class) []Refusal {
 	var out []Refusal
 	for _, d := range l.Locks {
 		out = append(out, Refusal{Door: d, From: netip.Prefix{}, Why: fmt.Sprintf(
-			"the change would keep %s from reaching %s (by %s); that is not a just-in-time port", reach.Of(l.From...), k.Door, l.By)})
+			"the change would keep %s from reaching %s (by %s); that is not a just-in-time port", reach.Of(l.From...), k.Door, l.By), Spare: true})
 	}
 	return out
+}
+
+// givesBack reports whether what x newly admits to d, which is not locked, is let in
+// by a displaced rule that comes back with an explicit unlock.
+func (j *judge) givesBack(d firewall.Door, x reach.Shift) bool {
+	if w, _ := j.Want.Of(d); w.Locked {
+		return false
+	}
+	by := func(s reach.Step) bool {
+		return s.Firewall == j.Plan.Firewall && slices.ContainsFunc(j.Plan.Changes, func(c Change) bool {
+			return c.Op == Restore && c.Rule != "" && c.Rule == s.Rule && slices.Contains(j.Unlocking, c.Door)
+		})
+	}
+	return slices.ContainsFunc(x.After.Steps(), by)
 }
 
 // blame returns refusals of what in the plan has that effect on d: the change to

@@ -102,6 +102,8 @@ type Limits struct {
 	Closes bool
 	// Keyed says that Observe can look up single keys cheaply.
 	Keyed bool
+	// NewIDs says that a displaced rule comes back under a new id.
+	NewIDs bool
 	// Cuts says that established connections of one opening can be ended
 	// without touching others.
 	Cuts bool

@@ -238,21 +238,22 @@ func (p *pass) doors(failing string) []DoorState {
 		return at[d]
 	}
 	for _, o := range p.back.Owned {
-		s := state(o.Door)
 		switch o.Kind {
 		case provider.OwnedLock:
-			s.Locked = true
+			state(o.Door).Locked = true
 		case provider.OwnedOpening:
+			s := state(o.Door)
 			s.Openings = append(s.Openings, o)
-		case provider.OwnedRest:
+		case provider.OwnedRest: // of a foreign rule, and about no door of ours
 		}
 	}
 	for _, w := range p.want {
 		state(w.Door)
 	}
 	for _, r := range p.refused {
-		if s := state(r.Door); !r.From.IsValid() && !slices.Contains(s.Obstacles, r.Why) {
-			s.Obstacles = append(s.Obstacles, r.Why)
+		ours := slices.ContainsFunc(p.book.Locks, func(l access.Lock) bool { return l.Door == r.Door })
+		if !r.From.IsValid() && ours && !slices.Contains(state(r.Door).Obstacles, r.Why) {
+			state(r.Door).Obstacles = append(state(r.Door).Obstacles, r.Why)
 		}
 	}
 	for _, o := range p.back.Obstacles {

@@ -227,7 +227,7 @@ func (r reading) on(fw firewall.ID) (map[firewall.Key]firewall.Opening, access.R
 // impediment says why a live grant is not open.
 func (r reading) impediment(g access.Grant) string {
 	for _, x := range r.pass.refused {
-		if x.Door == g.Door && (!x.From.IsValid() || slices.Contains(g.Sources, x.From)) {
+		if x.Door == g.Door && !x.Spare && (!x.From.IsValid() || slices.Contains(g.Sources, x.From)) {
 			return x.Why
 		}
 	}

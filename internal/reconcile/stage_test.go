@@ -20,6 +20,7 @@ import (
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/policy"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/provider/memory"
@@ -150,7 +151,8 @@ func (s *stage) inventory(_ string, a args) error {
 	return nil
 }
 
-// enable POLICY VM:PORT,… [max=D] [exempt=SOURCE,…] [cut]
+// enable POLICY VM:PORT,… [max=D] [exempt=SOURCE,…] [cut] [accept]: with accept,
+// whatever is lost with it was shown and agreed to.
 func (s *stage) enable(site string, a args) error {
 	i, err := s.site(site)
 	if err != nil {
@@ -177,7 +179,15 @@ func (s *stage) enable(site string, a args) error {
 	if p.Exempt, err = sources(a.named["exempt"]); err != nil {
 		return err
 	}
-	_, err = i.Broker().Enable(s.ctx, s.caller(a), p.WithDefaults())
+	var agreed broker.Agreed
+	if p = p.WithDefaults(); a.has("accept") {
+		shown, err := i.Broker().PreviewEnable(s.ctx, s.caller(a), p)
+		if err != nil {
+			return err
+		}
+		agreed.Losses = plan.Fingerprint(shown.Losses)
+	}
+	_, err = i.Broker().Enable(s.ctx, s.caller(a), p, agreed)
 	synctest.Wait()
 	return err
 }
@@ -196,7 +206,7 @@ func sources(list string) (out []netip.Prefix, err error) {
 	return out, nil
 }
 
-// disable VM:PORT
+// disable VM:PORT [restore]: with restore, rules that are open or old, too.
 func (s *stage) disable(site string, a args) error {
 	i, err := s.site(site)
 	if err != nil {
@@ -206,7 +216,7 @@ func (s *stage) disable(site string, a args) error {
 	if err != nil {
 		return err
 	}
-	return i.Broker().Disable(s.ctx, s.caller(a), []firewall.Door{d})
+	return i.Broker().Disable(s.ctx, s.caller(a), []firewall.Door{d}, broker.Agreed{Restore: a.has("restore")})
 }
 
 // drop POLICY

@@ -60,7 +60,7 @@ func (s *stage) fault(_ string, a args) error {
 	})
 }
 
-// tamper put NAME allow|deny SOURCE|any PORT [on=FIREWALL] [vm=VM] [priority=N]
+// tamper put NAME allow|deny SOURCE|any PORT|all [on=FIREWALL] [vm=VM] [priority=N]
 // tamper remove lock|open|NAME [on=FIREWALL]
 // tamper widen|move|copy|until: what somebody does to our openings
 func (s *stage) tamper(_ string, a args) error {
@@ -104,10 +104,14 @@ func (s *stage) tamper(_ string, a args) error {
 }
 
 func (s *stage) rule(a args) (memory.Rule, error) {
-	port, err := strconv.ParseUint(a.at(4), 10, 16)
-	r := memory.Rule{Name: a.at(1), First: uint16(port), Last: uint16(port), Action: firewall.Deny}
-	if err != nil {
-		return r, err
+	r := memory.Rule{Name: a.at(1), First: 0, Last: 65535, Action: firewall.Deny}
+	var err error
+	if a.at(4) != "all" {
+		port, err := strconv.ParseUint(a.at(4), 10, 16)
+		if err != nil {
+			return r, err
+		}
+		r.First, r.Last = uint16(port), uint16(port)
 	}
 	if a.at(2) == "allow" {
 		r.Action = firewall.Allow
@@ -213,7 +217,7 @@ func (s *stage) empty(site string, _ args) error {
 	if err != nil {
 		return err
 	}
-	p, err := i.Fleet().Preview(s.ctx, nil)
+	p, err := i.Fleet().Preview(s.ctx, nil, nil)
 	for _, x := range p.Plans {
 		if !x.Empty() {
 			err = errors.Join(err, fmt.Errorf("%s:\n%s", x.Firewall, x))

@@ -9,6 +9,7 @@ import (
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/server/front"
+	"github.com/sesame-access/sesame/internal/server/sight"
 	"github.com/sesame-access/sesame/internal/store"
 )
 
@@ -35,7 +36,7 @@ func recordOf(e store.Entry) api.Record { return api.RecordOf(e.Index, e.Record,
 
 // activityFilter reads the filter of c, cut down to what v sees. Records about
 // no VM are for those who may view all.
-func (s *Server) activityFilter(c *call, v sight) (store.ActivityFilter, error) {
+func (s *Server) activityFilter(c *call, v sight.Sight) (store.ActivityFilter, error) {
 	f := store.ActivityFilter{Principal: c.query.Principal(c.Principal), Text: c.query.Text("q")}
 	for _, k := range c.query.Texts("kind") {
 		f.Kinds = append(f.Kinds, audit.Kind(k))
@@ -153,8 +154,8 @@ func (f *follower) look(ctx context.Context) error {
 			return err
 		}
 	}
-	v := sightOf(rules, f.call.Principal)
-	if !v.all && len(v.vms) == 0 {
+	v := sight.Of(rules, f.call.Principal)
+	if !v.All && len(v.VMs) == 0 {
 		return errkind.New(errkind.Denied, "%s may not see the activity of any VM; ask an administrator for a role", f.call.Caller)
 	}
 	f.version = rules.Version

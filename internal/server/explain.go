@@ -10,6 +10,7 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/server/front"
+	"github.com/sesame-access/sesame/internal/server/sight"
 )
 
 func (s *Server) explain(ctx context.Context, c *call) (api.Explanation, error) {
@@ -46,9 +47,9 @@ func (s *Server) explain(ctx context.Context, c *call) (api.Explanation, error) 
 			out.Grants = append(out.Grants, api.GrantOf(s.Fleet.Current(g), now))
 		}
 	}
-	for _, l := range slices.Concat(v.rules.Locks, s.Fleet.Orphans(d.VM, v.rules.Locks)) {
+	for _, l := range slices.Concat(v.Rules.Locks, s.Fleet.Orphans(d.VM, v.Rules.Locks)) {
 		if l.Door == d {
-			state := doorState(v, l, s.Fleet.Doors(d.VM))
+			state := v.DoorState(l, s.Fleet.Doors(d.VM))
 			state.Grants = len(out.Grants)
 			out.Lock = &state
 		}
@@ -57,7 +58,7 @@ func (s *Server) explain(ctx context.Context, c *call) (api.Explanation, error) 
 }
 
 // door reads the door that a query is about, of a VM that v sees.
-func (s *Server) door(v sight, q front.Query) (firewall.Door, error) {
+func (s *Server) door(v sight.Sight, q front.Query) (firewall.Door, error) {
 	port, err := firewall.ParsePort(q.Text("port"))
 	if err != nil {
 		return firewall.Door{}, err

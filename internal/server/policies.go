@@ -5,10 +5,9 @@ import (
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
-	"github.com/sesame-access/sesame/internal/fleet"
-	"github.com/sesame-access/sesame/internal/policy"
 )
 
 func (s *Server) listPolicies(ctx context.Context, c *call) (api.Page[api.SavedPolicy], error) {
@@ -17,19 +16,12 @@ func (s *Server) listPolicies(ctx context.Context, c *call) (api.Page[api.SavedP
 		return api.Page[api.SavedPolicy]{}, err
 	}
 	var out []api.SavedPolicy
-	for _, p := range v.rules.Policies {
-		if shown, ok := v.policy(p); ok {
+	for _, p := range v.Rules.Policies {
+		if shown, ok := v.Policy(p); ok {
 			out = append(out, api.SavedPolicyOf(shown, len(p.VMs)-len(shown.VMs)))
 		}
 	}
 	return api.PageOf(out, ""), nil
-}
-
-// policy returns p as far as v sees it: the VMs that it does not see are left
-// out, and a policy about none that it sees does not exist.
-func (v sight) policy(p policy.Policy) (policy.Policy, bool) {
-	p.VMs = slices.DeleteFunc(slices.Clone(p.VMs), func(vm firewall.VMID) bool { return !v.sees(vm) })
-	return p, len(p.VMs) > 0
 }
 
 func (s *Server) getPolicy(ctx context.Context, c *call) (api.SavedPolicy, error) {
@@ -38,8 +30,8 @@ func (s *Server) getPolicy(ctx context.Context, c *call) (api.SavedPolicy, error
 		return api.SavedPolicy{}, err
 	}
 	name := c.path("policy")
-	for _, p := range v.rules.Policies {
-		if shown, ok := v.policy(p); ok && p.Name == name {
+	for _, p := range v.Rules.Policies {
+		if shown, ok := v.Policy(p); ok && p.Name == name {
 			return api.SavedPolicyOf(shown, len(p.VMs)-len(shown.VMs)), nil
 		}
 	}
@@ -62,9 +54,11 @@ func (s *Server) putPolicy(ctx context.Context, c *call, body []byte) (api.Polic
 	}
 	if c.query.Flag("dry_run") {
 		preview, err := s.Broker.PreviewEnable(ctx, c.Caller, p)
-		return api.PolicyTrial(v.rules.Policies, p, s.preview(v, preview)), err
+		out := api.PolicyTrial(v.Rules.Policies, p, v.Preview(preview, c.now))
+		out.Preview.Proposed = v.Proposed(s.Fleet.VMs(), p)
+		return out, err
 	}
-	saved, err := s.Broker.Enable(ctx, c.Caller, p)
+	saved, err := s.Broker.Enable(ctx, c.Caller, p, broker.Agreed{Losses: c.query.Text("accept_losses")})
 	return api.PolicyChange{Policy: api.PolicyOf(saved), Version: saved.Version, Changes: nil, Preview: nil}, err
 }
 
@@ -100,35 +94,12 @@ func (s *Server) disable(ctx context.Context, c *call, in api.Disable) (api.Disa
 	if err != nil {
 		return api.Disabled{}, err
 	}
-	out := api.Disabled{Doors: api.DoorsOf(doors), Preview: s.preview(v, preview), Done: false}
+	out := api.Disabled{Doors: api.DoorsOf(doors), Preview: v.Preview(preview, c.now), Done: false}
 	if in.DryRun {
 		return out, nil
 	}
 	out.Done = true
-	return out, s.Broker.Disable(ctx, c.Caller, doors)
-}
-
-// preview returns what v may see of p.
-func (s *Server) preview(v sight, p fleet.Preview) api.Preview {
-	out := api.Preview{Changes: []api.Change{}, Reach: []api.ReachChange{}, Refused: nil}
-	for _, one := range p.Plans {
-		for _, x := range api.ChangesOf(one) {
-			if v.sees(firewall.VMID(x.Door.VM)) {
-				out.Changes = append(out.Changes, x)
-			}
-		}
-	}
-	for _, d := range p.Doors {
-		if v.sees(d.Door.VM) {
-			out.Reach = append(out.Reach, api.ReachChangeOf(d.Door, d.Before, d.After))
-		}
-	}
-	for _, r := range api.RefusalsOf(p.Refused) {
-		if v.sees(firewall.VMID(r.Door.VM)) {
-			out.Refused = append(out.Refused, r)
-		}
-	}
-	return out
+	return out, s.Broker.Disable(ctx, c.Caller, doors, broker.Agreed{Restore: in.Restore})
 }
 
 func (s *Server) plan(ctx context.Context, c *call) (api.Preview, error) {
@@ -137,5 +108,5 @@ func (s *Server) plan(ctx context.Context, c *call) (api.Preview, error) {
 		return api.Preview{}, err
 	}
 	p, err := s.Broker.Plan(ctx, c.Caller)
-	return s.preview(v, p), err
+	return v.Preview(p, c.now), err
 }

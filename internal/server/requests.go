@@ -9,6 +9,7 @@ import (
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/server/sight"
 	"github.com/sesame-access/sesame/internal/store"
 )
 
@@ -82,9 +83,9 @@ func (s *Server) listRequests(ctx context.Context, c *call) (api.Page[api.Reques
 
 // listed returns the VMs that a list of what principal asked for is about. What
 // is the caller's own is shown whatever has become of their roles.
-func (s *Server) listed(c *call, v sight, principal access.Principal) ([]firewall.VMID, error) {
+func (s *Server) listed(c *call, v sight.Sight, principal access.Principal) ([]firewall.VMID, error) {
 	if principal.Is(c.Principal) {
-		v.all, v.vms = true, nil
+		v.All, v.VMs = true, nil
 	}
 	return s.among(v, c.query)
 }
@@ -104,7 +105,7 @@ func (s *Server) getRequest(ctx context.Context, c *call) (api.Request, error) {
 	}
 	mine := r.Principal.Is(c.Principal)
 	for _, d := range r.Doors {
-		mine = mine || v.sees(d.VM)
+		mine = mine || v.Sees(d.VM)
 	}
 	if err != nil || !mine {
 		return api.Request{}, errkind.New(errkind.NotFound, "there is no request %s that you may see; `sesame requests` lists those", errkind.Quote(id))
@@ -162,7 +163,7 @@ func (s *Server) getGrant(ctx context.Context, c *call) (api.Grant, error) {
 	if err != nil && errkind.Of(err) != errkind.NotFound {
 		return api.Grant{}, err
 	}
-	if err != nil || !g.Principal.Is(c.Principal) && !v.sees(g.Door.VM) {
+	if err != nil || !g.Principal.Is(c.Principal) && !v.Sees(g.Door.VM) {
 		return api.Grant{}, errkind.New(errkind.NotFound, "there is no grant %s that you may see; `sesame requests` lists those", errkind.Quote(id))
 	}
 	return api.GrantOf(s.Fleet.Current(g), s.Clocks()), nil

@@ -89,7 +89,7 @@ func (s *Server) accessRoutes() []route {
 func (s *Server) ruleRoutes() []route {
 	put := change(http.MethodPut, "/v1/policies/{policy}", "put-policy",
 		"Save a policy and lock its doors", known, http.StatusOK, takesDocument[api.Policy](s.putPolicy))
-	put.query = []front.Param{dryRunParam()}
+	put.query = []front.Param{dryRunParam(), agreeParam()}
 	return []route{
 		get("/v1/policies", "list-policies", "The policies about VMs that you may view", known, nil, reads(s.listPolicies)),
 		get("/v1/policies/{policy}", "get-policy", "One policy", known, nil, reads(s.getPolicy)),
@@ -168,6 +168,10 @@ func stateParam() front.Param {
 
 func dryRunParam() front.Param {
 	return front.Param{Name: "dry_run", Doc: "true to change nothing and show what would change", OneOf: []string{"true", "false"}}
+}
+
+func agreeParam() front.Param {
+	return front.Param{Name: "accept_losses", Doc: "what a dry run said to agree to the losses with that it showed"}
 }
 
 func activityParams() []front.Param {

@@ -4,13 +4,12 @@ import (
 	"context"
 	"slices"
 
-	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
-	"github.com/sesame-access/sesame/internal/reconcile"
+	"github.com/sesame-access/sesame/internal/server/sight"
 )
 
 func (s *Server) whoami(ctx context.Context, c *call) (api.Whoami, error) {
@@ -19,7 +18,7 @@ func (s *Server) whoami(ctx context.Context, c *call) (api.Whoami, error) {
 		return api.Whoami{}, err
 	}
 	out := api.Whoami{
-		Principal: api.PrincipalOf(c.Principal), Address: "", Roles: api.RolesOf(v.rules.Assignments, c.Principal),
+		Principal: api.PrincipalOf(c.Principal), Address: "", Roles: api.RolesOf(v.Rules.Assignments, c.Principal),
 		Server: api.Server{Instance: s.Store.Instance(), Version: s.Version, Time: api.TimeOf(c.now)},
 	}
 	if c.Addr.IsValid() {
@@ -73,49 +72,18 @@ func (s *Server) liveGrants(ctx context.Context) (map[firewall.Door]int, error) 
 }
 
 // vm returns x with its doors as they are locked and as they were read back.
-func (s *Server) vm(c *call, v sight, x inventory.VM, live map[firewall.Door]int) api.VM {
+func (s *Server) vm(c *call, v sight.Sight, x inventory.VM, live map[firewall.Door]int) api.VM {
 	out := api.VMOf(x)
 	states := s.Fleet.Doors(x.ID)
-	may := authz.May(v.rules.Assignments, c.Principal, authz.Request, x.ID).Allow
-	for _, l := range slices.Concat(v.rules.Locks, s.Fleet.Orphans(x.ID, v.rules.Locks)) {
+	may := authz.May(v.Rules.Assignments, c.Principal, authz.Request, x.ID).Allow
+	for _, l := range slices.Concat(v.Rules.Locks, s.Fleet.Orphans(x.ID, v.Rules.Locks)) {
 		if l.Door.VM != x.ID {
 			continue
 		}
-		d := doorState(v, l, states)
+		d := v.DoorState(l, states)
 		d.Grants = live[l.Door]
 		d.MayRequest = may && d.Policy != ""
 		out.Doors = append(out.Doors, d)
-	}
-	return out
-}
-
-// doorState returns how the door of l stands, over all firewalls on its way: it
-// is locked when all of them that show it say so, and what is wrong on any of
-// them is said.
-func doorState(v sight, l access.Lock, states []reconcile.DoorState) api.DoorState {
-	out := api.DoorStateOf(l)
-	out.Policy = ""
-	for _, p := range v.rules.Policies {
-		if port, ok := p.PortOf(l.Door); ok {
-			out.Policy, out.Max = p.Name, access.FormatDuration(port.Max)
-		}
-	}
-	for i, x := range slices.DeleteFunc(slices.Clone(states), func(x reconcile.DoorState) bool { return x.Door != l.Door }) {
-		read := api.TimeOf(x.Read)
-		if i == 0 {
-			out.Locked, out.Read = x.Locked, read
-		}
-		out.Locked = out.Locked && x.Locked
-		if read.Before(out.Read.Time) {
-			out.Read = read
-		}
-		if out.Exposed == "" {
-			out.Exposed = x.Exposed
-		}
-		if out.Failing == "" {
-			out.Failing = x.Failing
-		}
-		out.Obstacles = append(out.Obstacles, x.Obstacles...)
 	}
 	return out
 }

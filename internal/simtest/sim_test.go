@@ -231,7 +231,7 @@ func (s *sim) empty() error {
 }
 
 func (s *sim) todo() error {
-	p, err := s.inst.Fleet().Preview(s.ctx, nil)
+	p, err := s.inst.Fleet().Preview(s.ctx, nil, nil)
 	if err != nil {
 		return err
 	}

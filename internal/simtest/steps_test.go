@@ -194,12 +194,12 @@ func (s *sim) lock(x step) error {
 		if x.B%3 == 0 {
 			p.Exempt = []netip.Prefix{exempt()}
 		}
-		_, err := s.inst.Broker().Enable(s.ctx, root(), p.WithDefaults())
+		_, err := s.inst.Broker().Enable(s.ctx, root(), p.WithDefaults(), broker.Agreed{})
 		return told(err)
 	case "disable":
 		d := doors()[x.B%3]
 		delete(s.secured, d)
-		return told(s.inst.Broker().Disable(s.ctx, root(), []firewall.Door{d}))
+		return told(s.inst.Broker().Disable(s.ctx, root(), []firewall.Door{d}, broker.Agreed{Restore: true}))
 	}
 	return told(s.inst.Broker().DropPolicy(s.ctx, root(), name))
 }

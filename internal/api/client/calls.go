@@ -51,6 +51,15 @@ func (c *Client) PutPolicy(ctx context.Context, name string, document []byte, dr
 	return ask[api.PolicyChange](ctx, c, what)
 }
 
+// AgreePolicy is PutPolicy for whoever agrees to the losses that the dry run
+// showed; agree is what it said to agree with.
+func (c *Client) AgreePolicy(ctx context.Context, name string, document []byte, agree string) (api.PolicyChange, error) {
+	return ask[api.PolicyChange](ctx, c, call{
+		method: http.MethodPut, path: []string{"v1", "policies", name}, query: url.Values{"accept_losses": {agree}}, header: nil,
+		body: document, media: "application/yaml", again: true, also: 0,
+	})
+}
+
 // DropPolicy deletes a policy. Its locks stay.
 func (c *Client) DropPolicy(ctx context.Context, name string) error {
 	what := get("v1", "policies", name)

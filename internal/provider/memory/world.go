@@ -161,7 +161,7 @@ func (w *World) Limits(id firewall.ID) provider.Limits {
 	keyed := c.Dialect == Keyed
 	return provider.Limits{
 		Openings: c.Rooms, WriteTime: c.WriteTime, Conditional: c.Versioned(), Atomic: c.Whole(),
-		Closes: keyed, Keyed: keyed, Cuts: keyed,
+		Closes: keyed, Keyed: keyed, NewIDs: c.Dialect == Union, Cuts: keyed,
 	}
 }
 
