@@ -74,6 +74,7 @@ type Restored struct {
 	Why      string   `json:"why"`
 	Opens    []string `json:"opens,omitempty" doc:"What it lets in."`
 	Since    Time     `json:"since,omitzero" doc:"When it was taken out; absent if nobody knows."`
+	Age      string   `json:"age,omitzero" doc:"How long it has been out, such as 49h."`
 	Original string   `json:"original" doc:"The rule as it was read."`
 	NewID    bool     `json:"new_id,omitzero" doc:"It comes back under another id."`
 	Asks     string   `json:"asks,omitzero" doc:"Why it comes back only with restore_open."`
@@ -116,7 +117,7 @@ type Change struct {
 	Firewall string `json:"firewall"`
 	Step     int    `json:"step" doc:"A step is made when the one before it is acknowledged."`
 	Op       string `json:"op" enum:"close,keep,displace,lock,open,restore,drop"`
-	Door     Door   `json:"door,omitzero" doc:"Absent where the change is about no one port."`
+	Door     Door   `json:"door,omitzero" doc:"Absent when it is about no single door, as what is kept of a displaced rule is."`
 	From     string `json:"from,omitzero" doc:"The source that a close or an open is about."`
 	Until    Time   `json:"until,omitzero"`
 	Why      string `json:"why"`
@@ -128,11 +129,11 @@ type Change struct {
 func ChangesOf(p plan.Plan) []Change {
 	return mapped(p.Changes, func(c plan.Change) Change {
 		out := Change{
-			Firewall: string(p.Firewall), Step: c.Step, Op: c.Op.String(), Door: DoorOf(c.Door),
+			Firewall: string(p.Firewall), Step: c.Step, Op: c.Op.String(), Door: Door{},
 			From: "", Until: TimeOf(c.Opening.Until), Why: c.Why, Native: c.Native, Text: c.String(),
 		}
-		if c.Door.Port == 0 {
-			out.Door = Door{}
+		if d := c.Door; d.Port != 0 && (d.Protocol == firewall.TCP || d.Protocol == firewall.UDP) {
+			out.Door = DoorOf(d)
 		}
 		if c.Opening.From.IsValid() {
 			out.From = firewall.FormatSource(c.Opening.From)

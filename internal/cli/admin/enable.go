@@ -22,9 +22,9 @@ import (
 type enabling struct {
 	ports, sources, exempt []string
 	longest, name          string
-	cut, proof             bool
+	cut, proof, proposed   bool
 	given                  given
-	console.Consent
+	terms
 }
 
 // given says which flags were given that hold for all of a policy.
@@ -44,6 +44,12 @@ policy of that name that exists already is added to; of a port that it has,
 the same for all of its VMs, and --exempt, --cut and --proof hold for all of
 it, so whatever would change or lock a port that is not named is refused.
 
+Where a firewall cannot deny, a lock takes rules out that also let in others.
+What they lose is listed, and needs your consent to exactly that: the prompt's,
+or with --yes also --accept-losses. Load balancers, Bastion hosts and the like
+that use a port are listed with the flags that exempt them; while a probe is not
+exempt, nothing is locked.
+
 ` + "`sesame policy apply`" + ` takes a whole policy from a file.`,
 		Example: `  sesame enable web-1
   sesame enable web-1 --port 22 --port 3389 --max 1h --source 198.51.100.0/24
@@ -62,6 +68,8 @@ it, so whatever would change or lock a port that is not named is refused.
 	f.BoolVar(&e.cut, "cut", false, "end established connections with their grant")
 	f.BoolVar(&e.proof, "proof", false, "open only where it is proven that the grant comes through")
 	f.StringVar(&e.name, "name", "", "the name of the policy")
+	f.BoolVar(&e.proposed, "exempt-proposed", false, "let in without asking whoever the VMs' surroundings propose")
+	f.BoolVar(&e.losses, "accept-losses", false, "agree to what is lost with the locks beyond their ports, as shown")
 	e.Consent.Register(f)
 	return cmd
 }
@@ -103,7 +111,23 @@ func (a commands) enable(ctx context.Context, vms []string, e enabling) error {
 	if err != nil {
 		return err
 	}
-	return a.putPolicy(ctx, c, p, e.Consent)
+	if e.proposed {
+		trial, err := c.PutPolicy(ctx, p.Name, policy.Format(p), true)
+		if err != nil {
+			return err
+		}
+		for _, x := range trial.Preview.Proposed {
+			from, err := api.ParseSources("from", x.From)
+			if err != nil {
+				return err
+			}
+			added.Exempt = union(added.Exempt, from)
+		}
+		if p, err = merged(ctx, c, added, e.given); err != nil {
+			return err
+		}
+	}
+	return a.putPolicy(ctx, c, p, e.terms)
 }
 
 // policy returns what the flags say as a policy, without name and VMs.

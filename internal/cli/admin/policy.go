@@ -108,7 +108,7 @@ func (a commands) policyShowCommand() *cobra.Command {
 }
 
 func (a commands) policyApplyCommand() *cobra.Command {
-	var how console.Consent
+	var how terms
 	cmd := &cobra.Command{
 		Use:   "apply FILE",
 		Short: "Put a policy from a file into force",
@@ -136,6 +136,7 @@ stay locked until somebody disables them.`,
 			return a.putPolicy(cmd.Context(), c, p, how)
 		},
 	}
+	cmd.Flags().BoolVar(&how.losses, "accept-losses", false, "agree to what is lost with the locks beyond their ports, as shown")
 	how.Register(cmd.Flags())
 	return cmd
 }

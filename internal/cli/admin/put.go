@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -19,8 +20,8 @@ import (
 
 // putPolicy shows what saving p would do, with consent saves it, and waits until
 // its doors were read back locked. Nothing is called locked before that.
-func (a commands) putPolicy(ctx context.Context, c *client.Client, p policy.Policy, how console.Consent) error {
-	if err := a.Possible(how); err != nil {
+func (a commands) putPolicy(ctx context.Context, c *client.Client, p policy.Policy, how terms) error {
+	if err := a.Possible(how.Consent); err != nil {
 		return err
 	}
 	text := policy.Format(p)
@@ -41,12 +42,19 @@ func (a commands) putPolicy(ctx context.Context, c *client.Client, p policy.Poli
 	if a.Format != output.JSON || !how.Yes {
 		printChanges(a.Err, p.Name, trial.Changes)
 	}
-	if err := a.consent(ctx, *trial.Preview, how, "Lock these ports?"); err != nil {
+	question := "Lock these ports?"
+	if len(trial.Preview.Losses) > 0 {
+		question = "Lock these ports, and lose what is listed?"
+	}
+	if err := cmp.Or(probed(*trial.Preview), how.enough(*trial.Preview)); err != nil {
+		return err
+	}
+	if err := a.consent(ctx, *trial.Preview, how.Consent, question); err != nil {
 		return err
 	}
 	a.Stays("policy %s may have been saved; `sesame policy show %s` shows it", p.Name, p.Name)
 	live.Show("locking …")
-	saved, err := c.PutPolicy(ctx, p.Name, text, false)
+	saved, err := putAgreed(ctx, c, p.Name, text, trial.Preview.Agree)
 	if err != nil {
 		return err
 	}
@@ -65,6 +73,50 @@ func (a commands) putPolicy(ctx context.Context, c *client.Client, p policy.Poli
 		}
 		return nil
 	})
+}
+
+// putAgreed saves a policy, with agree for the losses that were shown, if any were.
+func putAgreed(ctx context.Context, c *client.Client, name string, text []byte, agree string) (api.PolicyChange, error) {
+	if agree == "" {
+		return c.PutPolicy(ctx, name, text, false)
+	}
+	return c.AgreePolicy(ctx, name, text, agree)
+}
+
+// terms are how a policy may be put into force.
+type terms struct {
+	console.Consent
+
+	losses bool // may come with it, as they are shown
+}
+
+// enough fails where something would be lost and only the rest was agreed to.
+func (t terms) enough(p api.Preview) error {
+	if len(p.Losses) == 0 || !t.Yes || t.losses {
+		return nil
+	}
+	said := make([]string, len(p.Losses))
+	for i, l := range p.Losses {
+		said[i] = output.Plain(l.Text)
+	}
+	return console.Hint(errkind.New(errkind.Conflict, "these locks would take away more than their own ports: %s; nothing was changed", strings.Join(said, "; ")),
+		"say --accept-losses with --yes to agree to that; it is kept with the locks and recorded")
+}
+
+// probed fails where a load balancer would take a VM for dead.
+func probed(p api.Preview) error {
+	var said, flags []string
+	for _, x := range p.Proposed {
+		if x.Kind == "probe" {
+			said = append(said, fmt.Sprintf("the probe %s of a load balancer asks %s from %s", output.Plain(x.Name), firewall.VMID(x.VM).Name(), strings.Join(x.From, ", ")))
+			flags = append(flags, "--exempt "+strings.Join(x.From, " --exempt "))
+		}
+	}
+	if len(said) == 0 {
+		return nil
+	}
+	return console.Hint(errkind.New(errkind.Conflict, "%s, and would take it for dead; nothing was changed", strings.Join(said, "; ")),
+		"exempt it with %s, or everything that is proposed with --exempt-proposed; in a file, under exempt", strings.Join(flags, " "))
 }
 
 // printChanges says what is different from the policy in force.

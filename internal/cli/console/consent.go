@@ -2,6 +2,7 @@ package console
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/cli/output"
 	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
 )
 
 // A Consent says how a command that changes who gets in may go ahead.
@@ -65,6 +67,7 @@ func PrintPreview(w io.Writer, p api.Preview) error {
 		fmt.Fprintf(&b, "  %s  %s\n", c.Firewall, output.Plain(c.Text))
 	}
 	writeReach(&b, p)
+	writeTerms(&b, p)
 	for _, r := range p.Refused {
 		from := ""
 		if r.From != "" {
@@ -78,11 +81,12 @@ func PrintPreview(w io.Writer, p api.Preview) error {
 	return nil
 }
 
-// PrintReach shows who gets in by it and who does not any more, and nothing
-// where that stays as it is.
+// PrintReach shows who gets in by it and who does not any more, and what has to be
+// agreed to, and nothing where that stays as it is.
 func PrintReach(w io.Writer, p api.Preview) error {
 	var b strings.Builder
 	writeReach(&b, p)
+	writeTerms(&b, p)
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
@@ -105,4 +109,42 @@ func writeReach(b *strings.Builder, p api.Preview) {
 			fmt.Fprintf(b, "  gets in: %s (by %s)\n", s.Sources, output.Plain(s.By))
 		}
 	}
+}
+
+// writeTerms writes what is to be known before anybody agrees: what is lost to
+// others, who is locked out that cannot ask, and what comes back.
+func writeTerms(b *strings.Builder, p api.Preview) {
+	for i, l := range p.Losses {
+		if i == 0 {
+			b.WriteString("Lost with these locks, beyond their ports (--accept-losses):\n")
+		}
+		fmt.Fprintf(b, "  %s\n", output.Plain(l.Text))
+	}
+	for i, x := range p.Proposed {
+		if i == 0 {
+			b.WriteString("Proposed as exempt (all of them with --exempt-proposed):\n")
+		}
+		fmt.Fprintf(b, "  %s %s of %s: --exempt %s\n", x.Kind, output.Plain(x.Name), firewall.VMID(x.VM).Name(), strings.Join(x.From, " --exempt "))
+	}
+	for i, r := range p.Restored {
+		if i == 0 {
+			b.WriteString("Displaced rules that come back:\n")
+		}
+		fmt.Fprintf(b, "  %s on %s: %s; %s\n", output.Plain(cmp.Or(r.Rule, r.Why)), r.Firewall, cmp.Or(output.Plain(strings.Join(r.Opens, ", ")), "what it lets in is not known"), history(r))
+	}
+}
+
+// history says how long a rule was out, and how it comes back.
+func history(r api.Restored) string {
+	text := "nobody knows how long it was out"
+	if r.Age != "" {
+		text = "out for " + r.Age
+	}
+	if r.NewID {
+		text += "; under a new id"
+	}
+	if r.Asks != "" {
+		text += "; only with --restore-open: " + output.Plain(r.Asks)
+	}
+	return text
 }

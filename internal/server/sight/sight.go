@@ -126,6 +126,9 @@ func (v Sight) Preview(p fleet.Preview, now time.Time) api.Preview {
 		}
 		shown := api.RestoredOf(r.Firewall, r.Change, r.Rules)
 		shown.NewID, shown.Asks = r.NewID, consent.Reluctant(r, now)
+		if !r.Since.IsZero() {
+			shown.Age = access.FormatDuration(now.Sub(r.Since).Truncate(time.Hour))
+		}
 		out.Restored = append(out.Restored, shown)
 	}
 	return out
