@@ -158,7 +158,7 @@ func TestNoToken(t *testing.T) {
 		var none noToken
 		s.config.Credential = &none
 		begin := time.Now()
-		if _, err := s.reader(t).Read(t.Context()); !errors.Is(err, errNoToken{}) || time.Since(begin) > 0 || none.asked.Load() > 12 {
+		if _, err := s.reader(t).Read(t.Context()); !errors.Is(err, noTokenError{}) || time.Since(begin) > 0 || none.asked.Load() > 12 {
 			t.Errorf("%v after %v and %d tries", err, time.Since(begin), none.asked.Load())
 		}
 	})
@@ -168,15 +168,15 @@ type noToken struct{ asked atomic.Int32 }
 
 func (n *noToken) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	n.asked.Add(1)
-	return azcore.AccessToken{}, errNoToken{}
+	return azcore.AccessToken{}, noTokenError{}
 }
 
-type errNoToken struct{}
+type noTokenError struct{}
 
-func (errNoToken) Error() string { return "nobody is signed in" }
+func (noTokenError) Error() string { return "nobody is signed in" }
 
 // NonRetriable is how the SDK knows it.
-func (errNoToken) NonRetriable() {}
+func (noTokenError) NonRetriable() {}
 
 // A page that is broken is not asked for as long as one that is refused.
 func TestTriesEnd(t *testing.T) {
