@@ -71,8 +71,8 @@ func TestTwoGroups(t *testing.T) {
 		}
 		g.sim.Inject(fault.Fault{Kind: fault.Refuse, Status: 403, ID: g.named, Method: http.MethodGet})
 		pass(locked(g.ssh, 0))
-		if ours(atSubnet, "open") != 0 || ours(g.named, "open") != 2 {
-			t.Errorf("the subnet has %d openings, the interface %d", ours(atSubnet, "open"), ours(g.named, "open"))
+		if ours(atSubnet, "open") != 0 || ours(g.named, "open") != 2 || ours(atSubnet, "lock") != 0 {
+			t.Errorf("the subnet has %d openings and %d locks, the interface %d openings", ours(atSubnet, "open"), ours(atSubnet, "lock"), ours(g.named, "open"))
 		}
 		g.sim.Heal()
 		pass(nil)

@@ -123,6 +123,57 @@ func TestWritesWhileBusy(t *testing.T) {
 	}
 }
 
+// TestWriteAt: time passes while a write waits for its turn.
+func TestWriteAt(t *testing.T) {
+	c := alone()
+	shown(t, c, locked(ssh))
+	s, p := compiled(t, c, locked(ssh, alice, bob))
+	for _, conditional := range []bool{true, false} {
+		writes, err := nsg.Writes(s, p.Changes, nsg.Way{Conditional: conditional}, c.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range writes {
+			if now, due := w.At(c.now); !due || now.Body != w.Body || now.IfMatch != w.IfMatch {
+				t.Errorf("%s %s is not what it was", w.Method, w.Path)
+			}
+			if _, due := w.At(c.now.AddDate(50, 0, 0)); due {
+				t.Errorf("%s %s opens what is over", w.Method, w.Path)
+			}
+		}
+	}
+}
+
+// TestFailedGroup: what a document shows whose last write has failed is not known to
+// be in force, and is written again, whatever of ours is in it.
+func TestFailedGroup(t *testing.T) {
+	failed := func(c *cloud) {
+		c.text = strings.Replace(c.text, `"provisioningState":"Succeeded"`, `"provisioningState":"Failed"`, 1)
+	}
+	c := alone()
+	failed(c)
+	s, p := compiled(t, c)
+	writes, err := nsg.Writes(s, p.Changes, nsg.Way{Conditional: true}, c.now)
+	if err != nil || len(writes) != 2 || writes[0].Method != "PUT" || writes[1].Method != "DELETE" || writes[0].Path != writes[1].Path {
+		t.Errorf("%+v, %v", writes, err)
+	}
+	if d := s.Layer.Rules[0]; len(s.Layer.Rules) != 1 || d.Action != firewall.Unknown || !strings.Contains(d.Name, "Failed") {
+		t.Errorf("the layer is %+v", s.Layer)
+	}
+	c = alone()
+	shown(t, c, locked(ssh, alice))
+	failed(c)
+	s, p = compiled(t, c, locked(ssh, alice))
+	writes, err = nsg.Writes(s, p.Changes, nsg.Way{Conditional: true}, c.now)
+	if err != nil || len(p.Changes) != 1 || !p.Has(plan.Close) || calls(writes) != "PUT lock" {
+		t.Errorf("%v\n%s, %v", p, calls(writes), err)
+	}
+	// A closing does it, too.
+	if _, p = compiled(t, c, locked(ssh)); len(p.Changes) != 1 || !p.Changes[0].Opening.From.IsValid() {
+		t.Errorf("%v", p)
+	}
+}
+
 // TestBug5LocalValidation: a document that Azure would refuse because of one bad
 // rule is not sent.
 func TestBug5LocalValidation(t *testing.T) {
