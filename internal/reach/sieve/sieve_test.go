@@ -21,7 +21,7 @@ func TestManyRules(t *testing.T) {
 	var s sieve.Sieve
 	address := map[sieve.Family]func() netip.Addr{
 		sieve.IPv4: func() netip.Addr {
-			return netip.AddrFrom4([4]byte{10, byte(r.IntN(4)), byte(r.IntN(256)), byte(r.IntN(256))})
+			return netip.AddrFrom4([4]byte{byte(70 * r.IntN(4)), 10, byte(r.IntN(256)), byte(r.IntN(256))})
 		},
 		sieve.IPv6: func() netip.Addr {
 			return netip.AddrFrom16([16]byte{0x20, 1, byte(r.IntN(4)), 7: byte(r.IntN(256)), 8: byte(r.IntN(2)), 15: byte(r.IntN(256))})
