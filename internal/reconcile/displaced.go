@@ -22,12 +22,14 @@ func (p *pass) displaced(ctx context.Context) ([]plan.Change, error) {
 	return p.loop.Book.Displaced(ctx, p.fw.ID)
 }
 
-// storeDisplaced saves foreign rules whole before they are touched.
+// storeDisplaced saves foreign rules whole before they are touched; those that
+// an earlier attempt saved are there already.
 func (p *pass) storeDisplaced(ctx context.Context, pl plan.Plan) error {
 	var c store.Change
 	rec := audit.Record{}
 	for _, x := range pl.Changes {
-		if x.Op != plan.Displace {
+		saved := func(o plan.Change) bool { return o.Door == x.Door && o.Undo == x.Undo }
+		if x.Op != plan.Displace || slices.ContainsFunc(p.out, saved) {
 			continue
 		}
 		if x.Since = firewall.Instant(p.now.Wall); len(c.Displaced) == 0 {

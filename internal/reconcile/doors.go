@@ -1,7 +1,7 @@
 package reconcile
 
 import (
-	"fmt"
+	"log/slog"
 	"maps"
 	"net/netip"
 	"slices"
@@ -12,68 +12,64 @@ import (
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/reconcile/news"
 	"github.com/sesame-access/sesame/internal/store"
 )
-
-// memory is what a loop remembers between passes so that each thing is recorded
-// once. Nothing is decided by it; losing it costs a repeated record.
-type memory struct {
-	locked     map[firewall.Door]lock
-	exposed    map[firewall.Door]string
-	obstructed map[firewall.Door]string
-	overdue    map[string]bool // grants recorded as overdue
-	// strangers are openings with good marks of which the book knows no grant.
-	strangers map[firewall.Key]firewall.Opening
-}
-
-// lock is how a lock was wanted when it was last read back.
-type lock struct{ cut bool }
-
-func newMemory() memory {
-	return memory{
-		locked: map[firewall.Door]lock{}, exposed: map[firewall.Door]string{},
-		obstructed: map[firewall.Door]string{}, overdue: map[string]bool{}, strangers: nil,
-	}
-}
 
 // recordDoors adds to c what is new about the doors themselves: locks that are
 // shown, drift that was put right, doors that something foreign opens or
 // obstructs.
 func (p *pass) recordDoors(at access.Reading, c *store.Change) {
-	if drift := p.drift(); len(drift) > 0 && !p.doubtful {
-		rec := p.doorRecord(audit.Repaired, drift[0].Door, at)
-		for _, x := range drift {
-			rec.Plan = append(rec.Plan, x.String())
-		}
-		rec.Measures = []audit.Measure{{Name: "noticed to repaired", Took: at.Wall.Sub(p.now.Wall)}}
-		were := "were not as we wrote them"
-		if len(drift) == 1 {
-			were = "was not as we wrote it"
-		}
-		rec.Text = fmt.Sprintf("%d of our rules %s (noticed by: %s)", len(drift), were, p.woken)
-		c.Records = append(c.Records, rec)
-	}
+	p.recordRepairs(at, c)
 	p.recordLocks(at, c)
 	if p.keys != nil {
 		return // a partial snapshot cannot tell who else gets in
 	}
-	for _, w := range p.want {
-		p.notice(p.loop.settled.exposed, audit.Exposed, w.Door, exposed(p, w), at, c)
-		p.notice(p.loop.settled.obstructed, audit.Obstructed, w.Door, p.obstructed(w.Door), at, c)
+	open, obstructed := map[firewall.Door]string{}, map[firewall.Door]string{}
+	for _, w := range p.asked {
+		if text := exposed(p, w); text != "" {
+			open[w.Door] = text
+		}
 	}
+	for _, o := range p.back.Obstacles { // at any door: a lock that no book knows is somebody's, too
+		if o.Blocks {
+			obstructed[o.Door] = p.obstructed(o.Door)
+		}
+	}
+	p.notice(audit.Exposed, open, at, c)
+	p.notice(audit.Obstructed, obstructed, at, c)
 	p.recordStrangers(at, c)
+}
+
+// recordRepairs adds a record of the drift that was put right, with what was put
+// right since the last one.
+func (p *pass) recordRepairs(at access.Reading, c *store.Change) {
+	drift := p.drift()
+	if p.doubtful {
+		drift = nil // what is in doubt was not put right
+	}
+	told := p.loop.news.Repairs(drift, at.Boot)
+	if len(told) == 0 {
+		return
+	}
+	rec := p.doorRecord(audit.Repaired, told[0].Door, at)
+	rec.Plan, rec.Text = news.Repaired(told, p.woken)
+	if len(drift) > 0 {
+		rec.Measures = []audit.Measure{{Name: "noticed to repaired", Took: at.Wall.Sub(p.now.Wall)}}
+	}
+	c.Records = append(c.Records, rec)
 }
 
 // recordLocks adds a record for every lock that is shown now and was not before.
 func (p *pass) recordLocks(at access.Reading, c *store.Change) {
-	known := p.loop.settled.locked
-	shown := map[firewall.Door]lock{}
+	known := p.loop.news.Locked
+	shown := map[firewall.Door]news.Lock{}
 	for _, s := range p.back.Shown() {
 		if !s.Locked {
 			continue
 		}
 		want, _ := p.want.Of(s.Door)
-		shown[s.Door] = lock{cut: want.Cut}
+		shown[s.Door] = news.Lock{Cut: want.Cut}
 		_, before := known[s.Door]
 		written := func(c plan.Change) bool { return c.Op == plan.Lock && c.Door == s.Door }
 		if !before && slices.ContainsFunc(p.plan.Changes, written) {
@@ -84,14 +80,14 @@ func (p *pass) recordLocks(at access.Reading, c *store.Change) {
 		maps.Copy(known, shown) // what is not shown may be there all the same
 		return
 	}
-	p.loop.settled.locked = shown
+	p.loop.news.Locked = shown
 }
 
 // recordStrangers adds a record for every opening that is gone and that the book
 // knows no grant of: one of before the book was lost, or put back.
 func (p *pass) recordStrangers(at access.Reading, c *store.Change) {
 	seen, left := p.strangers(p.seen), p.strangers(p.back)
-	maps.Copy(seen, p.loop.settled.strangers)
+	maps.Copy(seen, p.loop.news.Strangers)
 	for _, key := range slices.SortedFunc(maps.Keys(seen), firewall.CompareKeys) {
 		if _, there := left[key]; there {
 			continue
@@ -102,7 +98,7 @@ func (p *pass) recordStrangers(at access.Reading, c *store.Change) {
 		rec.Text = "the book does not know of " + string(o.Grants) + "; it was closed by its mark"
 		c.Records = append(c.Records, rec)
 	}
-	p.loop.settled.strangers = left
+	p.loop.news.Strangers = left
 }
 
 // strangers returns the openings in s, by their keys, of which the book knows no
@@ -141,10 +137,10 @@ func (p *pass) drift() []plan.Change {
 	for _, c := range p.plan.Changes {
 		key := firewall.Key{Door: c.Door, From: c.Opening.From}
 		_, there := shown[key]
-		was, before := p.loop.settled.locked[c.Door]
+		was, before := p.loop.news.Locked[c.Door]
 		want, _ := p.want.Of(c.Door)
 		switch {
-		case wrong[key], c.Op == plan.Lock && before && was.cut == want.Cut:
+		case wrong[key], c.Op == plan.Lock && before && was.Cut == want.Cut:
 			out = append(out, c)
 		case c.Op == plan.Open && !there && slices.ContainsFunc(c.Opening.Grants.IDs(), func(id string) bool { return opened[id] }):
 			out = append(out, c)
@@ -153,14 +149,15 @@ func (p *pass) drift() []plan.Change {
 	return out
 }
 
-// notice adds a record of text about d to c when that is news, and remembers it.
-func (p *pass) notice(known map[firewall.Door]string, kind audit.Kind, d firewall.Door, text string, at access.Reading, c *store.Change) {
-	if text != "" && text != known[d] {
+// notice adds a record for every door of which what stands is news, and logs it:
+// somebody should be woken for that.
+func (p *pass) notice(kind audit.Kind, stands map[firewall.Door]string, at access.Reading, c *store.Change) {
+	for _, d := range p.loop.news.Tell(kind, stands) {
 		rec := p.doorRecord(kind, d, at)
-		rec.Text = text
+		rec.Text = stands[d]
 		c.Records = append(c.Records, rec)
+		p.loop.Log.Warn(string(kind), slog.String("door", d.String()), slog.String("firewall", string(p.fw.ID)), slog.String("why", rec.Text))
 	}
-	known[d] = text
 }
 
 // obstructed returns what foreign keeps people with a grant out of d; empty when
@@ -182,9 +179,15 @@ func exposed(p *pass, w firewall.Want) string {
 			return o.Text
 		}
 	}
-	return p.around(w.Door.VM, func(v inventory.VM, layers map[firewall.ID]firewall.Layer) string {
+	text := p.around(w.Door.VM, func(v inventory.VM, layers map[firewall.ID]firewall.Layer) string {
 		return plan.Exposed(w, v, layers)
 	})
+	for _, r := range p.refused {
+		if text != "" && r.Door == w.Door && !r.From.IsValid() {
+			return text + "; what would close it is held back: " + r.Why
+		}
+	}
+	return text
 }
 
 // around asks about a VM that p can see, and what all firewalls show now.
@@ -230,7 +233,7 @@ func (p *pass) doors(failing string) []DoorState {
 	state := func(d firewall.Door) *DoorState {
 		if at[d] == nil {
 			at[d] = &DoorState{
-				Door: d, Locked: false, Exposed: p.loop.settled.exposed[d],
+				Door: d, Locked: false, Exposed: p.loop.news.Said(audit.Exposed, d),
 				Obstacles: nil, Openings: nil, Read: p.now.Wall, Failing: failing,
 			}
 			out = append(out, at[d])
@@ -247,7 +250,7 @@ func (p *pass) doors(failing string) []DoorState {
 		case provider.OwnedRest: // of a foreign rule, and about no door of ours
 		}
 	}
-	for _, w := range p.want {
+	for _, w := range p.asked {
 		state(w.Door)
 	}
 	for _, r := range p.refused {

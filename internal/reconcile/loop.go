@@ -14,6 +14,7 @@ import (
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/reconcile/book"
+	"github.com/sesame-access/sesame/internal/reconcile/news"
 )
 
 // A Loop reconciles one firewall. It is the only writer of that firewall in this
@@ -34,12 +35,12 @@ type Loop struct {
 	failures int
 	doubts   int        // passes in a row whose writes were not read back
 	known    book.Known // what the book said last
-	settled  memory
+	news     news.Desk
 }
 
 // NewLoop returns the loop of one firewall; Run makes it work.
 func NewLoop(cfg Config, id firewall.ID) *Loop {
-	return &Loop{Config: cfg, id: id, wake: make(chan struct{}, 1), settled: newMemory()}
+	return &Loop{Config: cfg, id: id, wake: make(chan struct{}, 1), news: news.NewDesk()}
 }
 
 // work is what somebody asked of a loop.

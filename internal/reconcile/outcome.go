@@ -120,7 +120,7 @@ func (r reading) over(g access.Grant, fws []firewall.ID, closed bool, c *store.C
 		rec.Level = audit.RuleGone
 		o.Records = append(o.Records, rec)
 		c.Outcomes = append(c.Outcomes, o)
-		delete(r.pass.loop.settled.overdue, g.ID)
+		delete(r.pass.loop.news.Overdue, g.ID)
 	default:
 		r.overdue(g, c)
 	}
@@ -128,7 +128,7 @@ func (r reading) over(g access.Grant, fws []firewall.ID, closed bool, c *store.C
 
 // overdue notes, once, that g should have been read back closed by now.
 func (r reading) overdue(g access.Grant, c *store.Change) {
-	if known := r.pass.loop.settled.overdue; g.StateAt(r.at) == access.Overdue && !known[g.ID] {
+	if known := r.pass.loop.news.Overdue; g.StateAt(r.at) == access.Overdue && !known[g.ID] {
 		rec := r.record(g, audit.OverdueClosing)
 		rec.Text = "not read back closed yet; trying goes on"
 		c.Records = append(c.Records, rec)

@@ -32,7 +32,8 @@ type pass struct {
 	bookErr error // why the book could not be read; then the pass only closes
 	seen    provider.Snapshot
 	out     []plan.Change // the foreign rules that are displaced
-	want    firewall.Wants
+	asked   firewall.Wants // what must be shown
+	want    firewall.Wants // of that, what is not held back
 	plan    plan.Plan
 	refused []plan.Refusal
 	wrote   bool
@@ -51,6 +52,7 @@ func (p *pass) run(ctx context.Context) error {
 		return fmt.Errorf("observe %s: %w", p.fw.ID, err)
 	}
 	p.decide()
+	p.asked = p.want
 	if err := p.compile(ctx); err != nil {
 		return fmt.Errorf("compile %s: %w", p.fw.ID, err)
 	}

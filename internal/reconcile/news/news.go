@@ -1,0 +1,94 @@
+// Package news decides what about a firewall's doors has not been said yet, so
+// that each thing is recorded once and a flood of the same is recorded as what it
+// is. It is pure: it remembers what its loop tells it, and nothing is decided by
+// it but what is written down. Losing it costs a repeated record.
+package news
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sesame-access/sesame/internal/audit"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/plan"
+)
+
+// Apart is how far apart two records of repairs of one firewall are at least.
+// What is repaired sooner is in the next record: somebody who breaks a rule a
+// thousand times a second fills neither the log nor the disk.
+const Apart = 10 * time.Second
+
+// mostListed is how many changes a record of repairs lists.
+const mostListed = 100
+
+// A Desk remembers what was said about the doors of one firewall.
+type Desk struct {
+	// Locked are the doors whose lock was read back, and how it was wanted then.
+	Locked map[firewall.Door]Lock
+	// Overdue are the grants that were recorded as overdue.
+	Overdue map[string]bool
+	// Strangers are openings with good marks of which the book knows no grant.
+	Strangers map[firewall.Key]firewall.Opening
+
+	said     map[audit.Kind]map[firewall.Door]string
+	repaired []plan.Change
+	told     time.Duration // since boot, when repairs were recorded last
+	ever     bool          // whether they ever were
+}
+
+// A Lock is how a lock was wanted when it was last read back.
+type Lock struct{ Cut bool }
+
+// NewDesk returns a desk that knows nothing.
+func NewDesk() Desk {
+	return Desk{
+		Locked: map[firewall.Door]Lock{}, Overdue: map[string]bool{}, Strangers: nil,
+		said: map[audit.Kind]map[firewall.Door]string{}, repaired: nil, told: 0, ever: false,
+	}
+}
+
+// Said returns what stands of that kind about d.
+func (n *Desk) Said(kind audit.Kind, d firewall.Door) string { return n.said[kind][d] }
+
+// Tell takes everything of one kind that stands about the doors now, and returns
+// the doors of which that is news, sorted. What does not stand any more is
+// forgotten, and news again when it is back.
+func (n *Desk) Tell(kind audit.Kind, now map[firewall.Door]string) []firewall.Door {
+	known := n.said[kind]
+	n.said[kind] = now
+	var out []firewall.Door
+	for _, d := range slices.SortedFunc(maps.Keys(now), firewall.CompareDoors) {
+		if now[d] != known[d] {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// Repairs takes what was put right at now, since boot, and returns what is to be
+// recorded now: that, and what was put right since the last record; or nothing
+// yet.
+func (n *Desk) Repairs(changes []plan.Change, now time.Duration) []plan.Change {
+	n.repaired = append(n.repaired, changes...)
+	if len(n.repaired) == 0 || n.ever && now-n.told < Apart {
+		return nil
+	}
+	out := n.repaired
+	n.repaired, n.told, n.ever = nil, now, true
+	return out
+}
+
+// Repaired returns what a record says of repairs that something made the pass
+// look at: the first of the changes, and how many there were.
+func Repaired(changes []plan.Change, noticedBy string) (list []string, text string) {
+	for _, c := range changes[:min(len(changes), mostListed)] {
+		list = append(list, c.String())
+	}
+	were := "were not as we wrote them"
+	if len(changes) == 1 {
+		were = "was not as we wrote it"
+	}
+	return list, fmt.Sprintf("%d of our rules %s (noticed by: %s)", len(changes), were, noticedBy)
+}
