@@ -17,7 +17,7 @@ import (
 )
 
 // How often a call is made again that the cloud is not ready for, and how long
-// before the second time, more or less; each further time waits twice as long. What is longer
+// before the second time, at least; each further time waits twice as long. What is longer
 // is the next pass's business.
 const (
 	attempts  = 5
@@ -140,7 +140,7 @@ func (w *writer) patiently(ctx context.Context, c securitygroup.Call) error {
 			return err
 		}
 		// Others that were told to wait shall not all be back at once.
-		timer := time.NewTimer(wait/2 + rand.N(wait)) //nolint:gosec // chance is all that it needs
+		timer := time.NewTimer(wait + rand.N(wait)) //nolint:gosec // chance is all that it needs
 		select {
 		case <-ctx.Done():
 			timer.Stop()
