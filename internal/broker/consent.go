@@ -49,7 +49,7 @@ func (b *Broker) consent(ctx context.Context, caller Caller, c *store.Change, ru
 		return errkind.New(errkind.Denied, "these locks would take away more than their own ports, from VMs that %s may not change; ask somebody who may, or enable them on these VMs, too", caller)
 	case agreed.Losses == "":
 		return errkind.New(errkind.Conflict, "these locks would take away more than their own ports: %s; nothing was changed. Look at it with --dry-run, and say --accept-losses to agree", consent.List(preview.Losses))
-	case agreed.Losses != plan.Fingerprint(preview.Losses):
+	case agreed.Losses != consent.Fingerprint(preview.Losses):
 		return errkind.New(errkind.Conflict, "what would be lost is not what was agreed to any more: %s; nothing was changed. Look again", consent.List(preview.Losses))
 	}
 	for i, l := range c.Locks {

@@ -64,7 +64,7 @@ func newCloud(t *testing.T) cloud {
 	srv, err := server.New(ctx, server.Config{
 		Broker: i.Broker(), Fleet: i.Fleet(), Store: i.Store(), Clocks: clocks.Read,
 		LogKey: server.LogKey{Origin: "sesame.test/cloud", Secret: secret, Public: public}, Limits: config.Default().Limits,
-		UID: uint32(os.Getuid()), Version: "test", Log: slog.New(slog.DiscardHandler), //nolint:gosec // a user id
+		UID: uint32(os.Getuid()), Version: "test", Log: slog.New(slog.DiscardHandler),
 	})
 	c.must(err)
 	c.socket = filepath.Join(dir, "s")

@@ -254,11 +254,11 @@ func (f *Fleet) Doors(vm firewall.VMID) []reconcile.DoorState {
 // Orphans returns the doors of vm that its firewalls show locked and the book
 // knows no lock of, as locks that no policy brought: the book was lost, or an
 // older one was put back.
-func (f *Fleet) Orphans(vm firewall.VMID, book []access.Lock) []access.Lock {
+func (f *Fleet) Orphans(vm firewall.VMID, known []access.Lock) []access.Lock {
 	var out []access.Lock
 	for _, d := range f.Doors(vm) {
 		same := func(l access.Lock) bool { return l.Door == d.Door }
-		if d.Locked && !slices.ContainsFunc(book, same) && !slices.ContainsFunc(out, same) {
+		if d.Locked && !slices.ContainsFunc(known, same) && !slices.ContainsFunc(out, same) {
 			out = append(out, access.Lock{Door: d.Door})
 		}
 	}

@@ -1,12 +1,8 @@
 package plan
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
@@ -195,16 +191,4 @@ func AcceptedBy(d firewall.Door, losses []Loss) []firewall.Loss {
 	}
 	slices.SortFunc(out, firewall.CompareLosses)
 	return slices.CompactFunc(out, func(a, b firewall.Loss) bool { return firewall.CompareLosses(a, b) == 0 })
-}
-
-// Fingerprint identifies losses, whatever their order: who agrees to one agrees to
-// exactly these.
-func Fingerprint(losses []Loss) string {
-	var lines []string
-	for _, l := range losses {
-		lines = append(lines, fmt.Sprint(l.VM, l.Protocol, l.But, l.First, l.Last, l.From, l.Locks))
-	}
-	slices.Sort(lines)
-	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
-	return hex.EncodeToString(sum[:16])
 }

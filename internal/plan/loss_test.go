@@ -74,19 +74,19 @@ func TestLosses(t *testing.T) {
 		accepts []firewall.Loss
 		refused int
 	}{
-		"nothing was agreed to":     {nil, 3},
-		"all was agreed to":         {all, 0},
-		"more was agreed to":        {edit(1, func(l *firewall.Loss) { l.First, l.Last, l.From = 0, 80, sources("0.0.0.0/0") }), 0},
-		"in parts":                  {append(edit(1, func(l *firewall.Loss) { l.From = sources("10.0.0.0/9") }), firewall.Loss{VM: db.VM, Protocol: 6, First: 0, Last: 22, From: sources("10.128.0.0/9")}), 0},
-		"of fewer sources":          {edit(1, func(l *firewall.Loss) { l.From = sources("10.0.0.0/9") }), 1},
-		"of another port":           {edit(1, func(l *firewall.Loss) { l.First, l.Last = 23, 23 }), 1},
-		"of another VM":             {edit(1, func(l *firewall.Loss) { l.VM = web.VM }), 1},
-		"of another protocol":       {edit(1, func(l *firewall.Loss) { l.Protocol = firewall.UDP }), 1},
-		"but more protocols":        {edit(0, func(l *firewall.Loss) { l.But = []firewall.Protocol{1, 6, 17} }), 1},
-		"but fewer protocols":       {edit(0, func(l *firewall.Loss) { l.But = []firewall.Protocol{6} }), 0},
-		"for the lock of somebody":  {nil, 3},
+		"nothing was agreed to":         {nil, 3},
+		"all was agreed to":             {all, 0},
+		"more was agreed to":            {edit(1, func(l *firewall.Loss) { l.First, l.Last, l.From = 0, 80, sources("0.0.0.0/0") }), 0},
+		"in parts":                      {append(edit(1, func(l *firewall.Loss) { l.From = sources("10.0.0.0/9") }), firewall.Loss{VM: db.VM, Protocol: 6, First: 0, Last: 22, From: sources("10.128.0.0/9")}), 0},
+		"of fewer sources":              {edit(1, func(l *firewall.Loss) { l.From = sources("10.0.0.0/9") }), 1},
+		"of another port":               {edit(1, func(l *firewall.Loss) { l.First, l.Last = 23, 23 }), 1},
+		"of another VM":                 {edit(1, func(l *firewall.Loss) { l.VM = web.VM }), 1},
+		"of another protocol":           {edit(1, func(l *firewall.Loss) { l.Protocol = firewall.UDP }), 1},
+		"but more protocols":            {edit(0, func(l *firewall.Loss) { l.But = []firewall.Protocol{1, 6, 17} }), 1},
+		"but fewer protocols":           {edit(0, func(l *firewall.Loss) { l.But = []firewall.Protocol{6} }), 0},
+		"for the lock of somebody":      {nil, 3},
 		"of every protocol but its own": {edit(1, func(l *firewall.Loss) { l.Protocol, l.But = 0, []firewall.Protocol{firewall.TCP} }), 1},
-		"of every protocol of both": {edit(1, func(l *firewall.Loss) { l.Protocol, l.But = 0, nil }), 0},
+		"of every protocol of both":     {edit(1, func(l *firewall.Loss) { l.Protocol, l.But = 0, nil }), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := losing(c.accepts...)

@@ -18,9 +18,9 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/sesame-access/sesame/internal/broker"
+	"github.com/sesame-access/sesame/internal/broker/consent"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
-	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/policy"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/provider/memory"
@@ -185,7 +185,7 @@ func (s *stage) enable(site string, a args) error {
 		if err != nil {
 			return err
 		}
-		agreed.Losses = plan.Fingerprint(shown.Losses)
+		agreed.Losses = consent.Fingerprint(shown.Losses)
 	}
 	_, err = i.Broker().Enable(s.ctx, s.caller(a), p, agreed)
 	synctest.Wait()

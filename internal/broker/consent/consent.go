@@ -5,6 +5,8 @@
 package consent
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -108,4 +110,16 @@ func Surprises(restored []fleet.Restored, now time.Time) []string {
 		}
 	}
 	return out
+}
+
+// Fingerprint identifies losses, whatever their order: who agrees to one agrees to
+// exactly these.
+func Fingerprint(losses []plan.Loss) string {
+	var lines []string
+	for _, l := range losses {
+		lines = append(lines, fmt.Sprintf("%s %s %d-%d %v %v", l.VM, l.What(), l.First, l.Last, l.From, l.Locks))
+	}
+	slices.Sort(lines)
+	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
+	return hex.EncodeToString(sum[:16])
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/fleet"
 	"github.com/sesame-access/sesame/internal/inventory"
-	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/policy"
 	"github.com/sesame-access/sesame/internal/reconcile"
 	"github.com/sesame-access/sesame/internal/store"
@@ -118,7 +117,7 @@ func (v Sight) Preview(p fleet.Preview, now time.Time) api.Preview {
 		}
 	}
 	if n := len(out.Losses); n > 0 && n == len(p.Losses) {
-		out.Agree = plan.Fingerprint(p.Losses)
+		out.Agree = consent.Fingerprint(p.Losses)
 	}
 	for _, r := range p.Restored {
 		if !v.Sees(r.Door.VM) {
