@@ -78,9 +78,6 @@ func (r *Reader) join(k *shelf) (*Estate, error) {
 	t := topology.Read(texts)
 	for _, m := range t.Machines {
 		m.ID = r.spelled(m.ID)
-		for _, c := range m.Configs {
-			c.VM = firewall.VMID(m.ID)
-		}
 	}
 	k.mark(t)
 	e := &Estate{topology: t, known: r.config.Known, groups: map[firewall.ID]json.RawMessage{}, Machines: map[firewall.VMID]Machine{}}

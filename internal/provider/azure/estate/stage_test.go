@@ -172,10 +172,10 @@ func complete(t testing.TB, r *estate.Reader) *estate.Estate {
 	return e
 }
 
-// find returns the machine with this id, as it is spelled.
+// find returns the machine with this id, however it is spelled.
 func find(t testing.TB, e *estate.Estate, id string) inventory.VM {
 	t.Helper()
-	v := inventory.Of(e.VMs, firewall.VMID(id))
+	v := inventory.Of(e.VMs, firewall.VMID(strings.ToLower(id)))
 	if v.ID == "" {
 		t.Fatalf("there is no %s among %d", id, len(e.VMs))
 	}

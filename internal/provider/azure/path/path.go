@@ -115,7 +115,7 @@ func Machines(t *topology.Estate, known Known) ([]inventory.VM, map[firewall.ID]
 	var out []inventory.VM
 	for _, m := range e.Estate.Machines {
 		v := inventory.VM{
-			ID: firewall.VMID(m.ID), Name: last(m.ID), Addresses: nil, Tags: maps.Clone(m.Tags), Paths: nil,
+			ID: firewall.VMID(strings.ToLower(m.ID)), Name: last(m.ID), Addresses: nil, Tags: maps.Clone(m.Tags), Paths: nil,
 			Missing: slices.Concat(m.Missing, e.Missing),
 		}
 		for _, c := range m.Configs {

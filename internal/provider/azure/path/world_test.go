@@ -289,7 +289,7 @@ func (w *world) machines() {
 				w.public(p, address)
 			}
 			configs = append(configs, c)
-			w.vms[compute+name] = append(w.vms[compute+name], placed{at.network, netip.MustParseAddr(text)})
+			w.vms[strings.ToLower(compute+name)] = append(w.vms[strings.ToLower(compute+name)], placed{at.network, netip.MustParseAddr(text)})
 		}
 		switch i {
 		case 0:

@@ -201,7 +201,7 @@ func (e *Estate) join() {
 			}
 			m.Missing = append(m.Missing, n.Missing...)
 			for _, c := range n.Configs {
-				c.VM = firewall.VMID(m.ID)
+				c.VM = firewall.VMID(key(m.ID))
 				m.Configs = append(m.Configs, c)
 			}
 		}
