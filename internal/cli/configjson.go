@@ -13,6 +13,7 @@ type configDocument struct {
 	StateDir       string         `json:"state_dir"`
 	Hosts          []hostDocument `json:"hosts"`
 	AWS            awsDocument    `json:"aws"`
+	Azure          azureDocument  `json:"azure"`
 	Resync         string         `json:"resync"`
 	TrustedProxies []string       `json:"trusted_proxies"`
 	TLS            tlsDocument    `json:"tls"`
@@ -70,7 +71,7 @@ type limitsDocument struct {
 // configDocumentOf returns c as it is written.
 func configDocumentOf(c config.Config) configDocument {
 	out := configDocument{
-		Listen: texts(c.Listen), Socket: c.Socket, StateDir: c.StateDir, Hosts: nil, AWS: awsDocumentOf(c.AWS),
+		Listen: texts(c.Listen), Socket: c.Socket, StateDir: c.StateDir, Hosts: nil, AWS: awsDocumentOf(c.AWS), Azure: azureDocumentOf(c.Azure),
 		Resync: access.FormatDuration(c.Resync), TrustedProxies: texts(c.TrustedProxies),
 		TLS: tlsDocument(c.TLS), Log: logDocument(c.Log), Limits: limitsDocument(c.Limits),
 	}
@@ -92,6 +93,41 @@ func awsDocumentOf(a config.AWS) awsDocument {
 		out.Accounts = append(out.Accounts, accountDocument(x))
 	}
 	return out
+}
+
+type azureDocument struct {
+	Subscriptions    []string       `json:"subscriptions"`
+	ManagementGroups []string       `json:"management_groups"`
+	Cloud            string         `json:"cloud"`
+	Endpoint         string         `json:"endpoint,omitzero"`
+	Audience         string         `json:"audience,omitzero"`
+	Authority        string         `json:"authority,omitzero"`
+	CAFile           string         `json:"ca_file,omitzero"`
+	Tenant           string         `json:"tenant,omitzero"`
+	Reader           string         `json:"reader,omitzero"`
+	Opener           string         `json:"opener,omitzero"`
+	Closer           string         `json:"closer,omitzero"`
+	Locker           string         `json:"locker,omitzero"`
+	Windows          windowDocument `json:"windows"`
+	MayOutrank       []string       `json:"may_outrank"`
+	Resync           string         `json:"resync"`
+}
+
+type windowDocument struct {
+	Grants string `json:"grants"`
+	Exempt string `json:"exempt"`
+	Locks  string `json:"locks"`
+	Only   bool   `json:"only"`
+}
+
+func azureDocumentOf(a config.Azure) azureDocument {
+	return azureDocument{
+		Subscriptions: a.Subscriptions, ManagementGroups: a.ManagementGroups, Cloud: a.Cloud,
+		Endpoint: a.Endpoint, Audience: a.Audience, Authority: a.Authority, CAFile: a.CAFile,
+		Tenant: a.Tenant, Reader: a.Reader, Opener: a.Opener, Closer: a.Closer, Locker: a.Locker,
+		Windows:    windowDocument{Grants: a.Grants.String(), Exempt: a.Exempt.String(), Locks: a.Locks.String(), Only: a.OnlyThere},
+		MayOutrank: a.MayOutrank, Resync: access.FormatDuration(a.Resync),
+	}
 }
 
 func texts[T interface{ String() string }](list []T) []string {

@@ -34,9 +34,10 @@ type sweeping struct {
 const (
 	placeHosts = "hosts"
 	placeAWS   = "aws"
+	placeAzure = "azure"
 )
 
-func places() []string { return []string{placeHosts, placeAWS} }
+func places() []string { return []string{placeHosts, placeAWS, placeAzure} }
 
 // of returns cfg with nothing but the place.
 func (s sweeping) of(cfg config.Config) config.Config {
@@ -45,6 +46,9 @@ func (s sweeping) of(cfg config.Config) config.Config {
 	}
 	if s.where != "" && s.where != placeAWS {
 		cfg.AWS.Accounts = nil
+	}
+	if s.where != "" && s.where != placeAzure {
+		cfg.Azure.Subscriptions, cfg.Azure.ManagementGroups = nil, nil
 	}
 	return cfg
 }
@@ -59,8 +63,8 @@ do it. With a place, --config, --state-dir or --host-only, or when no server
 answers and you are root, it is done from here, with nothing but the keys of the
 marks and the firewalls: no server, no database.
 
-The places are hosts and aws, as far as the configuration names any; without one
-all are swept.
+The places are hosts, aws and azure, as far as the configuration names any;
+without one all are swept.
 
 From here it deletes openings of ours that are past their deadline by more than
 a minute, or whose mark does not verify. It never touches a lock, an exempt
@@ -152,8 +156,8 @@ func (a *app) sweepFromHere(ctx context.Context, s sweeping) error {
 	if cfg, err = (override{stateDir: s.stateDir}).over(cfg); err != nil {
 		return err
 	}
-	if cfg = s.of(cfg); len(cfg.Hosts)+len(cfg.AWS.Accounts) == 0 {
-		what := map[string]string{placeHosts: "no host", placeAWS: "no AWS account"}[s.where]
+	if cfg = s.of(cfg); len(cfg.Hosts)+len(cfg.AWS.Accounts) == 0 && !cfg.Azure.Any() {
+		what := map[string]string{placeHosts: "no host", placeAWS: "no AWS account", placeAzure: "nothing of Azure"}[s.where]
 		return console.Hint(errkind.New(errkind.Invalid, "the configuration names %s, so there is no firewall to sweep", cmp.Or(what, "neither host nor cloud")), "`--config FILE` names another one")
 	}
 	if !s.dryRun {

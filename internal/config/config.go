@@ -27,6 +27,7 @@ type Config struct {
 	// Hosts are the Linux hosts whose firewall this daemon writes.
 	Hosts []Host
 	AWS   AWS
+	Azure Azure
 	// Resync is how long the daemon goes without looking at its firewalls again
 	// when nothing happens.
 	Resync time.Duration
@@ -100,6 +101,7 @@ func Default() Config {
 		StateDir:       "/var/lib/sesame",
 		Hosts:          nil,
 		AWS:            defaultAWS(),
+		Azure:          defaultAzure(),
 		Resync:         30 * time.Second,
 		TrustedProxies: nil,
 		TLS:            TLS{Cert: "", Key: "", Names: nil},

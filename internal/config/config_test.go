@@ -41,6 +41,14 @@ func full() config.Config {
 			Endpoint: "http://127.0.0.1:4566", CAFile: "/etc/sesame/aws.pem",
 			Shared: true, Keep: []firewall.Protocol{0, 47, 50}, Lose: true, RulesPerGroup: 200, GroupsPerInterface: 5, Resync: 45 * time.Second,
 		},
+		Azure: config.Azure{
+			Subscriptions: []string{"00000000-0000-0000-0000-00000000000a"}, ManagementGroups: []string{"Root_(x)"}, Cloud: config.AzureChina,
+			Endpoint: "https://127.0.0.1:4567", Audience: "https://a.example", Authority: "https://b.example", CAFile: "/a.pem",
+			Tenant: "00000000-0000-0000-0000-000000000001", Reader: "00000000-0000-0000-0000-000000000002", Opener: "00000000-0000-0000-0000-000000000003",
+			Closer: "00000000-0000-0000-0000-000000000004", Locker: "00000000-0000-0000-0000-000000000005",
+			Grants: config.Priorities{First: 100, Last: 200}, Exempt: config.Priorities{First: 201, Last: 300}, Locks: config.Priorities{First: 301, Last: 4096},
+			OnlyThere: true, MayOutrank: []string{"DenyAll"}, Resync: time.Minute,
+		},
 		Resync:         90 * time.Second,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("2001:db8::/48"), netip.MustParsePrefix("2001:db8:1::7/128")},
 		TLS:            config.TLS{Cert: "/etc/tls/a.crt", Key: "/etc/tls/a.key"},
@@ -121,6 +129,22 @@ aws:
       locker: arn:aws:iam::123456789012:role/l
       external_id: "between: us # two"
     - {name: "0", regions: [us-gov-west-1, eu-central-1]}
+azure:
+  subscriptions: [00000000-0000-0000-0000-00000000000A]
+  management_groups: ["Root_(x)"]
+  cloud: china
+  endpoint: https://127.0.0.1:4567
+  audience: https://a.example
+  authority: https://b.example
+  ca_file: /a.pem
+  tenant: 00000000-0000-0000-0000-000000000001
+  reader: 00000000-0000-0000-0000-000000000002
+  opener: 00000000-0000-0000-0000-000000000003
+  closer: 00000000-0000-0000-0000-000000000004
+  locker: 00000000-0000-0000-0000-000000000005
+  windows: {grants: 100-200, exempt: 201-300, locks: 301-4096, only: true}
+  may_outrank: [DenyAll]
+  resync: 1m
 resync: 1m30s
 trusted_proxies: ["2001:db8:1::7", 10.0.0.0/16, "2001:db8::/48"]
 tls: {cert: /etc/tls/a.crt, key: /etc/tls/a.key}
@@ -190,6 +214,11 @@ func TestParseMistakes(t *testing.T) {
 		"keep 256":                  {"aws: {keep: [256]}\n", `aws.keep[0]: "256" is not the number of an IP protocol`},
 		"lose yes":                  {"aws: {lose: 'yes'}\n", `aws.lose: "yes" is text, and must be true or false`},
 		"quotas beyond AWS":         {"aws: {rules_per_group: 500, groups_per_interface: 3}\n", "aws: rules_per_group times groups_per_interface is 1500; AWS grants at most 1000"},
+		"an Azure cloud":            {"azure: {cloud: azure}\n", `azure.cloud: "azure" is not "public", "usgovernment" or "china"`},
+		"a subscription by name":    {"azure: {subscriptions: [production]}\n", `azure.subscriptions[0]: "production" is not a GUID`},
+		"a subscription twice":      {"azure: {subscriptions: [00000000-0000-0000-0000-00000000000a, 00000000-0000-0000-0000-00000000000A]}\n", "azure.subscriptions[1]: the same as azure.subscriptions[0]; list it once"},
+		"locks above grants":        {"azure: {windows: {grants: 300-400, exempt: 401-500, locks: 100-200}}\n", "azure.windows: grants 300-400, exempt 401-500 and locks 100-200 must follow each other"},
+		"priorities below 100":      {"azure: {windows: {grants: 99-400}}\n", `azure.windows.grants: "99-400" is not two numbers from 100 to 4096`},
 		"resync 0":                  {"resync: 0s\n", `line 1: resync: "0s" is not a duration from 1s to 10m`},
 		"resync 11m":                {"resync: 11m\n", `resync: "11m" is not a duration from 1s to 10m`},
 		"resync as a number":        {"resync: 30\n", `resync: "30" is a number, and must be text`},

@@ -21,13 +21,14 @@ func Parse(text []byte) (Config, error) { return document.Read(text, fromDocumen
 
 func fromDocument(root document.Value) Config {
 	def := Default()
-	m := root.Map("listen", "socket", "state_dir", "hosts", "aws", "resync", "trusted_proxies", "tls", "log", "limits")
+	m := root.Map("listen", "socket", "state_dir", "hosts", "aws", "azure", "resync", "trusted_proxies", "tls", "log", "limits")
 	out := Config{
 		Listen:         document.Texts(m.Get("listen"), 1, MaxListen, parseListen, netip.AddrPort.Compare),
 		Socket:         document.Text(m.Get("socket"), def.Socket, parseSocket),
 		StateDir:       document.Text(m.Get("state_dir"), def.StateDir, parsePath),
 		Hosts:          hostsFrom(m.Get("hosts")),
 		AWS:            awsFrom(m.Get("aws")),
+		Azure:          azureFrom(m.Get("azure")),
 		Resync:         document.Text(m.Get("resync"), def.Resync, parseResync),
 		TrustedProxies: document.Texts(m.Get("trusted_proxies"), 0, MaxProxies, parseProxy, netip.Prefix.Compare),
 		TLS:            tlsFrom(m.Get("tls")),

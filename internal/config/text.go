@@ -54,6 +54,8 @@ func Format(c Config) []byte {
 	w.line("")
 	w.aws(c.AWS)
 	w.line("")
+	w.azure(c.Azure)
+	w.line("")
 	w.comment("", "How long the firewalls go unread when nothing happens, "+
 		access.FormatDuration(MinResync)+" to "+access.FormatDuration(MaxResync)+".",
 		"What somebody else changes on a Linux host is noticed at once. A cloud has its own.")

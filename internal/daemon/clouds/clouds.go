@@ -55,6 +55,11 @@ func Open(cfg config.Config, keys firewall.Keyring) []*Cloud {
 			return connectAWS(ctx, cfg.AWS, a, keys)
 		}))
 	}
+	if cfg.Azure.Any() {
+		out = append(out, newCloud("Azure", func(ctx context.Context) (connected, error) {
+			return connectAzure(ctx, cfg.Azure, keys)
+		}))
+	}
 	return out
 }
 
