@@ -110,8 +110,8 @@ const reopenEvery = 5 * time.Second
 // Run runs the daemon until ctx is done, and returns when everything has ended.
 func (d *Daemon) Run(ctx context.Context) error {
 	st, err := d.openStore(ctx)
-	if errkind.Of(err) == errkind.Conflict {
-		return err // another daemon is at work
+	if kind := errkind.Of(err); kind == errkind.Conflict || kind == errkind.Invalid {
+		return err // another daemon is at work, or the keys of the marks are damaged
 	}
 	if err != nil {
 		if st, err = d.closeUntilOpen(ctx, err); err != nil || st == nil {
@@ -129,8 +129,14 @@ func (d *Daemon) Run(ctx context.Context) error {
 // the disk and its processor are theirs alone until then.
 const outcomePatience = 5 * time.Millisecond
 
+// openStore opens the database. A new one is that of the installation whose marks
+// are there: what carries them stays ours when the book is lost.
 func (d *Daemon) openStore(ctx context.Context) (*store.Store, error) {
-	st, err := store.Open(ctx, filepath.Join(d.cfg.StateDir, databaseFile))
+	known, err := ReadMarks(d.cfg.StateDir)
+	if err != nil && !errors.Is(err, ErrNoMarks) {
+		return nil, err
+	}
+	st, err := store.OpenAs(ctx, filepath.Join(d.cfg.StateDir, databaseFile), known.Instance)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -323,6 +324,42 @@ func TestTwoDaemonsDoNotShareASocket(t *testing.T) {
 	defer cancel()
 	if err := d.Run(ctx); err == nil || ctx.Err() != nil {
 		t.Errorf("the second daemon: %v", err)
+	}
+}
+
+// A database that is lost, and even the keys after it, change nobody's name: what
+// the firewalls show stays ours.
+func TestTheInstallationKeepsItsName(t *testing.T) {
+	h := newHouse(t)
+	stop := h.start()
+	h.awaitReady()
+	stop()
+	keys, err := ReadMarks(h.cfg.StateDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(h.cfg.StateDir, databaseFile+"*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the database is %q, %v", files, err)
+	}
+	for _, f := range files {
+		if err := os.Remove(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop = h.start()
+	h.awaitReady()
+	stop()
+	if err := os.Remove(filepath.Join(h.cfg.StateDir, marksFile)); err != nil {
+		t.Fatal(err)
+	}
+	h.options.NewMarks = true
+	stop = h.start()
+	h.awaitReady()
+	stop()
+	renewed, err := ReadMarks(h.cfg.StateDir)
+	if err != nil || renewed.Instance != keys.Instance || slices.EqualFunc(renewed.Keys, keys.Keys, func(a, b firewall.MarkKey) bool { return a.ID == b.ID }) {
+		t.Errorf("the installation was %s and is %s, %v", keys.Instance, renewed.Instance, err)
 	}
 }
 

@@ -71,7 +71,7 @@ func (d *Daemon) serve(ctx context.Context, listeners []net.Listener, st *store.
 	}
 	go func() { ended <- srv.Serve(listeners...) }()
 	d.log.LogAttrs(ctx, slog.LevelInfo, "ready", slog.String("url", parts.running.URL), slog.String("socket", d.cfg.Socket),
-		slog.String("instance", st.Instance()), slog.String("version", d.opts.Version))
+		slog.String("instance", parts.face.Instance), slog.String("version", d.opts.Version))
 	d.tell(ctx, notifyReady)
 	if d.opts.Ready != nil {
 		d.opts.Ready(parts.running)
@@ -100,7 +100,7 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) (*parts, error) 
 	if err != nil {
 		return nil, err
 	}
-	key, err := ensureLogKey(d.cfg.StateDir, st.Instance())
+	key, err := ensureLogKey(d.cfg.StateDir, marks.Instance)
 	if err != nil {
 		return nil, err
 	}
@@ -111,13 +111,13 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) (*parts, error) 
 	p.fleet = fleet.New(fleet.Config{
 		Book: st, Providers: p.firewalls.all, Clocks: d.clocks, Resync: d.cfg.Resync, Log: d.log,
 	})
-	b := broker.New(broker.Config{Ledger: st, Enforcer: p.fleet, Clocks: p.fleet.Clocks, NewID: newID, Log: d.log})
+	b := broker.New(broker.Config{Ledger: st, Enforcer: p.fleet, Clocks: p.fleet.Clocks, NewID: newID, Own: ownDoors(d.cfg), Log: d.log})
 	p.notary = &notary{
 		log: st, key: key, file: filepath.Join(d.cfg.StateDir, checkpointFile), logger: d.log,
 		tell: p.recordBreak, mu: sync.Mutex{}, problem: nil,
 	}
 	p.face = server.Config{
-		Broker: b, Fleet: p.fleet, Store: st, Clocks: p.fleet.Clocks,
+		Broker: b, Fleet: p.fleet, Store: st, Clocks: p.fleet.Clocks, Instance: marks.Instance,
 		LogKey:   server.LogKey{Origin: key.origin, Secret: key.secret, Public: key.public},
 		LogBreak: p.notary.Break,
 		Names:    d.certs.names,
@@ -200,6 +200,19 @@ func openFirewalls(cfg config.Config, keys firewall.Keyring, clocks func() acces
 		out.all = append(out.all, c)
 	}
 	return out, nil
+}
+
+// ownDoors returns the doors of this machine that the daemon listens on.
+func ownDoors(cfg config.Config) []firewall.Door {
+	var out []firewall.Door
+	for _, h := range cfg.Hosts {
+		for _, l := range cfg.Listen {
+			if h.NetNS == "" {
+				out = append(out, firewall.Door{VM: h.VM(), Protocol: firewall.TCP, Port: l.Port()})
+			}
+		}
+	}
+	return out
 }
 
 // newID makes an id from random bytes.

@@ -40,6 +40,8 @@ type Config struct {
 	Store  *store.Store
 	// Clocks reads every clock there is.
 	Clocks func() access.Reading
+	// Instance is the name of the installation, which our marks carry.
+	Instance string
 	// LogKey is the key of the audit log; LogBreak says why the log must not be
 	// signed, and may be nil.
 	LogKey   LogKey

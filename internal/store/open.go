@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,12 +18,16 @@ import (
 // Close. An error of kind Unavailable says that the file is damaged or was
 // written by a newer version, one of kind Conflict that another process has it,
 // and what to do.
-func Open(ctx context.Context, path string) (*Store, error) {
+func Open(ctx context.Context, path string) (*Store, error) { return OpenAs(ctx, path, "") }
+
+// OpenAs is Open; a database that it makes is that of the installation with the
+// given name.
+func OpenAs(ctx context.Context, path, instance string) (*Store, error) {
 	db, err := sqlite.Open(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	s, err := start(ctx, db)
+	s, err := start(ctx, db, instance)
 	if err != nil {
 		return nil, errors.Join(sqlite.Damaged(path, err), db.Close())
 	}
@@ -32,8 +35,8 @@ func Open(ctx context.Context, path string) (*Store, error) {
 }
 
 // start puts the store together and starts its goroutine.
-func start(ctx context.Context, db *sqlite.DB) (*Store, error) {
-	first, err := table.New(db.Write).Establish(ctx, time.Now())
+func start(ctx context.Context, db *sqlite.DB, instance string) (*Store, error) {
+	first, displaced, err := table.New(db.Write).Establish(ctx, time.Now(), instance)
 	if err != nil {
 		return nil, err
 	}
@@ -46,14 +49,7 @@ func start(ctx context.Context, db *sqlite.DB) (*Store, error) {
 	if s.reads, err = table.Prepare(ctx, db.Read); err != nil {
 		return nil, err
 	}
-	some, err := s.reads.SomeDisplaced(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("look for displaced rules: %w", err)
-	}
-	s.displaced.Store(some > 0)
-	if err := s.reads.CheckLog(ctx, first.Size); err != nil {
-		return nil, err
-	}
+	s.displaced.Store(displaced)
 	if s.conn, err = db.Write.Conn(ctx); err != nil {
 		return nil, err
 	}

@@ -39,8 +39,8 @@ func (q *Queries) HashReader(ctx context.Context) tlog.HashReader {
 	})
 }
 
-// CheckLog compares the size of the log as it was last noted with what is there.
-func (q *Queries) CheckLog(ctx context.Context, size int64) error {
+// checkLog compares the size of the log as it was last noted with what is there.
+func (q *Queries) checkLog(ctx context.Context, size int64) error {
 	records, err := q.RecordCount(ctx)
 	if err != nil {
 		return fmt.Errorf("count records: %w", err)
