@@ -76,7 +76,9 @@ type Config struct {
 	Clocks func() access.Reading
 	// NewID makes an id of the kind that prefix names.
 	NewID func(prefix string) string
-	Log   *slog.Logger
+	// Own are the doors that callers come through themselves.
+	Own []firewall.Door
+	Log *slog.Logger
 }
 
 // A Broker turns requests into grants and grants into closed doors.

@@ -59,7 +59,7 @@ func (b *Broker) Disable(ctx context.Context, caller Caller, doors []firewall.Do
 				return err
 			}
 			if !locked(rules, d) {
-				return errkind.New(errkind.NotFound, "%s is not locked, so there is nothing to disable", d)
+				return errkind.New(errkind.NotFound, "%s is not locked, so there is nothing to disable; an orphan lock that `sesame vms` shows there is of a book that was lost, and can be given back once it is enabled again", d)
 			}
 			c.Unlocks = append(c.Unlocks, d)
 			rec := b.record(audit.Unlocked, caller)

@@ -150,6 +150,9 @@ func (b *Broker) lock(ctx context.Context, rules store.Rules, caller Caller, p p
 				return nil, errkind.New(errkind.Conflict, "policy %s covers %s already; change that one, or take the door out of it first", other.Name, d)
 			}
 		}
+		if slices.Contains(b.Own, d) && len(p.Exempt) == 0 {
+			return nil, errkind.New(errkind.Conflict, "%s is where Sesame itself listens: locked, nobody could ask for it any more; exempt those who must reach it always, or leave the port out", d)
+		}
 		l := access.Lock{Door: d, Exempt: p.Exempt, Cut: p.Cut, Proof: p.Proof, Policy: p.Name, Since: now, By: caller.Principal}
 		if i := slices.IndexFunc(rules.Locks, func(x access.Lock) bool { return x.Door == d }); i >= 0 {
 			l.Since, l.Accepts = rules.Locks[i].Since, rules.Locks[i].Accepts

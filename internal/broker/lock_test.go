@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -60,6 +61,23 @@ func TestEnable(t *testing.T) {
 		}
 		if n := len(b.records(t, audit.Locked)); n != 1 {
 			t.Errorf("%d locks added, want 1: the second policy locked nothing that was not", n)
+		}
+	})
+}
+
+func TestSesamesOwnPortIsNotLockedByAccident(t *testing.T) {
+	in(t, func(t *testing.T, b bench) {
+		own := b.Broker()
+		own.Own = []firewall.Door{{VM: firewall.HostVM("web-1"), Protocol: firewall.TCP, Port: 8443}}
+		p := ssh()
+		p.Ports[0].Port = 8443
+		_, err := own.PreviewEnable(b.ctx, root(), p)
+		wants(t, err, errkind.Conflict, "where Sesame itself listens")
+		_, err = own.Enable(b.ctx, root(), p, broker.Agreed{})
+		wants(t, err, errkind.Conflict, "exempt those who must reach it")
+		p.Exempt = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
+		if _, err := own.Enable(b.ctx, root(), p, broker.Agreed{}); err != nil {
+			t.Errorf("with somebody exempt: %v", err)
 		}
 	})
 }
