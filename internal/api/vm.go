@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
@@ -32,6 +34,11 @@ func VMOf(v inventory.VM) VM {
 		out.Addresses = append(out.Addresses, a.String())
 	}
 	return out
+}
+
+// Has reports whether one of the doors is that port's.
+func (v VM) Has(port PortNumber, protocol string) bool {
+	return slices.ContainsFunc(v.Doors, func(d DoorState) bool { return d.Port == port && d.Protocol == protocol })
 }
 
 // A DoorState is how one just-in-time port stands.

@@ -31,7 +31,7 @@ type pass struct {
 	book    book.Entries
 	bookErr error // why the book could not be read; then the pass only closes
 	seen    provider.Snapshot
-	out     []plan.Change // the foreign rules that are displaced
+	out     []plan.Change  // the foreign rules that are displaced
 	asked   firewall.Wants // what must be shown
 	want    firewall.Wants // of that, what is not held back
 	plan    plan.Plan

@@ -159,6 +159,16 @@ func TestLocksOfALostBookAreOrphans(t *testing.T) {
 	if orphans := h.fleet.Orphans(web, nil); len(orphans) != 1 || orphans[0].Door == rdp {
 		t.Errorf("a door that is not locked is an orphan lock: %+v", orphans)
 	}
+	// But it is shown, once: it may be another installation's lock.
+	shown := 0
+	for _, d := range read[api.VM](h, "viewer", "GET", "/v1/vms/web-1", "").Doors {
+		if d.Port == 3389 && !d.Locked && slices.Equal(d.Obstacles, []string{"a wall"}) {
+			shown++
+		}
+	}
+	if shown != 1 {
+		t.Errorf("the wall is shown %d times", shown)
+	}
 }
 
 func TestSweepShowsWhatItCloses(t *testing.T) {

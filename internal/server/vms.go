@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/errkind"
@@ -19,7 +20,7 @@ func (s *Server) whoami(ctx context.Context, c *call) (api.Whoami, error) {
 	}
 	out := api.Whoami{
 		Principal: api.PrincipalOf(c.Principal), Address: "", Roles: api.RolesOf(v.Rules.Assignments, c.Principal),
-		Server: api.Server{Instance: s.Store.Instance(), Version: s.Version, Time: api.TimeOf(c.now)},
+		Server: api.Server{Instance: s.Instance, Version: s.Version, Time: api.TimeOf(c.now)},
 	}
 	if c.Addr.IsValid() {
 		out.Address = c.Addr.String()
@@ -84,6 +85,12 @@ func (s *Server) vm(c *call, v sight.Sight, x inventory.VM, live map[firewall.Do
 		d.Grants = live[l.Door]
 		d.MayRequest = may && d.Policy != ""
 		out.Doors = append(out.Doors, d)
+	}
+	for _, x := range states {
+		if d := api.DoorStateOf(access.Lock{Door: x.Door}); !x.Locked && len(x.Obstacles) > 0 && !out.Has(d.Port, d.Protocol) {
+			d.Obstacles, d.Read = x.Obstacles, api.TimeOf(x.Read)
+			out.Doors = append(out.Doors, d) // nobody's here, and yet something stands in it: another installation's lock
+		}
 	}
 	return out
 }

@@ -39,6 +39,10 @@ func doors(ctx context.Context, c *client.Client, who api.Whoami, tell func(Chec
 			tell(Check{vm.Name, Warn, "not everything about it is known, so nothing is opened: " + why, ""})
 		}
 		for _, d := range vm.Doors {
+			if wrong, is := stands(vm, d); is {
+				tell(wrong)
+				continue
+			}
 			if d.Protocol == "tcp" && len(vm.Addresses) > 0 && who.Address != "" && len(knocks) < mostDoors {
 				knocks = append(knocks, &knock{vm: vm, door: d, check: Check{}})
 			}
@@ -60,6 +64,24 @@ func doors(ctx context.Context, c *client.Client, who api.Whoami, tell func(Chec
 	for _, k := range knocks {
 		tell(k.check)
 	}
+}
+
+// stands says what the server knows to be wrong with a door, which a knock from
+// here could only confirm.
+func stands(vm api.VM, d api.DoorState) (Check, bool) {
+	name := vm.Name + ":" + strconv.Itoa(int(d.Port))
+	explain := "`sesame explain " + vm.Name + " " + strconv.Itoa(int(d.Port)) + "` names every rule"
+	switch {
+	case d.Exposed != "":
+		return Check{name, Fail, "EXPOSED: " + d.Exposed, explain}, true
+	case d.Failing != "":
+		return Check{name, Fail, "how it stands is not known: " + d.Failing, "the server's log says more"}, true
+	case len(d.Obstacles) == 0:
+		return Check{}, false
+	case !d.Locked:
+		return Check{name, Fail, "it is not locked by this server: " + d.Obstacles[0], explain}, true
+	}
+	return Check{name, Warn, "something foreign keeps people with a grant out: " + d.Obstacles[0], explain}, true
 }
 
 // try knocks, and judges what came of it.
@@ -86,8 +108,6 @@ func (k *knock) try(ctx context.Context, c *client.Client, from string) {
 	}
 	is := map[bool]string{true: "open", false: "closed"}[err == nil]
 	switch {
-	case k.door.Exposed != "":
-		k.check = Check{name, Fail, "EXPOSED: " + k.door.Exposed, "`sesame explain " + k.vm.Name + " " + strconv.Itoa(int(k.door.Port)) + "` names every rule"}
 	case should == is:
 		k.check = Check{name, OK, "is " + is + " from here, as it should be" + by, ""}
 	case should == "closed":

@@ -64,7 +64,7 @@ func (a commands) printVMs(vms []api.VM) error {
 		for _, d := range vm.Doors {
 			rows = append(rows, append(slices.Clone(first),
 				console.PortName(api.Port{Port: d.Port, Protocol: d.Protocol}), doorState(d),
-				fmt.Sprint(d.Grants), output.Dash(d.Max), cmp.Or(d.Policy, "none (orphan lock)"),
+				fmt.Sprint(d.Grants), output.Dash(d.Max), policyOf(d),
 			))
 		}
 		if len(vm.Doors) == 0 {
@@ -78,6 +78,13 @@ func (a commands) printVMs(vms []api.VM) error {
 	return output.WriteTable(a.Out, "There is no VM that you may see.", heads, rows)
 }
 
+func policyOf(d api.DoorState) string {
+	if d.Policy == "" && d.Locked {
+		return "none (orphan lock)"
+	}
+	return cmp.Or(d.Policy, "none")
+}
+
 // doorState says how a just-in-time port stands, the worst first.
 func doorState(d api.DoorState) string {
 	switch {
@@ -85,6 +92,8 @@ func doorState(d api.DoorState) string {
 		return "EXPOSED: " + d.Exposed
 	case d.Failing != "":
 		return "unknown: " + d.Failing
+	case !d.Locked && len(d.Obstacles) > 0:
+		return "not locked by this server: " + d.Obstacles[0]
 	case !d.Locked:
 		return "locking"
 	case len(d.Obstacles) > 0:
