@@ -57,6 +57,9 @@ func (p *pass) run(ctx context.Context) error {
 		return fmt.Errorf("compile %s: %w", p.fw.ID, err)
 	}
 	writeErr := p.write(ctx)
+	if errors.Is(writeErr, errStale) && !p.wrote {
+		return writeErr // the plan was never carried out: the next pass has something to record
+	}
 	if err := p.readBack(ctx); err != nil {
 		return errors.Join(writeErr, fmt.Errorf("read back %s: %w", p.fw.ID, err))
 	}

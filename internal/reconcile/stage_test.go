@@ -377,21 +377,36 @@ func (s *stage) dies(site string, a args) error {
 	return err
 }
 
-// between N end GRANT: right before the process's Nth call from now on, somebody
-// ends the grant behind its back.
+// between N end GRANT, between N disable VM:PORT, between N step D: right before
+// the process's Nth call from now on, somebody does that behind its back, or sets
+// the wall clock.
 func (s *stage) between(site string, a args) error {
 	i, err := s.site(site)
 	if err != nil {
 		return err
 	}
 	n, err := strconv.Atoi(a.at(0))
-	if err != nil || a.at(1) != "end" {
-		return errors.New("between N end GRANT")
+	if err != nil {
+		return err
+	}
+	behind := map[string]func(string) error{
+		"end": func(grant string) error { return i.End(s.ctx, s.ids[grant]) },
+		"disable": func(text string) error {
+			d, err := door(text)
+			return errors.Join(err, i.Unlock(s.ctx, d))
+		},
+		"step": func(text string) error {
+			d, err := time.ParseDuration(text)
+			s.clocks.Step(d)
+			s.skew()
+			return err
+		},
+	}[a.at(1)]
+	if behind == nil {
+		return errors.New("end, disable or step?")
 	}
 	i.Between(n, func() {
-		if err := i.End(s.ctx, s.ids[a.at(2)]); err != nil {
-			s.trouble = err
-		}
+		s.trouble = errors.Join(s.trouble, behind(a.at(2)))
 		time.Sleep(time.Second)
 	})
 	return nil
