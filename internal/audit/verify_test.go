@@ -146,6 +146,31 @@ func newLogWith(t *testing.T, seed byte) *testLog {
 	return l
 }
 
+// A bundle that is cut short, with the checkpoint of its new end put behind the
+// one of its old end, would vouch for itself otherwise.
+func TestCheckpointsAscend(t *testing.T) {
+	l := newLog(t)
+	l.story(t, 10)
+	short := newLog(t)
+	short.story(t, 5)
+	var b bytes.Buffer
+	w, err := NewBundleWriter(&b, Header{Origin: origin, Key: l.public, Checkpoints: []string{string(l.signed(t, 40)), string(l.signed(t, 20))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range short.sealed {
+		if err := w.Write(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if first, _ := fault(t, b.Bytes(), l.public); first != -1 {
+		t.Errorf("the fault is at record %d", first)
+	}
+}
+
 // Whoever holds the key can write a log that verifies by itself; a checkpoint
 // kept elsewhere shows it.
 func TestEarlierCheckpointsShowRewrites(t *testing.T) {

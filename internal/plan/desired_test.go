@@ -131,8 +131,15 @@ func TestDesired(t *testing.T) {
 }
 
 func TestDesiredCutsWhereAnyLockSaysSo(t *testing.T) {
-	got := plan.Desired([]access.Lock{{Door: web}, {Door: web, Cut: true}, {Door: db}}, nil, clocks())
+	got := plan.Desired([]access.Lock{{Door: web}, {Door: web, Cut: true}, {Door: web}, {Door: db}}, nil, clocks())
 	if len(got) != 2 || got[0].Cut || !got[1].Cut {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestDesiredDemandsProofWhereAnyLockDoes(t *testing.T) {
+	got := plan.Desired([]access.Lock{{Door: web}, {Door: web, Proof: true}, {Door: web}, {Door: db}}, nil, clocks())
+	if len(got) != 2 || got[0].Proof || !got[1].Proof {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -79,9 +79,16 @@ func locksAreKept(t *testing.T, f fixture) {
 	one.Cut, one.Proof, one.Exempt, one.Accepts = false, false, nil, nil
 	f.save(t, store.Change{Locks: []access.Lock{one}, Unlocks: []firewall.Door{two.Door}})
 	equal(t, "locks", get(f.Rules(t.Context()))(t).Locks, []access.Lock{one})
+	equal(t, "unlocked", get(f.Rules(t.Context()))(t).Unlocked, []firewall.Door{two.Door})
 
 	err := f.Save(t.Context(), store.Change{Unlocks: []firewall.Door{two.Door}, Records: []audit.Record{record(audit.Unlocked)}})
 	refused(t, "unlocking twice", err, errkind.Conflict)
+
+	// What was given back and is locked again is not to be opened any more.
+	f.save(t, store.Change{Locks: []access.Lock{two}})
+	if r := get(f.Rules(t.Context()))(t); len(r.Unlocked) > 0 {
+		t.Errorf("locked again, and still given back: %v", r.Unlocked)
+	}
 }
 
 func assignmentsAreKept(t *testing.T, f fixture) {
