@@ -176,20 +176,24 @@ func (b *bundleReader) next() ([]byte, error) {
 	}
 }
 
+// ErrNoBundle is wrapped by the error about something that is no bundle, or none
+// that this program reads: it says nothing about any log.
+var ErrNoBundle = errors.New("no audit bundle")
+
 func (b *bundleReader) header() (Header, error) {
 	line, err := b.next()
 	if errors.Is(err, io.EOF) {
-		return Header{}, errors.New("the bundle is empty")
+		return Header{}, fmt.Errorf("%w: there is nothing in it", ErrNoBundle)
 	}
 	if err != nil {
-		return Header{}, err
+		return Header{}, fmt.Errorf("%w: %w", ErrNoBundle, err)
 	}
 	var h header
 	if err := json.Unmarshal(line, &h); err != nil || h.Format != bundleFormat {
-		return Header{}, errors.New("the file does not begin as an audit bundle does")
+		return Header{}, fmt.Errorf("%w: it does not begin as one does", ErrNoBundle)
 	}
 	if h.V != version {
-		return Header{}, fmt.Errorf("the bundle has version %d; this program reads version %d", h.V, version)
+		return Header{}, fmt.Errorf("%w: it has version %d; this program reads version %d", ErrNoBundle, h.V, version)
 	}
 	if err := decode(line, &h); err != nil {
 		return Header{}, fmt.Errorf("read the bundle's header: %w", err)

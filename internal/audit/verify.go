@@ -62,7 +62,8 @@ func (f *BundleError) Unwrap() error { return f.Err }
 //   - the records make sense together; see History.
 //
 // The error is a *BundleError that names the first bad record. A log that is shorter
-// than an earlier checkpoint was rolled back; that is a fault, too.
+// than an earlier checkpoint was rolled back; that is a fault, too. What is no
+// bundle at all has no log to be at fault: then the error is ErrNoBundle.
 func Verify(bundle io.Reader, public string, earlier ...[]byte) (Report, error) {
 	v := verifier{
 		lines:   bundleReader{lines: bufio.NewReaderSize(bundle, 1<<16), line: nil},
@@ -73,7 +74,9 @@ func Verify(bundle io.Reader, public string, earlier ...[]byte) (Report, error) 
 		report:  Report{},
 		history: newHistory(),
 	}
-	if err := v.begin(earlier); err != nil {
+	if err := v.begin(earlier); errors.Is(err, ErrNoBundle) {
+		return Report{}, err
+	} else if err != nil {
 		return Report{}, &BundleError{Index: -1, Last: -1, Err: err}
 	}
 	for {

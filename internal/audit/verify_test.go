@@ -123,8 +123,6 @@ func TestVerifyNamesTheFirstBadRecord(t *testing.T) {
 		{"one more", join(lines, [][]byte{lineOf(more)}), 40, 40},
 		{"rewritten", forge(i, func(r *Record) { r.Deadline = r.Deadline.Add(time.Hour) }), 8, 19},
 		{"somebody else", bytes.Replace(good, []byte(`"subject":"alice"`), []byte(`"subject":"malle"`), 1), 0, 0},
-		{"header gone", join(lines[1:]), -1, -1},
-		{"empty", nil, -1, -1},
 		{"no checkpoints", join([][]byte{[]byte(`{"v":1,"format":"sesame audit bundle","origin":"` + origin + `","key":"` + l.public + `","checkpoints":null}` + "\n")}, lines[1:]), -1, -1},
 	} {
 		if first, last := fault(t, c.bundle, l.public); first != c.first || last != c.last {
@@ -133,6 +131,28 @@ func TestVerifyNamesTheFirstBadRecord(t *testing.T) {
 	}
 	if first, _ := fault(t, good, newLogWith(t, 7).public); first != -1 {
 		t.Errorf("another key: record %d", first)
+	}
+}
+
+// Nobody is accused over a file that is none of ours.
+func TestVerifyKnowsWhatIsNoBundle(t *testing.T) {
+	l := newLog(t)
+	l.story(t, 1)
+	good := l.bundle(t)
+	_, records, _ := bytes.Cut(good, []byte("\n"))
+	for name, text := range map[string][]byte{
+		"empty":          nil,
+		"an empty line":  []byte("\n"),
+		"a text":         []byte("hello\n"),
+		"no line end":    []byte("hello"),
+		"zeros":          make([]byte, mostLine+1),
+		"no header":      records,
+		"a later format": bytes.Replace(good, []byte(`"v":1`), []byte(`"v":2`), 1),
+	} {
+		_, err := Verify(bytes.NewReader(text), l.public)
+		if _, accuses := errors.AsType[*BundleError](err); accuses || !errors.Is(err, ErrNoBundle) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

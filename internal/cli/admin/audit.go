@@ -45,7 +45,7 @@ without one or for -, to standard output.`,
 				return err
 			}
 			if len(args) == 0 || args[0] == "-" {
-				return c.Export(cmd.Context(), a.Out)
+				return vouched(c.Export(cmd.Context(), a.Out))
 			}
 			a.Stays("%s is removed again, because the log is not all in it", args[0])
 			f, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -53,7 +53,7 @@ without one or for -, to standard output.`,
 				return errkind.Wrap(errkind.Invalid, err, "the file cannot be made: %v", err)
 			}
 			if err := errors.Join(c.Export(cmd.Context(), f), f.Sync(), f.Close()); err != nil {
-				return errors.Join(err, os.Remove(args[0]))
+				return errors.Join(vouched(err), os.Remove(args[0]))
 			}
 			fmt.Fprintf(a.Err, "the audit log is in %s\n", args[0])
 			return nil
@@ -111,6 +111,9 @@ func (a commands) verify(ctx context.Context, args []string, v verifying) error 
 	report, err := audit.Verify(&read, key, earlier...)
 	if read.failed != nil { // then nothing is known about the log
 		return errkind.Wrap(errkind.Invalid, read.failed, "the bundle cannot be read: %v", read.failed)
+	}
+	if errors.Is(err, audit.ErrNoBundle) {
+		return errkind.Wrap(errkind.Invalid, err, "this cannot be verified: %v", err)
 	}
 	if fault, ok := errors.AsType[*audit.BundleError](err); ok {
 		return console.Hint(errkind.Wrap(errkind.Conflict, console.ErrUnsound, "the audit log is not sound: %v", fault),
@@ -190,13 +193,23 @@ func (a commands) bundle(ctx context.Context, args []string, key string) (io.Rea
 	if key == "" {
 		head, err := c.Checkpoint(ctx)
 		if err != nil {
-			return nil, "", err
+			return nil, "", vouched(err)
 		}
 		key = head.Key
 	}
 	var log bytes.Buffer
 	if err := c.Export(ctx, &log); err != nil {
-		return nil, "", err
+		return nil, "", vouched(err)
 	}
 	return io.NopCloser(&log), key, nil
+}
+
+// vouched says what it means that the server could not vouch for its log: the only
+// state that forbids that is a log which is not the one it signed before.
+func vouched(err error) error {
+	if errkind.Of(err) != errkind.Conflict {
+		return err
+	}
+	return console.Hint(errkind.Wrap(errkind.Conflict, console.ErrUnsound, "the audit log is not sound: %s", errkind.Public(err)),
+		"unless you put the database back yourself, keep it as it is and every checkpoint you have; whoever could write it is where to look")
 }
