@@ -24,7 +24,7 @@ func (r *Ruleset) Layer(id firewall.ID, vm firewall.VMID, doors []firewall.Door)
 		})
 	}
 	for _, c := range r.Chains {
-		if r.meets(c) && r.drops(c) {
+		if leg := legOf(c); leg != aside && leg != passing && !r.dormant(c) && r.drops(c) {
 			l.Rules = append(l.Rules, firewall.LayerRule{Name: place(c) + " was not followed for this port", Action: firewall.Deny, Maybe: true, VM: vm, Last: 65535})
 		}
 	}
@@ -37,7 +37,8 @@ func (r *Ruleset) Layer(id firewall.ID, vm firewall.VMID, doors []firewall.Door)
 // at returns the drops that new connections to d meet, or may meet.
 func (r *Ruleset) at(d firewall.Door) (out []firewall.LayerRule) {
 	for _, c := range r.Chains {
-		if !r.meets(c) {
+		leg := legOf(c)
+		if leg == aside || r.dormant(c) {
 			continue
 		}
 		for _, all := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
@@ -45,8 +46,8 @@ func (r *Ruleset) at(d firewall.Door) (out []firewall.LayerRule) {
 			if all.Is6() {
 				family, other = other, family
 			}
-			w := walk{Ruleset: r, packet: packet{protocol: d.Protocol, port: d.Port, family: family}}
-			if by, certain := w.drop(c); by != "" && c.Table.Family != other {
+			p := packet{protocol: d.Protocol, port: d.Port, family: family, leg: leg}
+			if by, certain := r.drop(c, p); by != "" && c.Table.Family != other {
 				out = append(out, firewall.LayerRule{
 					Name: place(c) + ": " + by, Action: firewall.Deny, Maybe: !certain, VM: d.VM,
 					Protocol: d.Protocol, First: d.Port, Last: d.Port, From: []netip.Prefix{netip.PrefixFrom(all, 0)},
@@ -55,6 +56,20 @@ func (r *Ruleset) at(d firewall.Door) (out []firewall.LayerRule) {
 		}
 	}
 	return out
+}
+
+// drop returns what in the chain drops the packet, or may, and whether it surely
+// does; empty when nothing does. Where the packet goes on to, and so what it
+// meets there, is not known.
+func (r *Ruleset) drop(c ruleset.Chain, p packet) (by string, certain bool) {
+	if p.leg != passing {
+		w := walk{Ruleset: r, packet: p}
+		return w.drop(c)
+	}
+	if r.drops(c) && r.handsOn(p) {
+		return "it may drop what is sent on to another address", false
+	}
+	return "", false
 }
 
 // drops reports whether anything in c's table, to which its jumps lead, drops.

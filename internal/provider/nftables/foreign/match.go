@@ -12,11 +12,13 @@ import (
 	"github.com/sesame-access/sesame/internal/provider/nftables/nfnetlink/ruleset"
 )
 
-// A packet is what is certain about the first packet of a connection.
+// A packet is what is certain about the first packet of a connection, or about
+// the answer to it.
 type packet struct {
 	protocol firewall.Protocol
 	port     uint16
 	family   ruleset.Family
+	leg      leg
 }
 
 // A truth is whether something holds.
@@ -39,7 +41,7 @@ type matching struct {
 // but what it is not.
 type loaded struct {
 	known []byte
-	port  bool   // it is the destination port
+	port  bool   // it is the port
 	never []byte // what it surely is not
 }
 
@@ -74,8 +76,8 @@ func (p packet) match(rs *Ruleset, r ruleset.Rule) matching {
 				t = not(t)
 			}
 		case ruleset.Raw:
-			if dst, value, ok := conntrackState(x); ok {
-				regs[dst] = value
+			if dst, ok := conntrackState(x); ok {
+				regs[dst] = p.conntrack()
 				continue
 			}
 			if harmless(x) {
@@ -108,13 +110,17 @@ func not(t truth) truth {
 
 // payload returns what of the packet's headers is known.
 func (p packet) payload(x ruleset.Payload) loaded {
+	const syn, ack = 0x02, 0x10
 	protocolAt := map[ruleset.Family]uint32{ruleset.IPv4: 9, ruleset.IPv6: 6}[p.family]
+	portAt, flags := uint32(2), byte(syn)
+	if p.leg == answered {
+		portAt, flags = 0, syn|ack
+	}
 	switch {
-	case x.Base == ruleset.TransportHeader && x.Offset == 2 && x.Len == 2:
+	case x.Base == ruleset.TransportHeader && x.Offset == portAt && x.Len == 2:
 		return loaded{known: binary.BigEndian.AppendUint16(nil, p.port), port: true}
 	case x.Base == ruleset.TransportHeader && x.Offset == 13 && x.Len == 1 && p.protocol == firewall.TCP:
-		const syn = 0x02
-		return loaded{known: []byte{syn}}
+		return loaded{known: []byte{flags}}
 	case x.Base == ruleset.NetworkHeader && x.Offset == protocolAt && x.Len == 1:
 		return loaded{known: []byte{byte(p.protocol)}}
 	}
@@ -128,12 +134,23 @@ func (p packet) meta(k ruleset.MetaKey) loaded {
 		return loaded{known: []byte{byte(p.protocol)}}
 	case ruleset.MetaNFProto:
 		return loaded{known: []byte{byte(p.family)}}
-	case ruleset.MetaInputIndex:
+	case ruleset.MetaInputIndex, ruleset.MetaOutputIndex:
 		return loaded{never: binary.NativeEndian.AppendUint32(nil, 1)}
-	case ruleset.MetaInputName:
+	case ruleset.MetaInputName, ruleset.MetaOutputName:
 		return loaded{never: []byte("lo\x00")}
 	}
 	return loaded{}
+}
+
+// conntrack returns the state of the packet's connection, which it begins or
+// answers.
+func (p packet) conntrack() loaded {
+	const established, isNew = 2, 8 // what nft calls so
+	state := uint32(isNew)
+	if p.leg == answered {
+		state = established
+	}
+	return loaded{known: binary.NativeEndian.AppendUint32(nil, state)}
 }
 
 func (v loaded) masked(x ruleset.Bitwise) loaded {
@@ -217,12 +234,10 @@ func (r *Ruleset) intervals(set ruleset.SetID) bool {
 	return false
 }
 
-// conntrackState reads "ct state" and returns what it loads: the packet begins a
-// connection.
-func conntrackState(x ruleset.Raw) (dst ruleset.Reg, v loaded, ok bool) {
-	const isNew = 8 // what nft calls new
+// conntrackState reads "ct state" and returns where it loads that.
+func conntrackState(x ruleset.Raw) (dst ruleset.Reg, ok bool) {
 	if x.Name != "ct" {
-		return 0, loaded{}, false
+		return 0, false
 	}
 	var d ruleset.Decoder
 	state := false
@@ -239,10 +254,7 @@ func conntrackState(x ruleset.Raw) (dst ruleset.Reg, v loaded, ok bool) {
 			state = d.U32(a) == unix.NFT_CT_STATE
 		}
 	}
-	if !state || d.Err != nil {
-		return 0, loaded{}, false
-	}
-	return dst, loaded{known: binary.NativeEndian.AppendUint32(nil, isNew)}, true
+	return dst, state && d.Err == nil
 }
 
 // harmless reports whether the expression lets every packet go on.

@@ -36,17 +36,18 @@ func (r *Ruleset) Without(t ruleset.TableID) *Ruleset {
 }
 
 // Blocks returns, as sentences, what keeps new connections to a port of this
-// host out, or may do so.
+// host out, or their answers in, or may do so.
 func (r *Ruleset) Blocks(p firewall.Protocol, port uint16) []string {
 	var out []string
 	for _, c := range r.Chains {
-		if !r.meets(c) {
+		leg := legOf(c)
+		if leg == aside || leg == passing || r.dormant(c) { // where it is passed on to, the layer says that it is not known
 			continue
 		}
 		var text [2]string
 		for i, family := range []ruleset.Family{ruleset.IPv4, ruleset.IPv6} {
 			if c.Table.Family == family || c.Table.Family == ruleset.INet || c.Table.Family == ruleset.NetDev {
-				w := walk{Ruleset: r, packet: packet{protocol: p, port: port, family: family}}
+				w := walk{Ruleset: r, packet: packet{protocol: p, port: port, family: family, leg: leg}}
 				text[i] = w.base(c)
 			}
 		}
@@ -64,23 +65,11 @@ func (r *Ruleset) Blocks(p firewall.Protocol, port uint16) []string {
 	return out
 }
 
-// meets reports whether a packet for this host passes the chain.
-func (r *Ruleset) meets(c ruleset.Chain) bool {
-	if c.Hook.Type == "" || slices.ContainsFunc(r.Tables, func(t ruleset.Table) bool {
+// dormant reports whether the chain's table is switched off.
+func (r *Ruleset) dormant(c ruleset.Chain) bool {
+	return slices.ContainsFunc(r.Tables, func(t ruleset.Table) bool {
 		return t.TableID == c.Table && t.Flags&ruleset.TableDormant != 0
-	}) {
-		return false
-	}
-	switch c.Table.Family {
-	case ruleset.INet:
-		return c.Hook.Num == ruleset.Prerouting || c.Hook.Num == ruleset.Input || c.Hook.Num == ruleset.Ingress
-	case ruleset.IPv4, ruleset.IPv6:
-		return c.Hook.Num == ruleset.Prerouting || c.Hook.Num == ruleset.Input
-	case ruleset.NetDev:
-		return c.Hook.Num == ruleset.NetDevIngress
-	case ruleset.AnyFamily, ruleset.ARP, ruleset.Bridge:
-	}
-	return false
+	})
 }
 
 // name names a rule for people.

@@ -38,15 +38,18 @@ const (
 // lets it through.
 func (w *walk) base(c ruleset.Chain) string {
 	e := w.follow(c)
-	what := fmt.Sprintf("connections to %d/%s", w.packet.port, w.packet.protocol)
+	what := fmt.Sprintf("new connections to %d/%s", w.packet.port, w.packet.protocol)
+	if w.packet.leg == answered {
+		what = fmt.Sprintf("the answers of %d/%s", w.packet.port, w.packet.protocol)
+	}
 	in := place(c)
 	switch {
 	case e == dropped && !w.spared:
-		return fmt.Sprintf("%s: %s blocks new %s, also for a grant; allow the port there", in, w.certain, what)
+		return fmt.Sprintf("%s: %s blocks %s, also for a grant; allow the port there", in, w.certain, what)
 	case e == dropped:
-		return fmt.Sprintf("%s: %s may block new %s; what is accepted before could not be told", in, w.certain, what)
+		return fmt.Sprintf("%s: %s may block %s; what is accepted before could not be told", in, w.certain, what)
 	case w.uncertain != "":
-		return fmt.Sprintf("%s: %s may block some new %s", in, w.uncertain, what)
+		return fmt.Sprintf("%s: %s may block some %s", in, w.uncertain, what)
 	}
 	return ""
 }
@@ -156,11 +159,11 @@ func decision(r ruleset.Rule) (ruleset.Verdict, bool) {
 }
 
 func hookName(c ruleset.Chain) string {
-	switch {
-	case c.Table.Family == ruleset.NetDev || c.Hook.Num == ruleset.Ingress:
-		return "ingress"
-	case c.Hook.Num == ruleset.Prerouting:
-		return "prerouting"
+	if c.Table.Family == ruleset.NetDev {
+		return map[bool]string{true: "ingress", false: "egress"}[c.Hook.Num == ruleset.NetDevIngress]
 	}
-	return "input"
+	return map[ruleset.HookNum]string{
+		ruleset.Prerouting: "prerouting", ruleset.Input: "input", ruleset.Forward: "forward",
+		ruleset.Output: "output", ruleset.Postrouting: "postrouting", ruleset.Ingress: "ingress",
+	}[c.Hook.Num]
 }

@@ -37,10 +37,12 @@ type MetaKey uint32
 
 // The meta keys.
 const (
-	MetaInputIndex MetaKey = unix.NFT_META_IIF
-	MetaInputName  MetaKey = unix.NFT_META_IIFNAME
-	MetaNFProto    MetaKey = unix.NFT_META_NFPROTO
-	MetaL4Proto    MetaKey = unix.NFT_META_L4PROTO
+	MetaInputIndex  MetaKey = unix.NFT_META_IIF
+	MetaOutputIndex MetaKey = unix.NFT_META_OIF
+	MetaInputName   MetaKey = unix.NFT_META_IIFNAME
+	MetaOutputName  MetaKey = unix.NFT_META_OIFNAME
+	MetaNFProto     MetaKey = unix.NFT_META_NFPROTO
+	MetaL4Proto     MetaKey = unix.NFT_META_L4PROTO
 )
 
 // Meta loads a property of the packet into Dst.

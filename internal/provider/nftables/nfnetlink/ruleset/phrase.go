@@ -179,6 +179,14 @@ func (r Rule) Refuses() bool {
 	})
 }
 
+// Translates says whether the rule can send a packet somewhere else than it was addressed to.
+func (r Rule) Translates() bool {
+	return slices.ContainsFunc(r.Exprs, func(x Expr) bool {
+		raw, ok := x.(Raw)
+		return ok && (raw.Name == "nat" || raw.Name == "redir" || raw.Name == "target" && slices.Contains([]string{"DNAT", "REDIRECT", "NETMAP"}, xtTarget(raw)))
+	})
+}
+
 // xtTarget returns the name of the xtables target that iptables-nft writes for what nf_tables has no expression for.
 func xtTarget(x Raw) string {
 	var d Decoder
