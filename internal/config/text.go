@@ -146,7 +146,7 @@ func (w *writer) limits(l Limits) {
 	w.comment("  ", "The size of one request's body and of its header.")
 	w.line("  body: %s", formatSize(l.Body))
 	w.line("  header: %s", formatSize(l.Header))
-	w.comment("  ", "Connections and event streams open at once.")
+	w.comment("  ", "Connections and event streams open at once; of one address, a quarter of the connections.")
 	w.line("  connections: %d", l.Connections)
 	w.line("  streams: %d", l.Streams)
 	w.comment("  ", "Requests a minute of one principal or, without a token, of one address.")

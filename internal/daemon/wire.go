@@ -253,7 +253,7 @@ func (d *Daemon) listen(ctx context.Context) ([]net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(d.cfg.Socket), 0o755); err != nil { //nolint:gosec // the socket itself is closed to others
 		return nil, fmt.Errorf("make the local socket's directory: %w", err)
 	}
-	room := make(front.Room, d.cfg.Limits.Connections)
+	room := front.NewRoom(d.cfg.Limits.Connections)
 	var all []net.Listener
 	for _, addr := range d.cfg.Listen {
 		l, err := front.Listen(ctx, addr, d.certs.config, room)

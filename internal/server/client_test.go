@@ -40,7 +40,7 @@ func open(t *testing.T, adjust ...func(*Config)) *opened {
 	dir := t.TempDir()
 	files, err := tlsfiles.Open(dir, []string{"localhost", "127.0.0.1"}, time.Now)
 	must(t, err)
-	room := make(front.Room, h.server.Limits.Connections)
+	room := front.NewRoom(h.server.Limits.Connections)
 	l, err := front.Listen(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), files.Config(), room)
 	must(t, err)
 	socket := filepath.Join(dir, "sesame.sock")

@@ -27,7 +27,7 @@ const (
 
 // Listen returns a listener on a TCP address that speaks TLS, and holds at most
 // as many connections as most has room for; several listeners may share it.
-func Listen(ctx context.Context, addr netip.AddrPort, cfg *tls.Config, most Room) (net.Listener, error) {
+func Listen(ctx context.Context, addr netip.AddrPort, cfg *tls.Config, most *Room) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr.String())
 	if err != nil {
 		return nil, errkind.Wrap(errkind.Unavailable, err, "nothing can listen on %s; is another server running there?", addr)
@@ -70,7 +70,7 @@ func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	if err := errors.Join(os.Chmod(path+".new", ownerOnly), os.Rename(path+".new", path)); err != nil {
 		return nil, busy("it cannot be made", errors.Join(err, l.Close(), os.Remove(path+".new")))
 	}
-	return &socket{limited: limited{Listener: l, room: make(Room, localMost)}, path: path, once: sync.Once{}}, nil
+	return &socket{limited: limited{Listener: l, room: NewRoom(localMost)}, path: path, once: sync.Once{}}, nil
 }
 
 // socket is a local socket that goes away when it is closed.
@@ -86,14 +86,11 @@ func (s *socket) Close() error {
 	return s.limited.Close()
 }
 
-// A Room holds as many connections as its capacity.
-type Room chan struct{}
-
 // limited refuses connections that there is no room for, at once: a queue would
 // only hide that, and let those in front hold up everybody behind.
 type limited struct {
 	net.Listener
-	room Room
+	room *Room
 }
 
 // Accept returns the next connection that there is room for.
@@ -103,23 +100,15 @@ func (l *limited) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case l.room <- struct{}{}:
-			return l.hold(c), nil
-		default:
-			_ = c.Close() // nobody is served on it
+		if leave, ok := l.room.enter(source(c)); ok {
+			return &held{Conn: c, leave: leave}, nil
 		}
+		_ = c.Close() // nobody is served on it
 	}
 }
 
-// hold returns c so that its place is given back when it is closed. A Unix
-// connection stays one, because the kernel is asked about it.
-func (l *limited) hold(c net.Conn) net.Conn {
-	leave := sync.OnceFunc(func() { <-l.room })
-	return &held{Conn: c, leave: leave}
-}
-
-// held is a connection with a place.
+// held is a connection with a place, which it gives back when it is closed. A Unix
+// connection stays below, because the kernel is asked about it.
 type held struct {
 	net.Conn
 	leave func()
