@@ -106,6 +106,12 @@ func Integer(v Value, fallback, least, most int) int {
 }
 
 func scalar[T any](v Value, k kind, fallback T, parse func(string) (T, error)) T {
+	if k == kindText && !v.Missing() && (v.node.kind == kindNumber || v.node.kind == kindBool) {
+		if _, err := parse(v.node.text); err != nil {
+			v.Fail(err) // putting it in quotes would not help
+			return fallback
+		}
+	}
 	if !v.is(k) {
 		return fallback
 	}
