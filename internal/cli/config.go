@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -32,7 +33,8 @@ func (a *app) configCommand() *cobra.Command {
 		Short: "Check a configuration, and print what it comes to",
 		Long: `Check reads a configuration as ` + "`sesame serve`" + ` would, says every mistake in it
 with its line, and prints the whole of it with the defaults filled in. It also
-loads the certificate and the key that it names. Without FILE it reads
+loads the certificate and the key that it names, and looks for the network
+namespaces of its hosts. Without FILE it reads
 ` + defaultConfig + `, or takes the defaults where that does not exist.`,
 		Example: `  sesame config check
   sesame config check /dev/null > sesame.yaml    an example with every key`,
@@ -49,7 +51,7 @@ loads the certificate and the key that it names. Without FILE it reads
 			if _, err := os.Stat(cmpFile(file)); file == "" && errors.Is(err, fs.ErrNotExist) {
 				fmt.Fprintf(a.Err, "there is no %s, so these are the defaults, which `sesame serve` would use; they name no host\n", defaultConfig)
 			}
-			if err := checkCertificate(cfg.TLS); err != nil {
+			if err := cmp.Or(checkCertificate(cfg.TLS), checkHosts(cfg.Hosts)); err != nil {
 				return err
 			}
 			return a.Show(configDocumentOf(cfg), func() error {
@@ -86,6 +88,20 @@ func checkCertificate(t config.TLS) error {
 	}
 	if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
 		return errkind.Wrap(errkind.Invalid, err, "the certificate in tls.cert and tls.key cannot be used: %v", err)
+	}
+	return nil
+}
+
+// checkHosts looks for the network namespaces that hosts are on: serve could write
+// no firewall where there is none.
+func checkHosts(hosts []config.Host) error {
+	for _, h := range hosts {
+		if h.NetNS == "" {
+			continue
+		}
+		if _, err := os.Stat(h.NetNS); err != nil {
+			return errkind.Wrap(errkind.Invalid, err, "host %s: its network namespace is not there: %v", h.Name, err)
+		}
 	}
 	return nil
 }
