@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"context"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -17,9 +18,8 @@ import (
 )
 
 // recordDoors adds to c what is new about the doors themselves: locks that are
-// shown, drift that was put right, doors that something foreign opens or
-// obstructs.
-func (p *pass) recordDoors(at access.Reading, c *store.Change) {
+// shown, drift that was put right, what something foreign opens or obstructs.
+func (p *pass) recordDoors(ctx context.Context, at access.Reading, c *store.Change) {
 	p.recordRepairs(at, c)
 	p.recordLocks(at, c)
 	if p.keys != nil {
@@ -36,13 +36,12 @@ func (p *pass) recordDoors(at access.Reading, c *store.Change) {
 			obstructed[o.Door] = p.obstructed(o.Door)
 		}
 	}
-	p.notice(audit.Exposed, open, at, c)
-	p.notice(audit.Obstructed, obstructed, at, c)
+	p.notice(ctx, audit.Exposed, open, at, c)
+	p.notice(ctx, audit.Obstructed, obstructed, at, c)
 	p.recordStrangers(at, c)
 }
 
-// recordRepairs adds a record of the drift that was put right, with what was put
-// right since the last one.
+// recordRepairs adds a record of the drift that was put right since the last one.
 func (p *pass) recordRepairs(at access.Reading, c *store.Change) {
 	drift := p.drift()
 	if p.doubtful {
@@ -151,17 +150,16 @@ func (p *pass) drift() []plan.Change {
 
 // notice adds a record for every door of which what stands is news, and logs it:
 // somebody should be woken for that.
-func (p *pass) notice(kind audit.Kind, stands map[firewall.Door]string, at access.Reading, c *store.Change) {
+func (p *pass) notice(ctx context.Context, kind audit.Kind, stands map[firewall.Door]string, at access.Reading, c *store.Change) {
 	for _, d := range p.loop.news.Tell(kind, stands) {
 		rec := p.doorRecord(kind, d, at)
 		rec.Text = stands[d]
 		c.Records = append(c.Records, rec)
-		p.loop.Log.Warn(string(kind), slog.String("door", d.String()), slog.String("firewall", string(p.fw.ID)), slog.String("why", rec.Text))
+		p.loop.Log.LogAttrs(ctx, slog.LevelWarn, "a door is not as it should be", slog.String("kind", string(kind)), slog.String("door", d.String()), slog.String("firewall", string(p.fw.ID)), slog.String("why", rec.Text))
 	}
 }
 
-// obstructed returns what foreign keeps people with a grant out of d; empty when
-// nothing does.
+// obstructed returns what foreign keeps people with a grant out of d, if anything.
 func (p *pass) obstructed(d firewall.Door) string {
 	for _, o := range p.back.Obstacles {
 		if o.Blocks && o.Door == d {

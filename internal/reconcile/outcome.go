@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ import (
 // record says how every grant of the pass stands now that the firewall was read
 // back, and hands what changed to the recorder. Whoever waits for a grant is
 // answered from here; the outcome's own record may follow in the next commit.
-func (p *pass) record() {
+func (p *pass) record(ctx context.Context) {
 	at := p.clocks(p.back)
 	if p.keys == nil {
 		p.loop.Sight.read(p.fw.ID, p.back, at)
@@ -35,7 +36,7 @@ func (p *pass) record() {
 			r.grant(g, fws, &c)
 		}
 	}
-	p.recordDoors(at, &c)
+	p.recordDoors(ctx, at, &c)
 	if len(c.Records)+len(c.Outcomes) > 0 {
 		p.loop.Recorder.Put(c)
 	}

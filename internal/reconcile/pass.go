@@ -67,7 +67,7 @@ func (p *pass) run(ctx context.Context) error {
 		writeErr = nil // what is read back counts, not what the firewall answered
 	}
 	p.forget(ctx)
-	p.record()
+	p.record(ctx)
 	return errors.Join(writeErr, p.bookErr)
 }
 

@@ -107,12 +107,12 @@ func (k *knock) try(ctx context.Context, c *client.Client, from string) {
 		_ = conn.Close() // nothing was sent
 	}
 	is := map[bool]string{true: "open", false: "closed"}[err == nil]
-	switch {
-	case should == is:
+	switch should {
+	case is:
 		k.check = Check{name, OK, "is " + is + " from here, as it should be" + by, ""}
-	case should == "closed":
+	case "closed":
 		k.check = Check{name, Fail, "is open from here and should be closed" + by, "does another path lead to it than the one Sesame knows?"}
-	case should == "open":
+	case "open":
 		k.check = Check{name, Warn, fmt.Sprintf("the firewall lets you in%s, but nothing answers", by), "does a service listen there, and is another firewall in between?"}
 	default:
 		k.check = Check{name, Warn, "is " + is + " from here; what it should be is " + should + by, ""}
