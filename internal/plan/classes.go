@@ -77,7 +77,7 @@ func (j *judge) named(vm firewall.VMID) []firewall.Door {
 
 // touches reports whether a changed rule speaks about d, as its firewall sees it.
 func (j *judge) touches(v inventory.VM, d firewall.Door) bool {
-	return j.speak(v, d, j.changed...)
+	return j.speak(v, d, j.effect.Rules...)
 }
 
 // speak reports whether one of rules, of the firewall of the plan, is about d as

@@ -61,7 +61,7 @@ func (j *judge) loss(v inventory.VM, k class) (Loss, bool) {
 	if slices.Contains(j.Unlocking, k.Door) || !j.touches(v, k.Door) {
 		return Loss{}, false
 	}
-	return j.lossIn(v, k, reach.Diff(j.ask.VM(v, j.observed, k.Door), j.ask.VM(v, j.after, k.Door)))
+	return j.lossIn(v, k, j.effect.Of(v, k.Door))
 }
 
 // lossIn is loss for whoever knows what becomes of the sources already.
@@ -93,7 +93,7 @@ func (j *judge) lossIn(v inventory.VM, k class, change reach.Change) (Loss, bool
 // goes it is those that blame names.
 func (j *judge) takers(v inventory.VM, d firewall.Door) []firewall.Door {
 	gone := map[string]bool{}
-	for _, r := range j.changed {
+	for _, r := range j.effect.Rules {
 		if !r.Owned && j.speak(v, d, r) && j.goes(r) {
 			gone[r.Name] = true
 		}
@@ -103,7 +103,7 @@ func (j *judge) takers(v inventory.VM, d firewall.Door) []firewall.Door {
 		needs := func(r firewall.LayerRule) bool {
 			return gone[r.Name] && j.speak(inventory.Of(j.VMs, w.Door.VM), w.Door, r)
 		}
-		if w.Locked && slices.ContainsFunc(j.changed, needs) {
+		if w.Locked && slices.ContainsFunc(j.effect.Rules, needs) {
 			out = append(out, w.Door)
 		}
 	}

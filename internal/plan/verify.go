@@ -81,19 +81,16 @@ func CompareRefusals(a, b Refusal) int {
 type judge struct {
 	Case
 
-	ask      reach.Query
-	observed reach.Model
-	after    reach.Model // as observed, with the plan applied
-	joint    reach.Model
-	changes  map[firewall.Door][]Change
-	changed  []firewall.LayerRule // the rules that the plan adds, removes or moves
+	ask     reach.Query
+	effect  *reach.Effect // of the plan
+	joint   reach.Model   // empty where that is all there is
+	changes map[firewall.Door][]Change
 }
 
 func newJudge(c Case) *judge {
 	j := &judge{Case: c, changes: map[firewall.Door][]Change{}}
-	j.observed = reach.NewModel(j.onTheWay(c.Observed))
-	j.after = j.observed.With(c.Plan.After)
-	if j.joint = j.after; c.Joint != nil {
+	j.effect = reach.NewEffect(j.onTheWay(c.Observed), c.Plan.After)
+	if c.Joint != nil {
 		j.joint = reach.NewModel(j.onTheWay(c.Joint))
 	}
 	if j.Desired == nil {
@@ -102,12 +99,15 @@ func newJudge(c Case) *judge {
 	for _, x := range c.Plan.Changes {
 		j.changes[x.Door] = append(j.changes[x.Door], x)
 	}
-	before, seen := c.Observed[c.Plan.Firewall]
-	if !seen {
-		before = firewall.Unread(c.Plan.Firewall, "not read", false)
-	}
-	j.changed = reach.Changed(before, c.Plan.After)
 	return j
+}
+
+// end returns who gets to d of v when all is done.
+func (j *judge) end(v inventory.VM, d firewall.Door) reach.Set {
+	if j.Joint == nil {
+		return j.effect.After(v, d)
+	}
+	return j.ask.VM(v, j.joint, d)
 }
 
 // onTheWay returns the layers of the firewalls in front of the machines that the
@@ -129,7 +129,7 @@ func (j *judge) class(v inventory.VM, k class) []Refusal {
 	if slices.Contains(j.Unlocking, k.Door) || !j.touches(v, k.Door) {
 		return nil
 	}
-	change := reach.Diff(j.ask.VM(v, j.observed, k.Door), j.ask.VM(v, j.after, k.Door))
+	change := j.effect.Of(v, k.Door)
 	desired, _ := j.Desired.Of(k.Door)
 	extra := slices.DeleteFunc(change.Admits().Outside(sourcesOf(desired)), func(x reach.Shift) bool { return j.givesBack(k.Door, x) })
 	if len(extra) > 0 {
@@ -209,7 +209,7 @@ func (j *judge) openings(v inventory.VM, d firewall.Door) []Refusal {
 			continue
 		}
 		if end.Len() == 0 {
-			end = j.ask.VM(v, j.joint, d)
+			end = j.end(v, d)
 		}
 		if no, blocked := j.blocked(end, v, x, reach.Closed); blocked {
 			out = append(out, Refusal{

@@ -630,3 +630,47 @@ func BenchmarkVerify(b *testing.B) {
 		})
 	}
 }
+
+// What is not known on the way hides neither an opening that is too wide nor what
+// a lock takes from others.
+func TestVerifyBehindWhatIsNotKnown(t *testing.T) {
+	me := opening("203.0.113.7", time.Hour, "g-1")
+	hidden := func(delivers bool) func(*plan.Case) {
+		return func(c *plan.Case) {
+			for i := range c.VMs {
+				c.VMs[i].Paths[0].Hops = append([]inventory.Hop{{Firewall: "admin"}}, c.VMs[i].Paths[0].Hops...)
+			}
+			c.Observed["admin"] = firewall.Unread("admin", "no rights", delivers)
+		}
+	}
+	missing := func(c *plan.Case) { c.VMs[0].Missing = []string{"a network interface could not be read"} }
+	everything := rule("lock of everything", firewall.Deny, web.VM)
+	everything.Protocol, everything.First, everything.Last = 0, 0, 65535
+	lock := rule("lock", firewall.Deny, web.VM)
+	for name, edit := range map[string]func(*plan.Case){"unread": hidden(false), "unread, may deliver": hidden(true), "missing": missing} {
+		wide := situation{
+			before: []firewall.LayerRule{lock}, after: []firewall.LayerRule{rule("grant", firewall.Allow, web.VM), lock},
+			changes: []plan.Change{change(plan.Open, web, me)},
+			want:    firewall.Wants{{Door: web, Locked: true, Open: []firewall.Opening{me}}}, edit: edit,
+		}
+		if got := wide.verify(); !slices.ContainsFunc(got, func(r plan.Refusal) bool { return strings.Contains(r.Why, "nothing allows that") }) {
+			t.Errorf("%s: opening for everybody under a grant for one: %v", name, got)
+		}
+		greedy := situation{
+			before: nil, after: []firewall.LayerRule{everything},
+			changes: []plan.Change{change(plan.Lock, web, firewall.Opening{})},
+			want:    firewall.Wants{{Door: web, Locked: true}}, edit: edit,
+		}
+		if got := greedy.verify(); !slices.ContainsFunc(got, func(r plan.Refusal) bool { return strings.Contains(r.Why, "not a just-in-time port") }) {
+			t.Errorf("%s: a lock that takes every port: %v", name, got)
+		}
+		exact := situation{
+			before: []firewall.LayerRule{lock}, after: []firewall.LayerRule{rule("grant", firewall.Allow, web.VM, "203.0.113.7"), lock},
+			changes: []plan.Change{change(plan.Open, web, me)},
+			want:    firewall.Wants{{Door: web, Locked: true, Open: []firewall.Opening{me}}}, edit: edit,
+		}
+		if got := exact.verify(); name != "missing" && len(got) > 0 {
+			t.Errorf("%s: an opening for who asked: %v", name, got)
+		}
+	}
+}

@@ -86,6 +86,9 @@ func (c Change) Sources() Ranges {
 	return out.normal()
 }
 
+// Within returns the part of c that is about those in r, shift by shift.
+func (c Change) Within(r Ranges) Change { return c.Outside(r.complement()) }
+
 // Outside returns the part of c that is not about those in allowed, shift by
 // shift.
 func (c Change) Outside(allowed Ranges) Change {
