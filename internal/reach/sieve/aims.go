@@ -21,16 +21,12 @@ func (l *Layer) Aims(d firewall.Door) *Aims {
 		return nil
 	}
 	var a Aims
-	for i := range l.lines {
-		x := &l.lines[i]
-		if !x.names(d.Port, d.Protocol) {
-			continue
-		}
+	for x := range l.speakers(d) {
 		if l.whom[x.at] != 0 {
 			a.vms = l.vms
 		}
 		for f := range Family(2) {
-			to, _ := l.cuts(index(i), f)
+			to, _ := l.cuts(x, f)
 			for _, cut := range to {
 				a.cuts[f] = append(a.cuts[f], l.key(cut, f))
 			}

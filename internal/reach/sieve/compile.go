@@ -4,6 +4,7 @@ package sieve
 
 import (
 	"cmp"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -16,12 +17,13 @@ const Default = "default"
 // A Layer is a firewall.Layer made ready for questions. It is immutable, may be
 // shared by any number of queries, and does not refer to what it was made of.
 //
-// Making one reads the rules once and sorts nothing: most layers are asked about a
-// few ports, and of most rules, which are about others, no question looks at more
-// than the line, a few bytes. What it needs of the rest stands together, rule by
-// rule, because a fleet's layers do not fit into a cache.
+// Most layers are asked about a few ports, and most rules are about a single one.
+// A fleet's layers do not fit into a cache, so what one port needs stands together,
+// and a question does not come near the rules of other ports. Their addresses are
+// not sorted: most are never asked about.
 type Layer struct {
-	lines    []line                   // by rule
+	lines    []line                   // those about several ports, then port by port; of each, in the order of the rules
+	ports    []run                    // the ports that lines are about alone, in order
 	whom     []uint32                 // the addresses of the lines; see head
 	keys     []Key                    // of IPv6, sorted: what its cuts stand for; the first is that of ::
 	sources  []span                   // by rule, the client's ports; nil when no rule looks at them
@@ -32,8 +34,15 @@ type Layer struct {
 	aimed    bool                     // some rule is not about every destination
 }
 
+// A run is the lines about one port alone: from that line on, up to the next run.
+// The last run is that of no port.
+type run struct{ port, from uint32 }
+
+func (r run) compare(port uint32) int { return cmp.Compare(r.port, port) }
+
 // A line is what decides whether a rule is about a port, and what it does then.
 type line struct {
+	rule     uint32
 	ports    span
 	at       uint32 // of its head in whom
 	protocol firewall.Protocol
@@ -57,19 +66,36 @@ const (
 	headSize
 )
 
-// names reports whether the rule is about the port, of some VM.
-func (x *line) names(port uint16, p firewall.Protocol) bool {
-	return x.ports.holds(port) && (x.protocol == p || x.protocol == 0)
+// speakers returns the lines that are about the port of d, of some VM, in the order
+// of the rules.
+func (l *Layer) speakers(d firewall.Door) iter.Seq[*line] {
+	return func(yield func(*line) bool) {
+		several, alone := l.lines[:l.ports[0].from], []line(nil)
+		if n, ok := slices.BinarySearchFunc(l.ports, uint32(d.Port), run.compare); ok {
+			alone = l.lines[l.ports[n].from:l.ports[n+1].from]
+		}
+		for len(several)+len(alone) > 0 {
+			from := &several
+			if len(several) == 0 || len(alone) > 0 && alone[0].rule < several[0].rule {
+				from = &alone
+			}
+			x := &(*from)[0]
+			*from = (*from)[1:]
+			if x.ports.holds(d.Port) && (x.protocol == d.Protocol || x.protocol == 0) && !yield(x) {
+				return
+			}
+		}
+	}
 }
 
-// cuts returns the cuts of the destinations and of the sources of a rule.
-func (l *Layer) cuts(rule uint32, f Family) (to, from []uint32) {
-	x := l.whom[l.lines[rule].at:]
-	begin, to4, from4 := uint32(headSize), x[headTo4], x[headFrom4]
+// cuts returns the cuts of the destinations and of the sources of a line.
+func (l *Layer) cuts(x *line, f Family) (to, from []uint32) {
+	whom := l.whom[x.at:]
+	begin, to4, from4 := uint32(headSize), whom[headTo4], whom[headFrom4]
 	if f == IPv6 {
-		begin, to4, from4 = begin+to4+from4, x[headTo6], x[headFrom6]
+		begin, to4, from4 = begin+to4+from4, whom[headTo6], whom[headFrom6]
 	}
-	return x[begin:][:to4], x[begin+to4:][:from4]
+	return whom[begin:][:to4], whom[begin+to4:][:from4]
 }
 
 func (l *Layer) key(cut uint32, f Family) Key {
@@ -107,19 +133,39 @@ func Compile(l firewall.Layer) *Layer {
 		words += headSize + 2*max(1, len(rules[i].From)) + 2*len(rules[i].To)
 	}
 	out := &Layer{
-		lines: make([]line, n), whom: make([]uint32, 0, words), keys: nil, sources: nil,
+		lines: make([]line, 0, n), ports: nil, whom: make([]uint32, 0, words), keys: nil, sources: nil,
 		names: make([]string, n+1), first: nil, fallback: Decision{Rule: index(n), Maybe: Nobody, Can: l.Default.Outcomes()},
 		vms: nil, aimed: false,
 	}
 	var m maker
 	for i := range rules {
 		out.names[i] = rules[i].Name
-		out.addLine(i, rules[i], &m)
 	}
 	out.names[n] = Default
+	for _, key := range byPort(rules) {
+		if port := index(key >> 32); port > 0 && (len(out.ports) == 0 || out.ports[len(out.ports)-1].port != port-1) {
+			out.ports = append(out.ports, run{port: port - 1, from: index(len(out.lines))})
+		}
+		i := index(key)
+		out.addLine(i, rules[i], &m)
+	}
+	out.ports = append(out.ports, run{port: 1 << 16, from: index(n)})
 	out.call()
 	out.number(m.wide)
 	return out
+}
+
+// byPort returns the rules in the order of lines: above, the port that a rule is about
+// alone, from 1, or 0; below, its number.
+func byPort(rules []firewall.LayerRule) []uint64 {
+	order := make([]uint64, len(rules))
+	for i := range rules {
+		if order[i] = uint64(i); rules[i].First == rules[i].Last {
+			order[i] |= (uint64(rules[i].First) + 1) << 32
+		}
+	}
+	order, _ = sortUpper(order, nil)
+	return order
 }
 
 // call says which rule goes by which name, the default among them: one line of a
@@ -146,7 +192,7 @@ func (l *Layer) number(keys []Key) {
 	slices.SortFunc(l.keys, Key.Compare)
 	l.keys = slices.Compact(l.keys)
 	for i := range l.lines {
-		to, from := l.cuts(index(i), IPv6)
+		to, from := l.cuts(&l.lines[i], IPv6)
 		for _, cuts := range [...][]uint32{to, from} {
 			for c := range cuts {
 				n, _ := slices.BinarySearchFunc(l.keys, keys[cuts[c]], Key.Compare)
@@ -189,7 +235,7 @@ type maker struct {
 
 // addLine makes the line of rule i. A rule with a prefix that is none is damaged:
 // anybody may be meant.
-func (l *Layer) addLine(i int, r firewall.LayerRule, m *maker) {
+func (l *Layer) addLine(i uint32, r firewall.LayerRule, m *maker) {
 	damaged := func(list []netip.Prefix) bool {
 		return slices.ContainsFunc(list, func(p netip.Prefix) bool { return !p.IsValid() })
 	}
@@ -200,7 +246,7 @@ func (l *Layer) addLine(i int, r firewall.LayerRule, m *maker) {
 		r.To, r.Maybe = nil, true
 	}
 	x := line{
-		ports: span{first: r.First, more: r.Last - r.First}, at: index(len(l.whom)), protocol: r.Protocol,
+		rule: i, ports: span{first: r.First, more: r.Last - r.First}, at: index(len(l.whom)), protocol: r.Protocol,
 		can: r.Action.Outcomes(), kind: certain, maybe: maybe + kind(r.Action),
 	}
 	if r.Maybe {
@@ -208,7 +254,7 @@ func (l *Layer) addLine(i int, r firewall.LayerRule, m *maker) {
 	}
 	if r.SourceFirst > 0 || r.SourceLast > 0 {
 		if l.sources == nil {
-			l.sources = slices.Repeat([]span{{first: 0, more: 65535}}, len(l.lines))
+			l.sources = slices.Repeat([]span{{first: 0, more: 65535}}, cap(l.lines))
 		}
 		l.sources[i] = span{first: r.SourceFirst, more: r.SourceLast - r.SourceFirst}
 	}
@@ -225,7 +271,7 @@ func (l *Layer) addLine(i int, r firewall.LayerRule, m *maker) {
 		}
 		vm = l.vms[r.VM]
 	}
-	l.lines[i], l.whom = x, append(l.whom, vm, 0, 0, 0, 0)
+	l.lines, l.whom = append(l.lines, x), append(l.whom, vm, 0, 0, 0, 0)
 	l.addCuts(x.at, r.From, r.To, m)
 }
 
@@ -296,11 +342,8 @@ func (l *Layer) LooksAtSourcePorts() bool { return l.sources != nil }
 // SourcePorts appends to cuts where the rules that may speak about packets to d
 // begin or end to do so with the client's port.
 func (l *Layer) SourcePorts(cuts []uint16, d firewall.Door) []uint16 {
-	for i := range l.lines {
-		if !l.lines[i].names(d.Port, d.Protocol) {
-			continue
-		}
-		s := l.sources[i]
+	for x := range l.speakers(d) {
+		s := l.sources[x.rule]
 		if s.first > 0 {
 			cuts = append(cuts, s.first)
 		}

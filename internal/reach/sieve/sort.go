@@ -2,28 +2,29 @@ package sieve
 
 import "slices"
 
-// few is how many cuts are sorted by comparing them.
+// few is how many numbers are sorted by comparing them.
 const few = 40
 
-// sortCuts sorts the cuts by address: their upper halves, byte by byte from the
-// lowest. Those of one address need no order.
-func (s *Sieve) sortCuts() {
-	if len(s.cuts) < few {
-		insert(s.cuts)
-		return
+// sortUpper sorts list, whose lower halves are in order, by the upper halves: byte
+// by byte from the lowest. It returns it and another list that may be overwritten,
+// as spare may.
+func sortUpper(list, spare []uint64) (sorted, free []uint64) {
+	if len(list) < few {
+		insert(list)
+		return list, spare
 	}
 	const digits = 4
 	var counts [digits][256]uint32
-	for _, c := range s.cuts {
+	for _, c := range list {
 		counts[0][digit(c, 0)]++
 		counts[1][digit(c, 1)]++
 		counts[2][digit(c, 2)]++
 		counts[3][digit(c, 3)]++
 	}
-	s.spare = slices.Grow(s.spare[:0], len(s.cuts))[:len(s.cuts)]
+	spare = slices.Grow(spare[:0], len(list))[:len(list)]
 	for n := range counts {
 		count := &counts[n]
-		if int(count[digit(s.cuts[0], n)]) == len(s.cuts) {
+		if int(count[digit(list[0], n)]) == len(list) {
 			continue // all alike
 		}
 		from := uint32(0)
@@ -31,24 +32,25 @@ func (s *Sieve) sortCuts() {
 			count[v] = from
 			from += of
 		}
-		for _, c := range s.cuts {
+		for _, c := range list {
 			v := digit(c, n)
-			s.spare[count[v]] = c
+			spare[count[v]] = c
 			count[v]++
 		}
-		s.cuts, s.spare = s.spare, s.cuts
+		list, spare = spare, list
 	}
+	return list, spare
 }
 
-// digit returns the nth byte of an address, from the lowest.
+// digit returns the nth byte of an upper half, from the lowest.
 func digit(c uint64, n int) uint64 { return c >> (32 + 8*n) & 0xff }
 
-func insert(cuts []uint64) {
-	for i := 1; i < len(cuts); i++ {
-		c, j := cuts[i], i
-		for ; j > 0 && cuts[j-1] > c; j-- {
-			cuts[j] = cuts[j-1]
+func insert(list []uint64) {
+	for i := 1; i < len(list); i++ {
+		c, j := list[i], i
+		for ; j > 0 && list[j-1] > c; j-- {
+			list[j] = list[j-1]
 		}
-		cuts[j] = c
+		list[j] = c
 	}
 }

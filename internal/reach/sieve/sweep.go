@@ -13,10 +13,10 @@ type Sieve struct {
 	layer  *Layer    // that was matched last, against the packet
 	to     [2]uint32 // its destination, as a cut, where that is known
 	aimed  [2]bool
-	spoken []uint32 // the rules that speak about it, if its addresses are right
+	spoken []line // of the rules that speak about it, if its addresses are right
 
-	// Of one family, the rules that do, by their rank among them:
-	rules    []uint32
+	// Of one family, those that do, by their rank among them:
+	rules    []line
 	kinds    []kind         // how they speak
 	doubtful bool           // some of them may match or not
 	cuts     []uint64       // where their sources begin or have ended, and their rank
@@ -72,14 +72,13 @@ func (s *Sieve) Match(l *Layer, p *Packet) {
 			s.to[IPv6]--
 		}
 	}
-	vm, port, protocol := l.vms[p.Door.VM], p.Door.Port, p.Door.Protocol
-	for i := range l.lines {
-		x := &l.lines[i]
-		if !x.names(port, protocol) || l.sources != nil && !l.sources[i].holds(p.Source) {
+	vm := l.vms[p.Door.VM]
+	for x := range l.speakers(p.Door) {
+		if l.sources != nil && !l.sources[x.rule].holds(p.Source) {
 			continue
 		}
 		if only := l.whom[x.at]; only == 0 || only == vm {
-			s.spoken = append(s.spoken, index(i))
+			s.spoken = append(s.spoken, *x)
 		}
 	}
 }
@@ -96,7 +95,7 @@ func (s *Sieve) Match(l *Layer, p *Packet) {
 // adds what it would do.
 func (s *Sieve) Sweep(f Family, out []Piece) []Piece {
 	s.collect(f)
-	s.sortCuts()
+	s.cuts, s.spare = sortUpper(s.cuts, s.spare)
 	start, decided, cuts := len(out), Nobody-1, s.cuts
 	for i, at := 0, uint32(0); ; {
 		for i < len(cuts) && at == index(cuts[i]>>32) {
@@ -122,9 +121,10 @@ func (s *Sieve) Sweep(f Family, out []Piece) []Piece {
 // Behind a certain one that means every source no rule decides anything.
 func (s *Sieve) collect(f Family) {
 	s.rules, s.kinds, s.cuts, s.doubtful = s.rules[:0], s.kinds[:0], s.cuts[:0], false
-	for _, rule := range s.spoken {
-		to, from := s.layer.cuts(rule, f)
-		k := s.aim(rule, to, f)
+	for i := range s.spoken {
+		x := &s.spoken[i]
+		to, from := s.layer.cuts(x, f)
+		k := s.aim(x, to, f)
 		if k == none || len(from) == 0 {
 			continue
 		}
@@ -132,7 +132,7 @@ func (s *Sieve) collect(f Family) {
 		for _, cut := range from {
 			s.cuts = append(s.cuts, uint64(cut)<<32|rank)
 		}
-		s.rules, s.kinds, s.doubtful = append(s.rules, rule), append(s.kinds, k), s.doubtful || k != certain
+		s.rules, s.kinds, s.doubtful = append(s.rules, *x), append(s.kinds, k), s.doubtful || k != certain
 		if k == certain && len(from) == 1 && from[0] == 0 {
 			break
 		}
@@ -144,8 +144,7 @@ func (s *Sieve) collect(f Family) {
 }
 
 // aim returns how a rule with such destinations speaks about the packet.
-func (s *Sieve) aim(rule uint32, to []uint32, f Family) kind {
-	x := &s.layer.lines[rule]
+func (s *Sieve) aim(x *line, to []uint32, f Family) kind {
 	switch {
 	case len(to) == 0:
 		return x.kind
@@ -164,7 +163,7 @@ func (s *Sieve) aim(rule uint32, to []uint32, f Family) kind {
 
 // rule returns the rule that a rank stands for, by its name.
 func (s *Sieve) rule(rank uint32) uint32 {
-	rule := s.rules[rank]
+	rule := s.rules[rank].rule
 	if s.layer.first == nil {
 		return rule
 	}
@@ -177,7 +176,7 @@ func (s *Sieve) decide(first uint32) Decision {
 	d, last := s.layer.fallback, index(len(s.rules))
 	if first < last {
 		last = first
-		d.Rule, d.Can = s.rule(first), s.layer.lines[s.rules[first]].can
+		d.Rule, d.Can = s.rule(first), s.rules[first].can
 	}
 	if !s.doubtful {
 		return d
@@ -188,7 +187,7 @@ func (s *Sieve) decide(first uint32) Decision {
 		if first >= last {
 			continue
 		}
-		can := s.layer.lines[s.rules[first]].can
+		can := s.rules[first].can
 		d.Can |= can
 		if can&^sure != 0 && first < earliest {
 			earliest, d.Maybe = first, s.rule(first)
