@@ -246,7 +246,7 @@ func TestAsManyPiecesAreNotTheSame(t *testing.T) {
 // pairs: only that port of the VMs behind it is asked about again, and what the
 // survey says then is what a new one says.
 func TestOneRuleOfSharedLayers(t *testing.T) {
-	vms, m := fleet(2_000, 200, 50)
+	vms, m := fleet(t, 2_000, 200, 50)
 	hops := vms[1_000].Paths[0].Hops
 	m.Put(firewall.Layer{Firewall: hops[0].Firewall, Default: firewall.Allow})
 	before := reachtest.SecurityGroup(rand.New(rand.NewPCG(3, 3)), hops[1].Firewall, 50)
