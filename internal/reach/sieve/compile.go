@@ -74,15 +74,15 @@ func (l *Layer) speakers(d firewall.Door) iter.Seq[*line] {
 		if n, ok := slices.BinarySearchFunc(l.ports, uint32(d.Port), run.compare); ok {
 			alone = l.lines[l.ports[n].from:l.ports[n+1].from]
 		}
-		for len(several)+len(alone) > 0 {
+		for more := true; more && len(several)+len(alone) > 0; {
 			from := &several
 			if len(several) == 0 || len(alone) > 0 && alone[0].rule < several[0].rule {
 				from = &alone
 			}
 			x := &(*from)[0]
 			*from = (*from)[1:]
-			if x.ports.holds(d.Port) && (x.protocol == d.Protocol || x.protocol == 0) && !yield(x) {
-				return
+			if x.ports.holds(d.Port) && (x.protocol == d.Protocol || x.protocol == 0) {
+				more = yield(x)
 			}
 		}
 	}
