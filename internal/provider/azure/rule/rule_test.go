@@ -96,7 +96,8 @@ func TestAdminRules(t *testing.T) {
 	}
 }
 
-// One group before two networks that use the same addresses.
+// One group before two networks that use the same addresses. A public address is
+// nobody's in either.
 func TestAddressesOfTwoNetworks(t *testing.T) {
 	place := func(vm firewall.VMID, space string, groups ...string) Place {
 		return Place{
@@ -105,6 +106,7 @@ func TestAddressesOfTwoNetworks(t *testing.T) {
 		}
 	}
 	rules := group(t, `
+		{"name":"public","properties":{"priority":90,"direction":"Inbound","access":"Allow","protocol":"Tcp","sourceAddressPrefix":"VirtualNetwork","sourcePortRange":"*","destinationAddressPrefix":"20.0.0.1","destinationPortRange":"22"}},
 		{"name":"asg","properties":{"priority":100,"direction":"Inbound","access":"Allow","protocol":"Tcp","sourcePortRange":"*","destinationPortRange":"22","sourceApplicationSecurityGroups":[{"id":"/WEB"}],"destinationApplicationSecurityGroups":[{"id":"/Db"}]}}`)
 	got := lines(Layer("/g", rules, []Place{place("a", "10.0.0.0/16", "/db"), place("b", "10.0.0.0/8")}, firewall.Deny))
 	want := []string{
