@@ -122,7 +122,7 @@ var floors = []floor{
 		{"internal/store/storetest"},
 	}},
 	{name: "5", steps: [][]string{
-		{"internal/reconcile/book", "internal/reconcile/news", "internal/spool"},
+		{"internal/reconcile/book", "internal/reconcile/news", "internal/reconcile/sight", "internal/spool"},
 		{"internal/reconcile", "internal/scan"},
 		{"internal/fleet"},
 		{"internal/broker/consent"},

@@ -45,6 +45,7 @@ import (
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/reconcile"
 	"github.com/sesame-access/sesame/internal/reconcile/book"
+	"github.com/sesame-access/sesame/internal/reconcile/sight"
 	"github.com/sesame-access/sesame/internal/spool"
 	"github.com/sesame-access/sesame/internal/store"
 )
@@ -88,7 +89,7 @@ func New(cfg Config) *Fleet {
 	}
 	f.loops = reconcile.Config{
 		Book: cfg.Book, Clocks: cfg.Clocks, Resync: cfg.Resync, Log: cfg.Log, Lookup: f.lookup,
-		Sight: reconcile.NewSight(), Endings: spool.NewEndings(),
+		Sight: sight.New(), Endings: spool.NewEndings(),
 		Recorder: spool.NewRecorder(cfg.Book, cfg.Log),
 	}
 	return f
@@ -238,8 +239,8 @@ func (f *Fleet) askFor(grants []access.Grant) ([]<-chan reconcile.Passed, error)
 }
 
 // Doors returns what was last read about the doors of vm, sorted.
-func (f *Fleet) Doors(vm firewall.VMID) []reconcile.DoorState {
-	var out []reconcile.DoorState
+func (f *Fleet) Doors(vm firewall.VMID) []sight.DoorState {
+	var out []sight.DoorState
 	for _, id := range inventory.Of(f.VMs(), vm).Firewalls() {
 		for _, d := range f.loops.Sight.Doors(id) {
 			if d.Door.VM == vm {
@@ -247,8 +248,14 @@ func (f *Fleet) Doors(vm firewall.VMID) []reconcile.DoorState {
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b reconcile.DoorState) int { return firewall.CompareDoors(a.Door, b.Door) })
+	slices.SortStableFunc(out, func(a, b sight.DoorState) int { return firewall.CompareDoors(a.Door, b.Door) })
 	return out
+}
+
+// Standings returns how many doors stand how; known are those whose lock is in
+// the book.
+func (f *Fleet) Standings(known []firewall.Door) map[sight.Standing]int {
+	return f.loops.Sight.Count(known)
 }
 
 // Orphans returns the doors of vm that its firewalls show locked and the book

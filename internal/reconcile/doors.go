@@ -14,6 +14,7 @@ import (
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/reconcile/news"
+	"github.com/sesame-access/sesame/internal/reconcile/sight"
 	"github.com/sesame-access/sesame/internal/store"
 )
 
@@ -196,7 +197,7 @@ func (p *pass) around(vm firewall.VMID, ask func(inventory.VM, map[firewall.ID]f
 	}
 	seen := map[firewall.ID]provider.Snapshot{p.fw.ID: p.back}
 	for _, id := range v.Firewalls() {
-		if last, ok := p.loop.Sight.last(id); ok && id != p.fw.ID {
+		if last, ok := p.loop.Sight.Last(id); ok && id != p.fw.ID {
 			seen[id] = last
 		}
 	}
@@ -225,12 +226,12 @@ func (p *pass) recordFailure(err error) {
 }
 
 // doors returns the state of every door that the pass saw or wanted.
-func (p *pass) doors(failing string) []DoorState {
-	at := map[firewall.Door]*DoorState{}
-	var out []*DoorState
-	state := func(d firewall.Door) *DoorState {
+func (p *pass) doors(failing string) []sight.DoorState {
+	at := map[firewall.Door]*sight.DoorState{}
+	var out []*sight.DoorState
+	state := func(d firewall.Door) *sight.DoorState {
 		if at[d] == nil {
-			at[d] = &DoorState{
+			at[d] = &sight.DoorState{
 				Door: d, Locked: false, Exposed: p.loop.news.Said(audit.Exposed, d),
 				Obstacles: nil, Openings: nil, Read: p.now.Wall, Failing: failing,
 			}
@@ -261,10 +262,10 @@ func (p *pass) doors(failing string) []DoorState {
 		s := state(o.Door)
 		s.Obstacles = append(s.Obstacles, o.Text)
 	}
-	states := make([]DoorState, len(out))
+	states := make([]sight.DoorState, len(out))
 	for i, s := range out {
 		states[i] = *s
 	}
-	slices.SortFunc(states, func(a, b DoorState) int { return firewall.CompareDoors(a.Door, b.Door) })
+	slices.SortFunc(states, func(a, b sight.DoorState) int { return firewall.CompareDoors(a.Door, b.Door) })
 	return states
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/reconcile/book"
 	"github.com/sesame-access/sesame/internal/reconcile/news"
+	"github.com/sesame-access/sesame/internal/reconcile/sight"
 )
 
 // A Loop reconciles one firewall. It is the only writer of that firewall in this
@@ -227,7 +228,19 @@ func (l *Loop) finish(ctx context.Context, p *pass, err error) {
 	if p.fw.Provider != nil {
 		l.agenda.Add(p.book.Grants, p.fw.Keys, p.fw.Provider.Limits(p.fw.ID).WriteTime, p.now)
 	}
-	l.Sight.note(l.id, p, err)
+	l.Sight.Note(l.id, p.summary(err))
+}
+
+// summary is what the pass says of itself.
+func (p *pass) summary(err error) sight.Pass {
+	sum := sight.Pass{Failing: "", Late: again(err), Doors: nil}
+	if err != nil && !sum.Late {
+		sum.Failing = err.Error()
+	}
+	if p.keys == nil && p.back.Firewall != "" {
+		sum.Doors = p.doors(sum.Failing)
+	}
+	return sum
 }
 
 // wait returns how long the loop may sleep: until the next deadline, the next

@@ -21,7 +21,7 @@ import (
 func (p *pass) record(ctx context.Context) {
 	at := p.clocks(p.back)
 	if p.keys == nil {
-		p.loop.Sight.read(p.fw.ID, p.back, at)
+		p.loop.Sight.Read(p.fw.ID, p.back, at)
 	}
 	p.grants = make(map[string]Seen, len(p.book.Grants))
 	if p.bookErr != nil {
@@ -222,7 +222,7 @@ func (r reading) on(fw firewall.ID) (map[firewall.Key]firewall.Opening, access.R
 	if fw == r.pass.fw.ID {
 		return r.shown, r.at, true
 	}
-	return r.pass.loop.Sight.shown(fw)
+	return r.pass.loop.Sight.Shown(fw)
 }
 
 // impediment says why a live grant is not open.

@@ -24,6 +24,7 @@ import (
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/reconcile/book"
+	"github.com/sesame-access/sesame/internal/reconcile/sight"
 	"github.com/sesame-access/sesame/internal/spool"
 )
 
@@ -47,7 +48,7 @@ type Config struct {
 	Log    *slog.Logger
 	// Lookup finds a firewall with the machines behind it.
 	Lookup   func(firewall.ID) (Firewall, bool)
-	Sight    *Sight
+	Sight    *sight.Sight
 	Endings  *spool.Endings
 	Recorder *spool.Recorder
 }
@@ -61,24 +62,6 @@ type Seen struct {
 	At time.Time
 	// Why says what is in the way when it is not open.
 	Why string
-}
-
-// DoorState is what was last read back about a door.
-type DoorState struct {
-	Door firewall.Door
-	// Locked says that the lock was read back.
-	Locked bool
-	// Exposed says who gets in without a grant and by which rule; empty when
-	// nobody does.
-	Exposed string
-	// Obstacles are foreign things that defeat the lock or a grant.
-	Obstacles []string
-	// Uses counts connections that live openings let in, by source.
-	Openings []provider.Owned
-	// Read is when it was read; zero when never.
-	Read time.Time
-	// Failing says why the last pass failed; empty when it did not.
-	Failing string
 }
 
 // A Firewall is a firewall with everything that its loop needs to know.

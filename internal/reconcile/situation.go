@@ -22,7 +22,7 @@ func (p *pass) situation(ctx context.Context) plan.Case {
 		all = plan.Route(plan.Desired(p.book.Locks, p.book.Grants, p.now), p.fw.VMs)
 	}
 	for _, id := range others {
-		last, ok := p.loop.Sight.last(id)
+		last, ok := p.loop.Sight.Last(id)
 		if !ok {
 			continue // not read yet: unknown, which neither proves nor refuses
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/provider"
-	"github.com/sesame-access/sesame/internal/reconcile"
+	"github.com/sesame-access/sesame/internal/reconcile/sight"
 )
 
 func TestRequestOpensAndCloses(t *testing.T) {
@@ -154,7 +154,7 @@ func TestLocksOfALostBookAreOrphans(t *testing.T) {
 	h.world.Firewall("fw-web-1").Obstruct(provider.Obstacle{Door: rdp, Blocks: true, Text: "a wall"})
 	h.fleet.Wake("test")
 	h.eventually(func() bool {
-		return slices.ContainsFunc(h.fleet.Doors(web), func(d reconcile.DoorState) bool { return d.Door == rdp })
+		return slices.ContainsFunc(h.fleet.Doors(web), func(d sight.DoorState) bool { return d.Door == rdp })
 	})
 	if orphans := h.fleet.Orphans(web, nil); len(orphans) != 1 || orphans[0].Door == rdp {
 		t.Errorf("a door that is not locked is an orphan lock: %+v", orphans)

@@ -223,6 +223,7 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{
 		`sesame_http_requests_total{method="GET",route="/v1/vms/{vm}",status="404"} 1`,
 		`sesame_http_requests_total{method="none",route="none",status="404"} 2`,
+		`sesame_doors{state="locked"} `, `sesame_doors{state="exposed"} 0`,
 		`sesame_grants{state="closing"} 0`, `sesame_grants{state="scheduled"} 0`,
 		`sesame_build_info{`, `sesame_firewalls_failing 0`, `sesame_clock_skew_seconds 0`,
 		`sesame_passes_total{result="ok"}`, `sesame_close_lateness_seconds_count 0`,

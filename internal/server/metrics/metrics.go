@@ -17,7 +17,9 @@ import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/fleet"
+	"github.com/sesame-access/sesame/internal/reconcile/sight"
 	"github.com/sesame-access/sesame/internal/store"
 )
 
@@ -38,6 +40,7 @@ type Metrics struct {
 	took     *prometheus.HistogramVec
 	late     prometheus.Histogram
 	grants   *prometheus.GaugeVec
+	doors    *prometheus.GaugeVec
 }
 
 // New returns figures that are all zero.
@@ -59,13 +62,16 @@ func New(cfg Config) *Metrics {
 		grants: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "sesame_grants", Help: "Grants that are not closed yet, by state.",
 		}, []string{"state"}),
+		doors: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "sesame_doors", Help: "Doors, each by the worst that is true of it on any of its firewalls.",
+		}, []string{"state"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "sesame_build_info", Help: "1, with the version that runs.",
 		ConstLabels: prometheus.Labels{"version": cfg.Version, "go": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.took, m.late, m.grants, build)
+	m.registry.MustRegister(m.requests, m.took, m.late, m.grants, m.doors, build)
 	m.registry.MustRegister(figures(cfg)...)
 	return m
 }
@@ -111,6 +117,18 @@ func (m *Metrics) Write(w http.ResponseWriter, r *http.Request) error {
 	}
 	for _, state := range []access.State{access.Scheduled, access.Opening, access.Open, access.Closing, access.Overdue} {
 		m.grants.WithLabelValues(string(state)).Set(float64(count[state]))
+	}
+	rules, err := m.cfg.Store.Rules(r.Context())
+	if err != nil {
+		return errkind.Wrap(errkind.Unavailable, err, "the doors cannot be counted now")
+	}
+	known := make([]firewall.Door, len(rules.Locks))
+	for i, l := range rules.Locks {
+		known[i] = l.Door
+	}
+	standings := m.cfg.Fleet.Standings(known)
+	for _, state := range sight.Standings() {
+		m.doors.WithLabelValues(string(state)).Set(float64(standings[state]))
 	}
 	promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{DisableCompression: true}).ServeHTTP(w, r)
 	return nil

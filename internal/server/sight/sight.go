@@ -14,7 +14,7 @@ import (
 	"github.com/sesame-access/sesame/internal/fleet"
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/policy"
-	"github.com/sesame-access/sesame/internal/reconcile"
+	"github.com/sesame-access/sesame/internal/reconcile/sight"
 	"github.com/sesame-access/sesame/internal/store"
 )
 
@@ -62,7 +62,7 @@ func (v Sight) Policy(p policy.Policy) (policy.Policy, bool) {
 // DoorState returns how the door of l stands, over all firewalls on its way: it
 // is locked when all of them that show it say so, and what is wrong on any of
 // them is said.
-func (v Sight) DoorState(l access.Lock, states []reconcile.DoorState) api.DoorState {
+func (v Sight) DoorState(l access.Lock, states []sight.DoorState) api.DoorState {
 	out := api.DoorStateOf(l)
 	out.Policy = ""
 	for _, p := range v.Rules.Policies {
@@ -70,7 +70,7 @@ func (v Sight) DoorState(l access.Lock, states []reconcile.DoorState) api.DoorSt
 			out.Policy, out.Max = p.Name, access.FormatDuration(port.Max)
 		}
 	}
-	for i, x := range slices.DeleteFunc(slices.Clone(states), func(x reconcile.DoorState) bool { return x.Door != l.Door }) {
+	for i, x := range slices.DeleteFunc(slices.Clone(states), func(x sight.DoorState) bool { return x.Door != l.Door }) {
 		read := api.TimeOf(x.Read)
 		if i == 0 {
 			out.Locked, out.Read = x.Locked, read

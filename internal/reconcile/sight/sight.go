@@ -1,7 +1,10 @@
-package reconcile
+// Package sight is what the loops of a fleet last saw: each firewall's snapshot,
+// for the verdicts of the other loops, and how its doors stand, for people who
+// look. Each loop tells what it read from its own firewall. It lies in memory and
+// is whole again after the first full pass of every loop.
+package sight
 
 import (
-	"maps"
 	"sync"
 	"time"
 
@@ -11,8 +14,7 @@ import (
 	"github.com/sesame-access/sesame/internal/provider"
 )
 
-// Sight is what the loops last saw, for each other's verdicts and for people who
-// look. Each entry was read from the firewall by its own loop.
+// A Sight is what the loops last saw. It is safe for concurrent use.
 type Sight struct {
 	mu         sync.Mutex
 	seen       map[firewall.ID]view
@@ -29,12 +31,24 @@ type view struct {
 	failing  string
 }
 
-// NewSight returns a sight that has seen nothing.
-func NewSight() *Sight { return &Sight{mu: sync.Mutex{}, seen: map[firewall.ID]view{}} }
+// A Pass is what a pass says of itself when it is over.
+type Pass struct {
+	// Failing says why it failed; empty when it did not.
+	Failing string
+	// Late says that somebody was faster and that it is repeated at once: it neither
+	// failed nor succeeded.
+	Late bool
+	// Doors is how every door of the firewall stands, after a full pass that could
+	// read it; nil after any other.
+	Doors []DoorState
+}
 
-// read keeps what a full pass read back, before anything is concluded from it:
+// New returns a sight that has seen nothing.
+func New() *Sight { return &Sight{mu: sync.Mutex{}, seen: map[firewall.ID]view{}} }
+
+// Read keeps what a full pass read back, before anything is concluded from it:
 // of two loops that read at once, the later one must see what the other saw.
-func (s *Sight) read(id firewall.ID, back provider.Snapshot, at access.Reading) {
+func (s *Sight) Read(id firewall.ID, back provider.Snapshot, at access.Reading) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := s.seen[id]
@@ -45,21 +59,21 @@ func (s *Sight) read(id firewall.ID, back provider.Snapshot, at access.Reading) 
 	}
 }
 
-// note keeps what a full pass says about the doors, and whether any pass failed.
-func (s *Sight) note(id firewall.ID, p *pass, err error) {
+// Note keeps how a pass over id went.
+func (s *Sight) Note(id firewall.ID, p Pass) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := s.seen[id]
-	v.failing = ""
+	v.failing = p.Failing
 	switch {
-	case err == nil:
+	case p.Late:
+	case p.Failing == "":
 		s.ok++
-	case !again(err):
-		v.failing = err.Error()
+	default:
 		s.failed++
 	}
-	if p.keys == nil && p.back.Firewall != "" {
-		v.doors = p.doors(v.failing)
+	if p.Doors != nil {
+		v.doors = p.Doors
 	}
 	for i := range v.doors {
 		v.doors[i].Failing = v.failing
@@ -67,18 +81,18 @@ func (s *Sight) note(id firewall.ID, p *pass, err error) {
 	s.seen[id] = v
 }
 
-// last returns the last full snapshot of id.
-func (s *Sight) last(id firewall.ID) (provider.Snapshot, bool) {
+// Last returns the last full snapshot of id.
+func (s *Sight) Last(id firewall.ID) (provider.Snapshot, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, ok := s.seen[id]
 	return v.snapshot, ok && v.snapshot.Firewall != ""
 }
 
-// shown returns what id showed when it was read last, and what the clocks showed
+// Shown returns what id showed when it was read last, and what the clocks showed
 // then; false if it was never read. The map is shared and is never written to
 // again.
-func (s *Sight) shown(id firewall.ID) (map[firewall.Key]firewall.Opening, access.Reading, bool) {
+func (s *Sight) Shown(id firewall.ID) (map[firewall.Key]firewall.Opening, access.Reading, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, ok := s.seen[id]
@@ -105,7 +119,7 @@ func (s *Sight) Failing() map[firewall.ID]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := map[firewall.ID]string{}
-	for id, v := range maps.All(s.seen) {
+	for id, v := range s.seen {
 		if v.failing != "" {
 			out[id] = v.failing
 		}
