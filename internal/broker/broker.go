@@ -56,9 +56,8 @@ type Reader interface {
 
 // An Enforcer makes firewalls show what the ledger says.
 type Enforcer interface {
+	Settler
 	VMs() []inventory.VM
-	// Settle asks for a pass over the given grants and says how each stands.
-	Settle(ctx context.Context, grants []access.Grant) (map[string]reconcile.Seen, error)
 	// End closes a grant although its end could not be saved yet.
 	End(grant string, by access.Ending, unsaved store.Change)
 	// Wake asks for a full pass over everything.
@@ -66,6 +65,17 @@ type Enforcer interface {
 	// Preview computes what a change of the book would write, and whom it would
 	// let in or keep out, without writing anything.
 	Preview(ctx context.Context, about []firewall.VMID, change fleet.Supposing) (fleet.Preview, error)
+}
+
+// A Settler opens and closes for grants.
+type Settler interface {
+	// Prepare says which grants are about to be saved, so that what opens them can
+	// be thought out meanwhile; done says that they are saved, or will not be. It
+	// opens nothing.
+	Prepare(grants []access.Grant) (done func())
+	// Settle asks for a pass over the given grants, which are saved, and says how
+	// each stands.
+	Settle(ctx context.Context, grants []access.Grant) (map[string]reconcile.Seen, error)
 }
 
 // Config is what a Broker is made of.

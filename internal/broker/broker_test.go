@@ -34,6 +34,12 @@ type bench struct {
 // a policy called ssh has locked.
 func in(t *testing.T, test func(t *testing.T, b bench)) {
 	t.Helper()
+	behind(t, memory.Numbered, test)
+}
+
+// behind is in for a machine behind another kind of firewall.
+func behind(t *testing.T, d memory.Dialect, test func(t *testing.T, b bench)) {
+	t.Helper()
 	template := filepath.Join(t.TempDir(), "template.db")
 	if err := simtest.Template(t.Context(), template); err != nil {
 		t.Fatal(err)
@@ -43,7 +49,7 @@ func in(t *testing.T, test func(t *testing.T, b bench)) {
 		world := memory.NewWorld(firewall.Keyring{
 			Instance: "bench", Keys: []firewall.MarkKey{{ID: "k1", Secret: []byte("0123456789abcdef")}},
 		})
-		world.Add(memory.Config{ID: "fw", Dialect: memory.Numbered})
+		world.Add(memory.Config{ID: "fw", Dialect: d})
 		for _, name := range []string{"web-1", "web-2"} {
 			world.AddVM(machine(name))
 		}

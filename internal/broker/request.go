@@ -198,7 +198,8 @@ func longest(policies []policy.Policy, doors []firewall.Door) time.Duration {
 }
 
 // saveGrants saves request, grants and the record of the decision: the intent to
-// open. Nothing is opened before it is on the disk.
+// open. Nothing is opened before it is on the disk; how to is thought out while it
+// gets there.
 func (b *Broker) saveGrants(ctx context.Context, rules store.Rules, req access.Request, d access.Decision, grants []access.Grant, idem store.Idempotency) error {
 	c := store.Change{
 		Expect: rules.Version, Requests: []store.Request{{Request: req, Decision: d}}, Grants: grants,
@@ -210,6 +211,7 @@ func (b *Broker) saveGrants(ctx context.Context, rules store.Rules, req access.R
 	for _, g := range grants {
 		c.Records = append(c.Records, b.requestRecord(audit.Requested, req, g.Door, d, g.ID, g.Deadline.Wall))
 	}
+	defer b.Enforcer.Prepare(grants)()
 	return b.save(ctx, c)
 }
 

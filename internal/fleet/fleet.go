@@ -16,8 +16,8 @@
 //
 // # Asking
 //
-// Settle asks the loops that some grants need for a pass over those grants'
-// keys, and waits until what is there was read back: open means open on every
+// Prepare lets the loops look ahead while grants are being saved. Settle asks the
+// loops that some saved grants need for a pass over those grants' keys, and waits until what is there was read back: open means open on every
 // firewall in the path. A grant that no firewall stands in front of is an error,
 // never "open". End closes a grant of which nothing could be saved; it waits for
 // no database. Preview reads everything anew, computes what would be written if
@@ -212,18 +212,53 @@ func (f *Fleet) Settle(ctx context.Context, grants []access.Grant) (map[string]r
 	return out, failed
 }
 
+// Prepare lets the loops that some grants need look ahead while the grants are
+// being saved; done says that they are, or that they will not be. Nothing is
+// opened by it.
+func (f *Fleet) Prepare(grants []access.Grant) (done func()) {
+	shares, err := f.shares(grants)
+	if err != nil {
+		return func() {} // who asks for a pass over them will hear of it
+	}
+	var all []func()
+	for l, s := range shares {
+		all = append(all, l.Prepare(s))
+	}
+	return func() {
+		for _, one := range all {
+			one()
+		}
+	}
+}
+
 // askFor gives the loops concerned their work and returns what they will answer
 // on.
 func (f *Fleet) askFor(grants []access.Grant) ([]<-chan reconcile.Passed, error) {
+	shares, err := f.shares(grants)
+	if err != nil {
+		return nil, err
+	}
+	var waits []<-chan reconcile.Passed
+	for l, s := range shares {
+		waits = append(waits, l.Ask(s))
+	}
+	return waits, nil
+}
+
+// shares returns what the grants need of each loop. Each must need something of
+// one.
+func (f *Fleet) shares(grants []access.Grant) (map[*reconcile.Loop]book.Share, error) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	byLoop := map[*reconcile.Loop][]firewall.Key{}
+	shares := map[*reconcile.Loop]book.Share{}
 	for _, g := range grants {
 		found := false
 		for id, fw := range f.firewalls {
 			if keys := fw.Keys(g); len(keys) > 0 {
 				l := f.running[id]
-				byLoop[l] = append(byLoop[l], keys...)
+				s := shares[l]
+				s.Add(book.Share{Grants: []access.Grant{g}, Keys: keys})
+				shares[l] = s
 				found = true
 			}
 		}
@@ -231,11 +266,7 @@ func (f *Fleet) askFor(grants []access.Grant) ([]<-chan reconcile.Passed, error)
 			return nil, errkind.New(errkind.Unavailable, "no firewall that Sesame can write stands in front of %s", g.Door.VM)
 		}
 	}
-	var waits []<-chan reconcile.Passed
-	for l, keys := range byLoop {
-		waits = append(waits, l.Ask(keys))
-	}
-	return waits, nil
+	return shares, nil
 }
 
 // Doors returns what was last read about the doors of vm, sorted.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
@@ -26,8 +25,9 @@ type Loop struct {
 
 	wake chan struct{} // size 1: wakes coalesce
 
-	mu    sync.Mutex
-	asked work
+	mu        sync.Mutex
+	asked     work
+	preparing int // how many are saving grants that were prepared for
 
 	// The rest belongs to the goroutine of Run.
 	agenda   plan.Agenda    // when which keys next change by themselves
@@ -36,6 +36,7 @@ type Loop struct {
 	failures int
 	doubts   int        // passes in a row whose writes were not read back
 	known    book.Known // what the book said last
+	ready    *pass      // looked ahead, and waits for its grants to be saved; or nil
 	news     news.Desk
 }
 
@@ -47,9 +48,10 @@ func NewLoop(cfg Config, id firewall.ID) *Loop {
 // work is what somebody asked of a loop.
 type work struct {
 	full    bool
-	keys    []firewall.Key
+	share   book.Share // of whoever waits
 	because string
 	waiting []chan<- Passed
+	ahead   *book.Share // of grants that are being saved
 }
 
 // Passed tells a waiter how the pass went that its work was part of.
@@ -61,20 +63,25 @@ type Passed struct {
 // Wake asks for a full pass. It never blocks; because is for the record of what
 // the pass repairs.
 func (l *Loop) Wake(because string) {
-	l.ask(work{full: true, keys: nil, because: because, waiting: nil})
+	l.ask(work{full: true, because: because})
 }
 
-// Ask asks for a look at the given keys and returns where the answer will come.
-// It never blocks.
-func (l *Loop) Ask(keys []firewall.Key) <-chan Passed {
+// Ask asks for a look at what grants need that are saved, and returns where the
+// answer will come. It never blocks.
+func (l *Loop) Ask(s book.Share) <-chan Passed {
 	ch := make(chan Passed, 1)
-	l.ask(work{keys: keys, waiting: []chan<- Passed{ch}})
+	l.ask(work{share: s, waiting: []chan<- Passed{ch}})
 	return ch
 }
 
 // ask adds to the work of the next pass, and starts it.
 func (l *Loop) ask(w work) {
 	l.add(w)
+	l.rouse()
+}
+
+// rouse makes the loop take a turn.
+func (l *Loop) rouse() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -86,7 +93,7 @@ func (l *Loop) add(w work) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asked.full = l.asked.full || w.full
-	l.asked.keys = append(l.asked.keys, w.keys...)
+	l.asked.share.Add(w.share)
 	l.asked.waiting = append(l.asked.waiting, w.waiting...)
 	if w.because != "" {
 		l.asked.because = w.because
@@ -132,22 +139,25 @@ func (l *Loop) turn(ctx context.Context) time.Duration {
 	due := l.agenda.Due(now)
 	fw, _ := l.Lookup(l.id)
 	resync := l.sinceFull(now) >= l.Resync || l.stepped(now)
-	full := w.full || resync || l.failures+l.doubts > 0 ||
-		(len(due)+len(w.keys) > 0 && !l.quickSuffices(fw))
-	keys := append(due, w.keys...)
-	if !full && len(keys) == 0 {
+	wanted := len(due)+len(w.share.Keys) > 0
+	full := w.full || resync || l.failures+l.doubts > 0 || wanted && !l.quickSuffices(fw)
+	if !full && !wanted {
+		if w.ahead != nil && l.quickSuffices(fw) {
+			l.ready = l.lookAhead(ctx, fw, *w.ahead)
+		}
 		return l.wait(now)
 	}
-	if full {
-		keys = nil
-	} else {
-		slices.SortFunc(keys, firewall.CompareKeys)
-		keys = slices.Compact(keys)
+	p := l.readied(w.share, now)
+	if p == nil || full || len(due) > 0 {
+		p = &pass{loop: l, fw: fw, woken: w.because, began: time.Now()}
 	}
-	p := &pass{loop: l, fw: fw, keys: keys, woken: w.because, began: time.Now()}
+	if !full {
+		w.share.Keys = append(w.share.Keys, due...)
+		p.keys = w.share.Canonical()
+	}
 	err := p.run(ctx)
 	l.finish(ctx, p, err)
-	w.full, w.keys = full, keys
+	w.full = full
 	switch {
 	case again(err) && l.failures <= hurries:
 		// Somebody was faster: look again at once, with whoever waits.

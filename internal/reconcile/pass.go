@@ -21,12 +21,14 @@ var errStale = errors.New("the book changed during the pass")
 
 // A pass is one run over one firewall.
 type pass struct {
-	loop  *Loop
-	fw    Firewall
-	keys  []firewall.Key // nil for a full pass
-	woken string         // why: for the record of a repair
-	began time.Time
-	now   access.Reading
+	loop   *Loop
+	fw     Firewall
+	keys   []firewall.Key // nil for a full pass
+	woken  string         // why: for the record of a repair
+	began  time.Time
+	ahead  book.Share // of grants that were being saved when the pass looked
+	looked bool
+	now    access.Reading
 
 	book    book.Entries
 	bookErr error // why the book could not be read; then the pass only closes
@@ -43,18 +45,11 @@ type pass struct {
 	grants   map[string]Seen // how each grant stands, as read back
 }
 
-// run is the whole design: read, decide, write, read back, record. A crash
-// after any line leaves nothing that the next pass would not put right.
+// run is the whole design: look, write, read back, record. A crash after any line
+// leaves nothing that the next pass would not put right.
 func (p *pass) run(ctx context.Context) error {
-	p.now = p.loop.Clocks()
-	p.readBook(ctx)
-	if err := p.observe(ctx); err != nil {
-		return fmt.Errorf("observe %s: %w", p.fw.ID, err)
-	}
-	p.decide()
-	p.asked = p.want
-	if err := p.compile(ctx); err != nil {
-		return fmt.Errorf("compile %s: %w", p.fw.ID, err)
+	if err := p.look(ctx); err != nil {
+		return err
 	}
 	writeErr := p.write(ctx)
 	if errors.Is(writeErr, errStale) && !p.wrote {
@@ -71,12 +66,33 @@ func (p *pass) run(ctx context.Context) error {
 	return errors.Join(writeErr, p.bookErr)
 }
 
+// look reads and decides, and changes nothing. A pass that looked ahead has done
+// so already.
+func (p *pass) look(ctx context.Context) error {
+	if p.looked {
+		return nil
+	}
+	p.looked = true
+	p.now = p.loop.Clocks()
+	p.readBook(ctx)
+	if err := p.observe(ctx); err != nil {
+		return fmt.Errorf("observe %s: %w", p.fw.ID, err)
+	}
+	p.decide()
+	p.asked = p.want
+	if err := p.compile(ctx); err != nil {
+		return fmt.Errorf("compile %s: %w", p.fw.ID, err)
+	}
+	return nil
+}
+
 // readBook reads what is wanted. Failing to is not the end of the pass.
 func (p *pass) readBook(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if p.book, p.bookErr = book.Read(ctx, p.loop.Book, p.keys); p.bookErr == nil {
 		p.loop.known.Learn(p.book, p.keys == nil)
+		p.book.Expect(p.ahead.Grants)
 		p.book.Grants = p.loop.Endings.Apply(p.book.Grants)
 	}
 }

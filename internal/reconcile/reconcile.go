@@ -12,6 +12,26 @@
 // Closing waits for nothing. When the book cannot be read, when an inventory has
 // holes, when a verdict or the firewall refuses, the pass still ends what has
 // ended: every opening of ours carries its own deadline in its mark.
+//
+// # Ahead of a grant
+//
+// To save a grant takes the disk about as long as it takes a pass to read and to
+// decide, and the two can go side by side. Who is about to save grants prepares the
+// loops for them (Prepare), saves, and then asks for a pass (Ask). A loop that has
+// nothing else to do takes the first half of that pass at once, the half that
+// changes nothing, with the grants among what is wanted, and lays it aside. It goes
+// on with the second half when it is asked for just these grants and the same keys;
+// whatever else it has to do first throws what was laid aside away, and so does a
+// second.
+//
+// Only what is saved is asked for, but nothing depends on that: the fence stands
+// between the halves. As before every write it asks the book for every grant that
+// the write opens for, and one that the book does not have is not opened. Until
+// then the grant is in one pass that nobody else sees: not in what a loop
+// remembers, not in its agenda, in no record and no answer. So a grant that cannot
+// be saved, like a process that dies, leaves nothing behind but a pass that was not
+// gone on with; and where nobody prepares, or a look at single keys does not
+// suffice, all that is lost is time.
 package reconcile
 
 import (

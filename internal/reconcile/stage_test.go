@@ -294,7 +294,7 @@ func (s *stage) extend(site string, a args) error {
 	return err
 }
 
-// store up|full|dead|ambiguous|save FILE|restore FILE|lose
+// store up|full|dead|ambiguous|slow|fading|save FILE|restore FILE|lose
 func (s *stage) disk(site string, a args) error {
 	i, err := s.site(site)
 	if err != nil {
@@ -302,6 +302,7 @@ func (s *stage) disk(site string, a args) error {
 	}
 	faults := map[string]simtest.DiskFault{
 		"up": simtest.DiskGood, "full": simtest.DiskFull, "dead": simtest.DiskDead, "ambiguous": simtest.DiskAmbiguous,
+		"slow": simtest.DiskSlow, "fading": simtest.DiskFading,
 	}
 	switch fault, ok := faults[a.at(0)]; {
 	case ok:
@@ -314,7 +315,7 @@ func (s *stage) disk(site string, a args) error {
 	case a.at(0) == "lose":
 		return i.Restore(s.ctx, s.template)
 	}
-	return errors.New("up, full, dead, ambiguous, save, restore or lose?")
+	return errors.New("up, full, dead, ambiguous, slow, fading, save, restore or lose?")
 }
 
 // row NAME COLUMN=VALUE…: somebody edits the row of a grant by hand.

@@ -3,6 +3,7 @@ package simtest
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/errkind"
@@ -49,7 +50,12 @@ const (
 	DiskFull                // nothing can be saved
 	DiskDead                // nothing can be saved or read
 	DiskAmbiguous           // what is saved is saved, and fails
+	DiskSlow                // what is saved takes DiskTime
+	DiskFading              // nothing can be saved, and it takes DiskTime to find out
 )
+
+// DiskTime is how long a disk takes that is slow.
+const DiskTime = 50 * time.Millisecond
 
 // A Disk is what the database lies on.
 type Disk struct {
@@ -150,8 +156,11 @@ func (l ledger) Activity(ctx context.Context, f store.ActivityFilter) (entries [
 func (l ledger) Save(ctx context.Context, c store.Change) error {
 	return l.process.call(func() error {
 		fault := l.disk.Fault()
+		if fault == DiskSlow || fault == DiskFading {
+			time.Sleep(DiskTime)
+		}
 		failed := errkind.New(errkind.Unavailable, "simulated fault: the disk cannot be written")
-		if fault == DiskFull || fault == DiskDead {
+		if fault == DiskFull || fault == DiskDead || fault == DiskFading {
 			return failed
 		}
 		err := l.store.Save(ctx, c)

@@ -5,8 +5,10 @@
 package book
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -63,6 +65,17 @@ func Read(ctx context.Context, book Reader, keys []firewall.Key) (Entries, error
 		return Entries{}, fmt.Errorf("read the grants: %w", err)
 	}
 	return e, nil
+}
+
+// Expect adds grants that are being saved, and may be saved already. Nothing may
+// be opened for them before the book itself says so.
+func (e *Entries) Expect(grants []access.Grant) {
+	for _, g := range grants {
+		if !slices.ContainsFunc(e.Grants, func(x access.Grant) bool { return x.ID == g.ID }) {
+			e.Grants = append(e.Grants, g)
+		}
+	}
+	slices.SortFunc(e.Grants, func(a, b access.Grant) int { return cmp.Compare(a.ID, b.ID) })
 }
 
 // Known is what the book said last. It still closes and locks, and opens nothing.
