@@ -51,13 +51,15 @@ func (r *Recorder) Apply(g access.Grant) access.Grant {
 	defer r.mu.Unlock()
 	for _, c := range slices.Concat(r.saving, r.queue) {
 		for _, o := range c.Outcomes {
-			if o.Grant != g.ID || o.Epoch != 0 && o.Epoch != g.Epoch || !g.Closed.IsZero() {
+			if o.Grant != g.ID || !g.Closed.IsZero() {
 				continue
 			}
-			if g.Impeded = o.Impeded; !o.Opened.IsZero() && g.Opened.IsZero() {
+			if !o.Opened.IsZero() && g.Opened.IsZero() {
 				g.Opened = o.Opened
 			}
-			g.Closed = o.Closed
+			if o.Epoch == 0 || o.Epoch == g.Epoch {
+				g.Impeded, g.Closed = o.Impeded, o.Closed
+			}
 		}
 	}
 	return g
@@ -78,16 +80,15 @@ func (r *Recorder) Run(ctx context.Context) {
 	}
 }
 
-// flush saves what is queued, side by side so that one commit can take it all,
-// and in order for each grant because the queue is emptied between.
+// flush saves what is queued: side by side, so that one commit can take much, and
+// in order what is about the same grant.
 func (r *Recorder) flush(ctx context.Context) {
 	r.mu.Lock()
 	batch := r.queue
 	r.queue, r.saving = nil, batch
 	r.mu.Unlock()
-	const atOnce = 64
 	for len(batch) > 0 {
-		n := min(len(batch), atOnce)
+		n := sideBySide(batch)
 		var wg sync.WaitGroup
 		for _, c := range batch[:n] {
 			wg.Go(func() { r.save(ctx, c) })
@@ -95,6 +96,25 @@ func (r *Recorder) flush(ctx context.Context) {
 		wg.Wait()
 		batch = batch[n:]
 	}
+}
+
+// sideBySide returns how many of the changes can be saved in whatever order: those
+// before a grant comes up again. What closed before it is known to have been open
+// was never opened, for all that the book says.
+func sideBySide(batch []store.Change) int {
+	const atOnce = 64
+	seen := map[string]bool{}
+	for n, c := range batch[:min(len(batch), atOnce)] {
+		for _, o := range c.Outcomes {
+			if seen[o.Grant] {
+				return n
+			}
+		}
+		for _, o := range c.Outcomes {
+			seen[o.Grant] = true
+		}
+	}
+	return min(len(batch), atOnce)
 }
 
 func (r *Recorder) save(ctx context.Context, c store.Change) {

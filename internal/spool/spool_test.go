@@ -172,6 +172,10 @@ func TestOutcomesAreAppliedBeforeTheyAreSaved(t *testing.T) {
 		}
 		r.Put(outcome(store.Outcome{Grant: "other", Closed: at}))
 		r.Put(outcome(store.Outcome{Grant: "g", Epoch: 1, Closed: at})) // of before it was extended
+		r.Put(outcome(store.Outcome{Grant: "h", Epoch: 1, Opened: at}))
+		if got := r.Apply(access.Grant{ID: "h", Epoch: 2}); !got.Opened.Equal(at) {
+			t.Errorf("opened before it was extended: %+v", got)
+		}
 		r.Put(outcome(store.Outcome{Grant: "g", Epoch: 2, Impeded: "a wall"}))
 		if got := r.Apply(g); got.Impeded != "a wall" || !got.Opened.IsZero() || !got.Closed.IsZero() {
 			t.Errorf("impeded: %+v", got)
@@ -201,4 +205,46 @@ func TestOutcomesAreAppliedBeforeTheyAreSaved(t *testing.T) {
 		cancel()
 		synctest.Wait()
 	})
+}
+
+// What is about one grant is saved in order, whatever the book is busy with.
+func TestAnOpeningIsSavedBeforeItsClosing(t *testing.T) {
+	at := time.Unix(5, 0).UTC()
+	change := func(o store.Outcome) store.Change { return store.Change{Outcomes: []store.Outcome{o}} }
+	synctest.Test(t, func(t *testing.T) {
+		b := newBook()
+		r := spool.NewRecorder(slowest{b}, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		go r.Run(ctx)
+		r.Put(change(store.Outcome{Grant: "other", Opened: at}))
+		synctest.Wait() // it is at that one
+		r.Put(change(store.Outcome{Grant: "g", Opened: at}))
+		r.Put(change(store.Outcome{Grant: "h", Opened: at}))
+		r.Put(change(store.Outcome{Grant: "g", Closed: at}))
+		time.Sleep(time.Minute)
+		cancel()
+		synctest.Wait()
+		var got []string
+		for _, c := range b.saved {
+			if o := c.Outcomes[0]; o.Grant == "g" {
+				got = append(got, map[bool]string{true: "closed", false: "opened"}[o.Opened.IsZero()])
+			}
+		}
+		if diff := cmp.Diff([]string{"opened", "closed"}, got); diff != "" {
+			t.Errorf("saved of the grant (-want +got):\n%s", diff)
+		}
+		if len(b.saved) != 4 {
+			t.Errorf("%d changes are saved, want 4", len(b.saved))
+		}
+	})
+}
+
+// slowest is a book that takes longer for an opening than for a closing.
+type slowest struct{ *book }
+
+func (b slowest) Save(ctx context.Context, c store.Change) error {
+	if !c.Outcomes[0].Opened.IsZero() {
+		time.Sleep(time.Second)
+	}
+	return b.book.Save(ctx, c)
 }

@@ -102,7 +102,8 @@ type Outcome struct {
 	Grant string
 	// Epoch is the grant's epoch as it was read; 0 is not checked. When the
 	// grant has changed since, the outcome is passed over, with its records: the
-	// next read-back says what is true of the grant as it is now.
+	// next read-back says what is true of the grant as it is now. That it was open
+	// for the first time stays true of it.
 	Epoch int64
 	// Opened, unless zero, says that every source was read back open. The first
 	// such time stays; the impediment, if any, is gone.

@@ -256,6 +256,14 @@ func outcomesOfOlderEpochsArePassedOver(t *testing.T, f fixture) {
 	if p := get(f.Pending(t.Context()))(t); len(p) != 1 || !p[0].Closed.IsZero() {
 		t.Errorf("an extended grant was closed by an older read-back: %v", p)
 	}
+	opened := store.Outcome{Grant: g.ID, Epoch: 1, Opened: now(), Records: []audit.Record{record(audit.Opened, g)}}
+	f.save(t, store.Change{Outcomes: []store.Outcome{{Grant: g.ID, Epoch: 2, Impeded: "a wall"}}})
+	before = f.size(t)
+	must(t, f.Save(t.Context(), store.Change{Outcomes: []store.Outcome{opened, opened}}))
+	changed := get(f.Pending(t.Context()))(t)[0]
+	if n := f.size(t) - before; n != 1 || !changed.Opened.Equal(now()) || changed.Impeded != "a wall" {
+		t.Errorf("that it was open before it changed left %d records, want 1; opened %v, impeded %q", n, changed.Opened, changed.Impeded)
+	}
 	late.Epoch = 2
 	must(t, f.Save(t.Context(), store.Change{Outcomes: []store.Outcome{late}}))
 	equal(t, "pending", get(f.Pending(t.Context()))(t), []access.Grant{})

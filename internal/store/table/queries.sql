@@ -118,9 +118,10 @@ UPDATE grants SET ended = sqlc.arg(ended), ended_issuer = sqlc.arg(ended_issuer)
 WHERE id = sqlc.arg(id) AND epoch = sqlc.arg(epoch) AND ended = 0 AND closed = 0;
 
 -- name: SetOpened :execrows
-UPDATE grants SET opened = CASE WHEN opened <= 0 THEN sqlc.arg(at) ELSE opened END, impeded = ''
-WHERE id = sqlc.arg(id) AND (CAST(sqlc.arg(epoch) AS INTEGER) = 0 OR epoch = sqlc.arg(epoch)) AND closed = 0
-  AND (opened <= 0 OR impeded <> '');
+UPDATE grants SET opened = CASE WHEN opened <= 0 THEN sqlc.arg(at) ELSE opened END,
+  impeded = CASE WHEN CAST(sqlc.arg(epoch) AS INTEGER) = 0 OR epoch = sqlc.arg(epoch) THEN '' ELSE impeded END
+WHERE id = sqlc.arg(id) AND closed = 0
+  AND (opened <= 0 OR impeded <> '' AND (CAST(sqlc.arg(epoch) AS INTEGER) = 0 OR epoch = sqlc.arg(epoch)));
 
 -- name: SetImpeded :execrows
 UPDATE grants SET impeded = sqlc.arg(impeded)

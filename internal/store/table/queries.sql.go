@@ -1331,19 +1331,20 @@ func (q *Queries) SetInstance(ctx context.Context, arg SetInstanceParams) error 
 }
 
 const setOpened = `-- name: SetOpened :execrows
-UPDATE grants SET opened = CASE WHEN opened <= 0 THEN ?1 ELSE opened END, impeded = ''
-WHERE id = ?2 AND (CAST(?3 AS INTEGER) = 0 OR epoch = ?3) AND closed = 0
-  AND (opened <= 0 OR impeded <> '')
+UPDATE grants SET opened = CASE WHEN opened <= 0 THEN ?1 ELSE opened END,
+  impeded = CASE WHEN CAST(?2 AS INTEGER) = 0 OR epoch = ?2 THEN '' ELSE impeded END
+WHERE id = ?3 AND closed = 0
+  AND (opened <= 0 OR impeded <> '' AND (CAST(?2 AS INTEGER) = 0 OR epoch = ?2))
 `
 
 type SetOpenedParams struct {
 	At    int64
-	ID    string
 	Epoch int64
+	ID    string
 }
 
 func (q *Queries) SetOpened(ctx context.Context, arg SetOpenedParams) (int64, error) {
-	result, err := q.exec(ctx, q.setOpenedStmt, setOpened, arg.At, arg.ID, arg.Epoch)
+	result, err := q.exec(ctx, q.setOpenedStmt, setOpened, arg.At, arg.Epoch, arg.ID)
 	if err != nil {
 		return 0, err
 	}
