@@ -89,19 +89,20 @@ func (s *Store) Next(ctx context.Context, f ActivityFilter, after int64) ([]Entr
 	return entries, after, err
 }
 
-// where is what of f the database can judge; Mentions the rest.
+// where is what of f the database can judge; Mentions the rest. What must not be
+// empty says so, because the indexes leave out what is.
 func (f ActivityFilter) where() *list.Where {
 	var w list.Where
-	list.In(&w, "vm IN (?)", f.VMs)
+	list.In(&w, "vm <> '' AND vm IN (?)", f.VMs)
 	principal(&w, "idx IN (SELECT idx FROM record_subjects WHERE issuer = ? AND subject = ?)", f.Principal)
 	if len(f.Kinds) > 0 {
 		list.In(&w, "kind IN (?)", f.Kinds)
 	}
 	if f.Request != "" {
-		w.And("request = ?", f.Request)
+		w.And("request <> '' AND request = ?", f.Request)
 	}
 	if f.Grant != "" {
-		w.And("grant_id = ?", f.Grant)
+		w.And("request <> '' AND request = (SELECT request FROM grants WHERE id = ?) AND grant_id = ?", f.Grant, f.Grant)
 	}
 	if !f.Since.IsZero() {
 		w.And("time >= ?", table.Millis(f.Since))

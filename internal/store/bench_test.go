@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"database/sql"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -134,4 +135,42 @@ func BenchmarkRead(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkFrames counts the pages that a request makes the database write ahead,
+// in a book that has some already.
+func BenchmarkFrames(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "sesame.db")
+	s, err := store.Open(b.Context(), path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	const some = 1000
+	for n := range some {
+		if err := s.Save(b.Context(), asked(n*7919%some)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	frames := func() (n int) {
+		var busy, moved int
+		if err := db.QueryRowContext(b.Context(), "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &n, &moved); err != nil || moved != n {
+			b.Fatalf("%d of %d frames moved: %v", moved, n, err)
+		}
+		return n
+	}
+	sum := 0
+	for n := range b.N {
+		frames() // all is moved: the next one begins anew
+		if err := s.Save(b.Context(), asked(some+n)); err != nil {
+			b.Fatal(err)
+		}
+		sum += frames()
+	}
+	b.ReportMetric(float64(sum)/float64(b.N), "frames/op")
 }
