@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -33,6 +34,7 @@ func story() []step {
 
 // TestCrashAtEveryCall lets the process die at every single call that it makes to
 // a firewall or to the database, before the call and after it, and start again.
+// On a slow disk a loop looks ahead while a grant is saved, and dies there, too.
 // Without SESAME_SIM_TIME it is every seventh call.
 func TestCrashAtEveryCall(t *testing.T) {
 	template := filepath.Join(t.TempDir(), "template.db")
@@ -47,6 +49,9 @@ func TestCrashAtEveryCall(t *testing.T) {
 				stride = 1
 			}
 			h := history{Dialect: d, Single: true, Steps: story()}
+			if d == memory.Keyed {
+				h.Steps = slices.Insert(h.Steps, 2, step{Kind: "disk", A: 3, B: 0, C: 0})
+			}
 			calls := 0
 			for n, total := 0, 1; n < total; n += stride {
 				for _, after := range []bool{false, true} {

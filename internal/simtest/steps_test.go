@@ -49,7 +49,9 @@ func (s *sim) do(x step) error {
 	case "tamper", "foreign":
 		return s.meddle(x)
 	case "disk":
-		s.inst.Disk.Fail([]simtest.DiskFault{simtest.DiskFull, simtest.DiskDead, simtest.DiskAmbiguous}[x.A%3])
+		s.inst.Disk.Fail([]simtest.DiskFault{
+			simtest.DiskFull, simtest.DiskDead, simtest.DiskAmbiguous, simtest.DiskSlow, simtest.DiskFading,
+		}[x.A%5])
 	case "disk-good":
 		s.inst.Disk.Fail(simtest.DiskGood)
 	case "crash":
@@ -134,7 +136,8 @@ func (s *sim) close(x step) error {
 	if err != nil {
 		return told(err)
 	}
-	if s.inst.Running() && s.inst.Disk.Fault() == simtest.DiskFull && was.end.After(s.clocks.Now()) && was.Ended.At.IsZero() {
+	full := s.inst.Disk.Fault() == simtest.DiskFull || s.inst.Disk.Fault() == simtest.DiskFading
+	if s.inst.Running() && full && was.end.After(s.clocks.Now()) && was.Ended.At.IsZero() {
 		s.unsaved[id] = true
 		s.noise = later(s.noise, s.clocks.Now()) // it has the time that any close has
 	}
