@@ -256,9 +256,7 @@ func (f *Fleet) shares(grants []access.Grant) (map[*reconcile.Loop]book.Share, e
 		for id, fw := range f.firewalls {
 			if keys := fw.Keys(g); len(keys) > 0 {
 				l := f.running[id]
-				s := shares[l]
-				s.Add(book.Share{Grants: []access.Grant{g}, Keys: keys})
-				shares[l] = s
+				shares[l] = shares[l].And(book.Share{Grants: []access.Grant{g}, Keys: keys})
 				found = true
 			}
 		}

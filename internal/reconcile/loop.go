@@ -93,7 +93,7 @@ func (l *Loop) add(w work) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asked.full = l.asked.full || w.full
-	l.asked.share.Add(w.share)
+	l.asked.share = l.asked.share.And(w.share)
 	l.asked.waiting = append(l.asked.waiting, w.waiting...)
 	if w.because != "" {
 		l.asked.because = w.because

@@ -13,9 +13,9 @@ type Share struct {
 	Keys   []firewall.Key // what they need there
 }
 
-// Add adds what others need.
-func (s *Share) Add(o Share) {
-	s.Grants, s.Keys = append(s.Grants, o.Grants...), append(s.Keys, o.Keys...)
+// And returns what both need together.
+func (s Share) And(o Share) Share {
+	return Share{Grants: slices.Concat(s.Grants, o.Grants), Keys: slices.Concat(s.Keys, o.Keys)}
 }
 
 // Same reports whether s and o are about the same grants and the same keys, in
