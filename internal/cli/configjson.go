@@ -33,7 +33,6 @@ type awsDocument struct {
 	CAFile             string            `json:"ca_file,omitzero"`
 	Shared             string            `json:"shared"`
 	Keep               []int             `json:"keep"`
-	Lose               bool              `json:"lose"`
 	RulesPerGroup      int               `json:"rules_per_group"`
 	GroupsPerInterface int               `json:"groups_per_interface"`
 	Resync             string            `json:"resync"`
@@ -83,7 +82,7 @@ func configDocumentOf(c config.Config) configDocument {
 
 func awsDocumentOf(a config.AWS) awsDocument {
 	out := awsDocument{
-		Accounts: nil, Endpoint: a.Endpoint, CAFile: a.CAFile, Shared: config.FormatShared(a.Shared), Keep: nil, Lose: a.Lose,
+		Accounts: nil, Endpoint: a.Endpoint, CAFile: a.CAFile, Shared: string(a.Shared), Keep: nil,
 		RulesPerGroup: a.RulesPerGroup, GroupsPerInterface: a.GroupsPerInterface, Resync: access.FormatDuration(a.Resync),
 	}
 	for _, p := range a.Keep {

@@ -22,18 +22,32 @@ type AWS struct {
 	// simulator; CAFile the absolute path of the authorities that its certificate
 	// comes from. Both may be empty.
 	Endpoint, CAFile string
-	// Shared agrees that instances which are not locked lose what a lock takes out
-	// of a group that they share with one that is.
-	Shared bool
+	// Shared is what becomes of a group that instances wear, too, which are not
+	// locked.
+	Shared Sharing
 	// Keep lists protocols that are kept of a rule for every protocol besides TCP,
-	// UDP and ICMP, and Lose agrees to lose all others.
+	// UDP and ICMP.
 	Keep []firewall.Protocol
-	Lose bool
 	// RulesPerGroup and GroupsPerInterface are the quotas of the accounts.
 	RulesPerGroup, GroupsPerInterface int
 	// Resync is the daemon's for VPCs: reading one takes several calls.
 	Resync time.Duration
 }
+
+// Sharing says what is done about a rule of a group that has to go for a lock, and
+// that others need who wear the group.
+type Sharing string
+
+// The ways to share a group.
+const (
+	// Include lists what the others lose, which takes consent.
+	Include Sharing = "include"
+	// Split gives the instance a copy of its own of the group; where there can be
+	// none the lock is refused.
+	Split Sharing = "split"
+	// Refuse refuses the lock.
+	Refuse Sharing = "refuse"
+)
 
 // An AWSAccount says how to get into one account.
 type AWSAccount struct {
@@ -52,7 +66,7 @@ type AWSAccount struct {
 // guide, "Amazon VPC quotas", 2026-11.)
 func defaultAWS() AWS {
 	return AWS{
-		Accounts: nil, Endpoint: "", CAFile: "", Shared: false, Keep: nil, Lose: false,
+		Accounts: nil, Endpoint: "", CAFile: "", Shared: Include, Keep: nil,
 		RulesPerGroup: 60, GroupsPerInterface: 5, Resync: 2 * time.Minute,
 	}
 }
@@ -68,8 +82,6 @@ const (
 	MaxRules           = 1000
 	MaxGroups          = 16
 	MaxExternalID      = 1224
-	sharedRefuse       = "refuse"
-	sharedInclude      = "include"
 	longestRoleName    = 512
 	digitsOfAnAccount  = 12
 	alwaysKeptICMP     = 1
@@ -80,7 +92,7 @@ const (
 // awsFrom reads what a file says about AWS.
 func awsFrom(v document.Value) AWS {
 	def := defaultAWS()
-	m := v.Map("accounts", "endpoint", "ca_file", "shared", "keep", "lose", "rules_per_group", "groups_per_interface", "resync")
+	m := v.Map("accounts", "endpoint", "ca_file", "shared", "keep", "rules_per_group", "groups_per_interface", "resync")
 	out := AWS{
 		Accounts: accountsFrom(m.Get("accounts")),
 		Endpoint: document.Text(m.Get("endpoint"), def.Endpoint, parseEndpoint),
@@ -89,7 +101,6 @@ func awsFrom(v document.Value) AWS {
 		Keep: document.Items(m.Get("keep"), 0, MaxProtocols, func(item document.Value) firewall.Protocol {
 			return document.Number(item, 0, parseKept)
 		}, cmp.Compare),
-		Lose:               m.Get("lose").Bool(),
 		RulesPerGroup:      document.Integer(m.Get("rules_per_group"), def.RulesPerGroup, 1, MaxRules),
 		GroupsPerInterface: document.Integer(m.Get("groups_per_interface"), def.GroupsPerInterface, 1, MaxGroups),
 		Resync:             document.Text(m.Get("resync"), def.Resync, parseResync),
@@ -173,19 +184,12 @@ func parseRegion(s string) (string, error) {
 	return s, nil
 }
 
-func parseShared(s string) (bool, error) {
-	if s != sharedRefuse && s != sharedInclude {
-		return false, errkind.Bad("shared", s, `"refuse" or "include"`)
+func parseShared(s string) (Sharing, error) {
+	switch way := Sharing(s); way {
+	case Include, Split, Refuse:
+		return way, nil
 	}
-	return s == sharedInclude, nil
-}
-
-// FormatShared writes whether what others lose is agreed to, as a file has it.
-func FormatShared(shared bool) string {
-	if shared {
-		return sharedInclude
-	}
-	return sharedRefuse
+	return "", errkind.Bad("shared", s, `"include", "split" or "refuse"`)
 }
 
 // parseKept reads the number of a protocol that is not kept anyway.
@@ -260,14 +264,14 @@ func (w *writer) aws(a AWS) {
 		}
 	}
 	w.comment(in, "A lock takes rules out of every group of its instance. Where other instances",
-		"share the group and are not locked, they lose the port, too: refuse, or include",
-		"them in what is lost.")
-	w.text(in, "shared", FormatShared(a.Shared))
-	w.comment(in, "A rule for every protocol that a lock takes out is given back as TCP, UDP, ICMP",
-		"and the protocols of keep, by number. No list of rules says \"every other",
-		"protocol\": such a rule is touched only if those may be lost.")
+		"share the group and are not locked, they lose the port, too: include them in",
+		"what `sesame enable` lists and asks for; split, which gives the instance a copy",
+		"of its own of the group; or refuse the lock.")
+	w.text(in, "shared", string(a.Shared))
+	w.comment(in, "A rule for every protocol that a lock takes out is kept as TCP, UDP, ICMP and",
+		"the protocols of keep, by number. No list of rules says \"every other protocol\":",
+		"those are listed and asked for, too.")
 	w.list(in, "keep", a.Keep)
-	w.line("  lose: %t", a.Lose)
 	w.comment(in, "The quotas of the accounts.")
 	w.line("  rules_per_group: %d", a.RulesPerGroup)
 	w.line("  groups_per_interface: %d", a.GroupsPerInterface)

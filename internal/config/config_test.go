@@ -39,7 +39,7 @@ func full() config.Config {
 				},
 			},
 			Endpoint: "http://127.0.0.1:4566", CAFile: "/etc/sesame/aws.pem",
-			Shared: true, Keep: []firewall.Protocol{0, 47, 50}, Lose: true, RulesPerGroup: 200, GroupsPerInterface: 5, Resync: 45 * time.Second,
+			Shared: config.Split, Keep: []firewall.Protocol{0, 47, 50}, RulesPerGroup: 200, GroupsPerInterface: 5, Resync: 45 * time.Second,
 		},
 		Azure: config.Azure{
 			Subscriptions: []string{"00000000-0000-0000-0000-00000000000a"}, ManagementGroups: []string{"Root_(x)"}, Cloud: config.AzureChina,
@@ -115,9 +115,8 @@ hosts:
 aws:
   endpoint: http://127.0.0.1:4566
   ca_file: /etc/sesame/aws.pem
-  shared: include
+  shared: split
   keep: [50, 0, 47]
-  lose: true
   rules_per_group: 200
   groups_per_interface: 5
   resync: 45s
@@ -209,10 +208,9 @@ func TestParseMistakes(t *testing.T) {
 		"a region by name":          {"aws: {accounts: [{name: a, regions: [Frankfurt]}]}\n", `aws.accounts[0].regions[0]: "Frankfurt" is not a region such as eu-central-1`},
 		"an open endpoint":          {"aws: {endpoint: 'http://ec2.example.org'}\n", `aws.endpoint: "http://ec2.example.org" is not a URL without a path`},
 		"an endpoint's path":        {"aws: {endpoint: 'https://ec2.example.org/x'}\n", `aws.endpoint: "https://ec2.example.org/x" is not a URL without a path`},
-		"shared maybe":              {"aws: {shared: maybe}\n", `aws.shared: "maybe" is not "refuse" or "include"`},
+		"shared maybe":              {"aws: {shared: maybe}\n", `aws.shared: "maybe" is not "include", "split" or "refuse"`},
 		"keep TCP":                  {"aws: {keep: [6]}\n", `aws.keep[0]: "6" is not the number of an IP protocol that is not TCP, UDP or ICMP`},
 		"keep 256":                  {"aws: {keep: [256]}\n", `aws.keep[0]: "256" is not the number of an IP protocol`},
-		"lose yes":                  {"aws: {lose: 'yes'}\n", `aws.lose: "yes" is text, and must be true or false`},
 		"quotas beyond AWS":         {"aws: {rules_per_group: 500, groups_per_interface: 3}\n", "aws: rules_per_group times groups_per_interface is 1500; AWS grants at most 1000"},
 		"an Azure cloud":            {"azure: {cloud: azure}\n", `azure.cloud: "azure" is not "public", "usgovernment" or "china"`},
 		"a subscription by name":    {"azure: {subscriptions: [production]}\n", `azure.subscriptions[0]: "production" is not a GUID`},

@@ -12,6 +12,18 @@ import (
 	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup"
 )
 
+// sharing is what the provider calls a way to share groups.
+func sharing(s config.Sharing) securitygroup.Sharing {
+	switch s {
+	case config.Split:
+		return securitygroup.Split
+	case config.Refuse:
+		return securitygroup.Refuse
+	case config.Include:
+	}
+	return securitygroup.Include
+}
+
 // connectAWS finds the regions of an account.
 func connectAWS(ctx context.Context, cfg config.AWS, a config.AWSAccount, keys firewall.Keyring) (connected, error) {
 	way := aws.Access{Endpoint: cfg.Endpoint, Authorities: nil, Key: "", Secret: "", Client: nil}
@@ -38,7 +50,7 @@ func connectAWS(ctx context.Context, cfg config.AWS, a config.AWSAccount, keys f
 		Keys: keys, Regions: regions, Resync: cfg.Resync,
 		Network: securitygroup.Network{
 			ID: "", Quotas: securitygroup.Quotas{Rules: cfg.RulesPerGroup, Groups: cfg.GroupsPerInterface},
-			Keep: cfg.Keep, Lose: cfg.Lose, Shared: cfg.Shared,
+			Keep: cfg.Keep, Shared: sharing(cfg.Shared),
 		},
 	})
 	return connected{Provider: p, place: place + strings.Join(names, ", ")}, nil

@@ -132,5 +132,5 @@ func (p *Provider) Compile(s provider.Snapshot, want firewall.Wants, displaced [
 // outlives the rule, and a network ACL, which would end it, is for a whole subnet.
 // (EC2 user guide, security group connection tracking.)
 func (p *Provider) Limits(firewall.ID) provider.Limits {
-	return provider.Limits{Resync: p.Resync}
+	return provider.Limits{Resync: p.Resync, NewIDs: true}
 }

@@ -14,7 +14,7 @@ import (
 // Inventory implements [provider.Provider]. The machines of a region that cannot
 // be read in full are those of its last reading, each with what is missing; those
 // of the other regions are as they are now. The error is about regions of which
-// nothing is known at all, and does not keep the others back.
+// nothing is known at all, or about ctx, and does not keep the others back.
 func (p *Provider) Inventory(ctx context.Context) ([]inventory.VM, error) {
 	var out []inventory.VM
 	var unknown []error
@@ -26,7 +26,7 @@ func (p *Provider) Inventory(ctx context.Context) ([]inventory.VM, error) {
 		}
 	}
 	slices.SortFunc(out, func(a, b inventory.VM) int { return cmp.Compare(a.ID, b.ID) })
-	return out, errors.Join(unknown...)
+	return out, errors.Join(append(unknown, ctx.Err())...)
 }
 
 // machines reads the machines of a region.

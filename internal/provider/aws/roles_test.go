@@ -17,7 +17,6 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/provider/aws"
 	"github.com/sesame-access/sesame/internal/provider/aws/role"
-	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup"
 )
 
 const arnOfRole = "arn:aws:iam::" + ec2.DefaultAccount + ":role/"
@@ -79,7 +78,7 @@ func (g *ground) as(t testing.TB, a aws.Account) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.provider = aws.New(aws.Config{Keys: keys, Regions: regions[:1], Network: securitygroup.Network{Lose: true}})
+	g.provider = aws.New(aws.Config{Keys: keys, Regions: regions[:1]})
 }
 
 // Who grants needs no right to lock, and who ends a grant none to grant.

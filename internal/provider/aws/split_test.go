@@ -32,10 +32,11 @@ func TestSplit(t *testing.T) {
 	})
 	g.as(t, aws.Account{Reader: arnOfRole + "reader", Opener: arnOfRole + "opener", Closer: arnOfRole + "closer", Locker: arnOfRole + "locker"})
 	before := g.sim.Document(ec2.DefaultRegion)
+	g.provider.Network.Shared = securitygroup.Refuse
 	if p, err := g.pass(t.Context(), locked(doors[0], 0), nil); err != nil || len(p.Refused) == 0 || !p.Empty() {
-		t.Errorf("nobody has agreed to anything: %v\n%v", err, p)
+		t.Errorf("the owner does not want to be asked: %v\n%v", err, p)
 	}
-	g.provider.Network = securitygroup.Network{Quotas: securitygroup.DefaultQuotas(), Split: true}
+	g.provider.Network.Shared = securitygroup.Split
 	p, err := g.pass(t.Context(), locked(doors[0], 1), nil)
 	if err != nil || len(p.Refused) > 0 {
 		t.Fatalf("%v\n%v", err, p)

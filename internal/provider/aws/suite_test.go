@@ -108,7 +108,7 @@ func connected(t testing.TB, base awssdk.Config) *aws.Provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return aws.New(aws.Config{Keys: keys, Regions: regions, Network: securitygroup.Network{Lose: true}})
+	return aws.New(aws.Config{Keys: keys, Regions: regions})
 }
 
 func (g *ground) now() state {

@@ -23,12 +23,13 @@
 // its source, ports, description and tags; its id is new.
 //
 // A rule for every protocol is kept as TCP, UDP, ICMP, ICMPv6 and the protocols
-// of [Network].Keep. No finite list of rules says "every other protocol", so
-// such a rule is displaced only where Lose says so. What it takes from VMs that
-// share the group is refused unless they are under the same lock, or Shared says
-// so.
+// of [Network].Keep. No finite list of rules says "every other protocol": those
+// are lost, as are the ports of VMs that share the group and are not under the same
+// lock. Nothing here decides about that. The layer afterwards shows it, and whoever
+// asked compares it with what was agreed to; a want that spares has no rule taken
+// out for it. An owner who does not want to be asked says Refuse.
 //
-// With Split the VM wears a copy of its own of such a group instead, that says what
+// With Split a VM wears a copy of its own of such a group instead, that says what
 // the group says but for the locked ports, and follows it. Nothing is displaced
 // then. A copy is another group to those who name the original as a source, and
 // lets everything out, as a new group does: where the original is named, or lets

@@ -98,10 +98,14 @@ func (r Reading) Machines() map[firewall.VMID][]Interface {
 	return out
 }
 
+// LineName is what the layer calls the rule of a group. It is said by what the rule
+// lets in, so that another version of it has the same name.
+func LineName(group string, rule Rule) string { return group + " " + rule.Content() }
+
 // lines returns rule of the given group as it concerns vm at the addresses in to.
 func (r Reading) lines(group string, vm firewall.VMID, to []netip.Prefix, rule Rule, owned bool) []firewall.LayerRule {
 	line := firewall.LayerRule{
-		Name: group + " " + rule.Content(), Action: firewall.Allow, VM: vm,
+		Name: LineName(group, rule), Action: firewall.Allow, VM: vm,
 		First: 0, Last: lastPort, To: to, Owned: owned || r.IsRest(group, rule),
 	}
 	switch rule.Protocol {

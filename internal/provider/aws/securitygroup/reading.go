@@ -18,15 +18,25 @@ type Network struct {
 	// Keep lists protocols that are kept of a rule for every protocol, besides
 	// TCP, UDP and ICMP.
 	Keep []firewall.Protocol
-	// Lose agrees that a displaced rule for every protocol loses all others.
-	Lose bool
-	// Split gives a VM a copy of its own of a group that others wear, too, instead
-	// of taking from them what its lock takes out. With Shared there is no need.
-	Split bool
-	// Shared agrees that VMs which are not locked lose what a lock takes out of a
-	// group that they wear, too.
-	Shared bool
+	// Shared is what becomes of a group that VMs wear, too, which are not locked.
+	Shared Sharing
 }
+
+// Sharing says what is done about a rule that has to go for a lock, and that VMs
+// need which are not locked.
+type Sharing uint8
+
+// The ways to share a group.
+const (
+	// Include takes the rule out. What the others lose is in the layer, and judged
+	// by whoever asked for the plan.
+	Include Sharing = iota
+	// Split gives the VM a copy of its own of the group, so that nobody loses
+	// anything; where there can be none the lock is refused.
+	Split
+	// Refuse refuses the lock.
+	Refuse
+)
 
 // Quotas are the limits of an account in a region.
 type Quotas struct {

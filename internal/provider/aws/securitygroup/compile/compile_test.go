@@ -72,7 +72,6 @@ func (j *journal) contents() string {
 
 func TestOrder(t *testing.T) {
 	j := small(ingress(6, 20, 30, "0.0.0.0/0"))
-	j.r.Shared = true
 	want := locked(ssh)
 	want[0].Open = []firewall.Opening{{From: netip.MustParsePrefix("203.0.113.7/32"), Until: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), Grants: "g-1"}}
 	var verbs []string
@@ -97,10 +96,11 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// What a lock takes from siblings is refused, unless they are locked too or
-// their owner agrees.
+// What a lock takes from siblings is refused by who does not want to be asked,
+// unless they are locked, too.
 func TestSharedGroup(t *testing.T) {
 	j := small(ingress(6, 22, 22, "0.0.0.0/0"))
+	j.r.Shared = securitygroup.Refuse
 	p := j.plan(t, locked(ssh))
 	refuses(t, p, "i-2 wears the group too, and would lose 22/tcp")
 	if !p.Empty() {
@@ -118,22 +118,17 @@ func TestSharedGroup(t *testing.T) {
 	if p := j.show(t, nil); len(p.Refused) > 0 || j.contents() != "22/tcp from 0.0.0.0/0" || len(j.r.Owned()) > 0 {
 		t.Errorf("not given back: %s, %v", j.contents(), p)
 	}
-	j.r.Shared = true
+	j.r.Shared = securitygroup.Include
 	if p := j.show(t, locked(ssh)); len(p.Refused) > 0 || j.contents() != "" {
-		t.Errorf("the owner agreed, and:\n%v", p)
+		t.Errorf("the caller judges, and:\n%v", p)
 	}
 }
 
-func TestEveryOtherProtocolNeedsConsent(t *testing.T) {
+// What no list of rules can keep is named; who asked judges it.
+func TestEveryOtherProtocolIsLost(t *testing.T) {
 	j := small(ingress(-1, -1, -1, "10.0.0.0/8"))
-	j.r.Shared, j.r.Lose = true, false
-	p := j.plan(t, locked(ssh))
-	refuses(t, p, "every protocol but icmp, tcp, udp would be lost")
-	if !p.Empty() {
-		t.Errorf("something is written:\n%v", p)
-	}
-	j.r.Lose, j.r.Keep = true, []firewall.Protocol{50}
-	p = j.show(t, locked(ssh))
+	j.r.Keep = []firewall.Protocol{50}
+	p := j.show(t, locked(ssh))
 	if !slices.ContainsFunc(p.Changes, func(c plan.Change) bool {
 		return c.Op == plan.Displace && strings.HasSuffix(c.Why, "lost: every protocol but icmp, tcp, udp, 50")
 	}) {
@@ -144,6 +139,50 @@ func TestEveryOtherProtocolNeedsConsent(t *testing.T) {
 	}
 }
 
+// A lock that spares takes nothing out, stays, and goes on opening; a new one waits.
+// What another lock needs out goes all the same.
+func TestSpares(t *testing.T) {
+	spared := func(doors ...firewall.Door) firewall.Wants {
+		want := locked(doors...)
+		for i := range want {
+			want[i].Spares = true
+		}
+		return want
+	}
+	j := small()
+	j.show(t, locked(ssh))
+	j.r = j.r.On(securitygroup.Write{Do: securitygroup.Authorize, Group: "sg-1", Rule: new(ingress(6, 22, 22, "10.0.0.0/8"))})
+	want := spared(ssh)
+	want[0].Open = []firewall.Opening{{From: netip.MustParsePrefix("203.0.113.7/32"), Until: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), Grants: "g-1"}}
+	p := j.show(t, want)
+	if p.Has(plan.Displace) || !p.Has(plan.Open) || len(p.Refused) > 0 || len(j.r.Owned()) != 2 {
+		t.Errorf("%v", p)
+	}
+	if p := j.show(t, append(want, spared(ssh2)...)); len(p.Refused) != 1 || p.Refused[0].Door != ssh2 || !p.Empty() {
+		t.Errorf("a new lock that is exposed from the start:\n%v", p)
+	}
+	if p := j.show(t, append(want, locked(ssh2)...)); len(p.Refused) > 0 || j.contents() != "" {
+		t.Errorf("another lock needs it out:\n%v", p)
+	}
+}
+
+// A change names the rule as the layer does, whichever version of it it is about.
+func TestChangesNameTheirRule(t *testing.T) {
+	j := small(ingress(6, 22, 22, "10.0.0.0/8"))
+	lines := j.r.Layer()
+	for _, want := range []firewall.Wants{locked(ssh), nil} {
+		for _, c := range j.show(t, want).Changes {
+			foreign := c.Op == plan.Displace || c.Op == plan.Restore
+			if named := c.Rule == lines.Rules[0].Name; named != foreign {
+				t.Errorf("%v is about %q", c, c.Rule)
+			}
+			if foreign && strings.Contains(c.Undo, `"at"`) {
+				t.Errorf("another attempt would store it again: %s", c.Undo)
+			}
+		}
+	}
+}
+
 // Originals and what replaces them have to fit at once.
 func TestQuotaIsCheckedFirst(t *testing.T) {
 	for _, c := range []struct {
@@ -151,14 +190,14 @@ func TestQuotaIsCheckedFirst(t *testing.T) {
 		fits  bool
 	}{{3, true}, {2, false}} {
 		j := small(ingress(6, 20, 30, "10.0.0.0/8"))
-		j.r.Shared, j.r.Quotas.Rules = true, c.quota
+		j.r.Quotas.Rules = c.quota
 		p := j.plan(t, locked(ssh))
 		if fits := len(p.Refused) == 0; fits != c.fits || p.Empty() == c.fits {
 			t.Errorf("with room for %d:\n%v", c.quota, p)
 		}
 	}
 	j := small(securitygroup.Rule{Protocol: 6, First: 20, Last: 30, List: "pl-1"})
-	j.r.Shared, j.r.Lists = true, map[string]securitygroup.List{"pl-1": {Max: 25}}
+	j.r.Lists = map[string]securitygroup.List{"pl-1": {Max: 25}}
 	refuses(t, j.plan(t, locked(ssh)), "no room for the 2 rules") // 25 rules each
 	j.r.Lists = nil
 	refuses(t, j.plan(t, locked(ssh)), "no room for the 2 rules") // nobody knows how many
@@ -206,7 +245,6 @@ func TestNoRoomForOpenings(t *testing.T) {
 // Without the list of what is displaced nobody is cut off.
 func TestHalfAListCutsNobody(t *testing.T) {
 	j := small(ingress(6, 20, 30, "10.0.0.0/8"), ingress(6, 22, 40, "192.168.0.0/16"))
-	j.r.Shared = true
 	j.show(t, locked(ssh))
 	kept, all := j.contents(), j.displaced
 	for _, some := range [][]plan.Change{nil, all[:1], all[1:]} {
@@ -220,7 +258,6 @@ func TestHalfAListCutsNobody(t *testing.T) {
 // A rule that comes back may say what the rest of another one says.
 func TestRestBecomesTheOriginal(t *testing.T) {
 	j := small(ingress(6, 20, 30, "10.0.0.0/8"), ingress(6, 23, 30, "10.0.0.0/8"))
-	j.r.Shared = true
 	door := func(port uint16) firewall.Door { return firewall.Door{VM: web1, Protocol: firewall.TCP, Port: port} }
 	j.show(t, locked(door(22), door(25)))
 	j.show(t, locked(door(22)))
@@ -246,7 +283,6 @@ func TestExemptSourcesKeepTheirRules(t *testing.T) {
 // Terraform takes the owned group off and puts the displaced rule back.
 func TestDriftIsRepaired(t *testing.T) {
 	j := small(ingress(6, 22, 22, "0.0.0.0/0"))
-	j.r.Shared = true
 	want := locked(ssh)
 	j.show(t, want)
 	back := ingress(6, 22, 22, "0.0.0.0/0")
@@ -284,7 +320,6 @@ func TestVerified(t *testing.T) {
 	if r := verdict(nil, ssh, ssh2); len(r) > 0 {
 		t.Errorf("refused: %v", r)
 	}
-	j.r.Shared = true
 	j.show(t, nil)
 	if r := verdict(locked(ssh)); len(r) == 0 {
 		t.Error("what a sibling loses is not refused")
@@ -296,7 +331,7 @@ func TestVerified(t *testing.T) {
 func TestNewerVersionSupersedes(t *testing.T) {
 	for _, words := range [][2]string{{"before", "now"}, {"now", "before"}} {
 		j := small(ingress(6, 22, 22, "10.0.0.0/8"))
-		j.r.Shared, j.r.At = true, time.Date(2026, 11, 1, 10, 20, 0, 0, time.UTC)
+		j.r.At = time.Date(2026, 11, 1, 10, 20, 0, 0, time.UTC)
 		j.r.Groups[0].Ingress[0].Description, j.r.Groups[0].Ingress[0].ID = words[0], "sgr-1"
 		j.show(t, locked(ssh))
 		again := ingress(6, 22, 22, "10.0.0.0/8")
@@ -320,29 +355,11 @@ func TestNewerVersionSupersedes(t *testing.T) {
 	}
 }
 
-func TestDoubt(t *testing.T) {
-	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
-	for name, c := range map[string]struct {
-		x    compile.Displaced
-		want string
-	}{
-		"of yesterday":       {compile.Displaced{Rule: ingress(6, 22, 22, "10.0.0.0/8"), At: now.AddDate(0, 0, -1)}, ""},
-		"of last week":       {compile.Displaced{Rule: ingress(6, 22, 22, "10.0.0.0/8"), At: now.AddDate(0, 0, -8)}, "out since 2026-11-14"},
-		"for everybody":      {compile.Displaced{Rule: ingress(6, 22, 22, "0.0.0.0/0"), At: now}, "the Internet"},
-		"for everybody's v6": {compile.Displaced{Rule: ingress(6, 22, 22, "::/0"), At: now}, "the Internet"},
-		"of nobody knows":    {compile.Displaced{Rule: ingress(6, 22, 22, "10.0.0.0/8")}, "not known since when"},
-	} {
-		if got := c.x.Doubt(now); c.want == "" && got != "" || !strings.Contains(got, c.want) {
-			t.Errorf("%s: %q, want %q", name, got, c.want)
-		}
-	}
-}
-
 // With a copy of its own, an instance is locked and its siblings notice nothing.
 func TestSplit(t *testing.T) {
 	j := small(ingress(6, 20, 30, "0.0.0.0/0"), ingress(6, 443, 443, "10.0.0.0/8"))
 	before := worn(j.r)
-	j.r.Split, j.r.Groups[0].Plain4 = true, true
+	j.r.Shared, j.r.Groups[0].Plain4 = securitygroup.Split, true
 	client := netip.MustParseAddr("203.0.113.7")
 	p := j.show(t, locked(ssh))
 	if len(p.Refused) > 0 || admits(j.r, ssh, client) || !admits(j.r, ssh2, client) || len(j.displaced) > 0 {
@@ -389,10 +406,6 @@ func TestSplitIsRefused(t *testing.T) {
 			r.Groups[0].Ingress = append(r.Groups[0].Ingress, securitygroup.Rule{Protocol: 6, First: 443, Last: 443, Group: "sg-1"})
 		},
 		"it does not let everything out": func(r *securitygroup.Reading) { r.Groups[0].Plain4 = false },
-		"would be lost": func(r *securitygroup.Reading) {
-			r.Lose = false
-			r.Groups[0].Ingress[0] = ingress(-1, -1, -1, "0.0.0.0/0")
-		},
 		"its copy would have 61 rules": func(r *securitygroup.Reading) {
 			r.Groups[0].Ingress[0] = ingress(6, 20, 30, "0.0.0.0/0")
 			for i := range 59 {
@@ -402,7 +415,7 @@ func TestSplitIsRefused(t *testing.T) {
 		},
 	} {
 		j := small(ingress(6, 22, 30, "0.0.0.0/0"))
-		j.r.Split, j.r.Groups[0].Plain4 = true, true
+		j.r.Shared, j.r.Groups[0].Plain4 = securitygroup.Split, true
 		change(&j.r)
 		p := j.show(t, locked(ssh))
 		refuses(t, p, want)
@@ -415,7 +428,7 @@ func TestSplitIsRefused(t *testing.T) {
 // Of a lock that cannot be, no copy is left.
 func TestNoCopyInVain(t *testing.T) {
 	j := small(ingress(6, 22, 22, "0.0.0.0/0"))
-	j.r.Split, j.r.Groups[0].Plain4 = true, true
+	j.r.Shared, j.r.Groups[0].Plain4 = securitygroup.Split, true
 	j.r.Groups = append(j.r.Groups, securitygroup.Group{ID: "sg-2", Name: "bound", Ingress: []securitygroup.Rule{ingress(6, 22, 22, "10.0.0.0/8")}})
 	for i := range j.r.Interfaces {
 		j.r.Interfaces[i].Groups = []string{"sg-1", "sg-2"}
@@ -430,7 +443,6 @@ func TestNoCopyInVain(t *testing.T) {
 // The owned group says what was taken out, and nobody can put words into its mouth.
 func TestEvidence(t *testing.T) {
 	j := small(ingress(6, 22, 22, "10.0.0.0/8"), ingress(6, 22, 22, "203.0.113.0/24"))
-	j.r.Shared = true
 	j.show(t, locked(ssh))
 	evidence := func() (out []string) {
 		g := j.r.Groups[j.r.Find(j.r.OwnName(web1))]

@@ -1,10 +1,10 @@
 package compile
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/plan"
@@ -15,9 +15,11 @@ import (
 // original is a displaced rule that is not there, with the door it was displaced
 // for.
 type original struct {
-	Displaced
+	displaced
 
-	door firewall.Door
+	door  firewall.Door
+	since time.Time // zero if that is not known
+	undo  string    // as it is stored
 }
 
 // gone returns the displaced rules that are not there, one for each content, of
@@ -29,13 +31,13 @@ func (d *draft) gone(displaced []plan.Change) ([]original, error) {
 		if c.Op != plan.Displace {
 			continue
 		}
-		x, err := ReadDisplaced(c)
+		x, err := readDisplaced(c)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, original{Displaced: x, door: c.Door})
+		all = append(all, original{displaced: x, door: c.Door, since: c.Since, undo: c.Undo})
 	}
-	slices.SortStableFunc(all, func(a, b original) int { return b.At.Compare(a.At) })
+	slices.SortStableFunc(all, func(a, b original) int { return b.since.Compare(a.since) })
 	var out []original
 	for _, x := range all {
 		g, there := d.group(x.Group)
@@ -131,7 +133,7 @@ func (d *draft) displace(gone []original) {
 			w.Do = securitygroup.Describe // the rest of another one says the same
 			delete(d.have, at)
 		}
-		d.foreignChange(stepRestore, plan.Restore, x.door, x.Displaced, "no lock needs it out any more"+x.fine(d.At), w)
+		d.foreignChange(stepRestore, plan.Restore, x.door, x.displaced, x.undo, "no lock needs it out any more"+x.fine(d.At), w)
 	}
 	in, doorsOf := map[string][]securitygroup.Rule{}, d.doorsOf()
 	for g := range d.foreign() {
@@ -153,7 +155,8 @@ func (d *draft) displace(gone []original) {
 			if rule.CIDR.IsValid() && rule.CIDR.Bits() == 0 {
 				why += "; sessions that it let in may be untracked, and are cut"
 			}
-			d.foreignChange(stepDisplace, plan.Displace, doors[0], Displaced{Group: g.ID, Rule: rule, At: d.At.Truncate(ageStep)}, why, securitygroup.Write{Do: securitygroup.Revoke, Group: g.ID, Rule: &rule})
+			x := displaced{Group: g.ID, Rule: rule}
+			d.foreignChange(stepDisplace, plan.Displace, doors[0], x, x.text(), why, securitygroup.Write{Do: securitygroup.Revoke, Group: g.ID, Rule: &rule})
 		}
 	}
 	d.settleRests(in, back)
@@ -175,13 +178,9 @@ func (d *draft) stuckBy(x original, back []securitygroup.Rule) bool {
 }
 
 // foreignChange adds a change to a foreign rule, with the rule as it was read.
-func (d *draft) foreignChange(step int, op plan.Op, door firewall.Door, x Displaced, why string, w securitygroup.Write) {
-	undo, err := json.Marshal(x)
-	if err != nil {
-		undo = []byte(err.Error()) // cannot be: strings, numbers and a prefix
-	}
+func (d *draft) foreignChange(step int, op plan.Op, door firewall.Door, x displaced, undo, why string, w securitygroup.Write) {
 	d.changes = append(d.changes, plan.Change{
-		Step: step, Op: op, Door: door, Why: x.Group + " " + x.Rule.Content() + ": " + why, Native: w.Text(), Undo: string(undo),
+		Step: step, Op: op, Door: door, Why: x.Group + " " + x.Rule.Content() + ": " + why, Native: w.Text(), Undo: undo, Rule: securitygroup.LineName(x.Group, x.Rule),
 	})
 }
 

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/provider/aws/securitygroup"
 )
@@ -45,7 +47,9 @@ func (d *draft) settleLocks(gone []original) {
 	d.holdShared(gone)
 	d.stays = d.immovable(gone)
 	for _, door := range d.locks {
-		d.obstructed(door)
+		if !d.obstructed(door) {
+			d.sparing(door)
+		}
 	}
 }
 
@@ -82,21 +86,39 @@ func (d *draft) unlockable(door firewall.Door) string {
 	return ""
 }
 
-// inTheWay says which rule reaches door and cannot go; empty when none does.
+// inTheWay says which rule reaches door and cannot go; empty when none does. What
+// is only spared is in the way of a new lock, not of one that is there.
 func (d *draft) inTheWay(door firewall.Door) string {
+	return d.staying(door, func(x obstacle) bool { return !x.spared || !d.shown[door] })
+}
+
+// sparing says, without holding door, which rule there is in spite of its lock that
+// could go.
+func (d *draft) sparing(door firewall.Door) {
+	if why := d.staying(door, func(x obstacle) bool { return x.contested }); why != "" {
+		d.refused = append(d.refused, plan.Refusal{Door: door, From: netip.Prefix{}, Why: why, Spare: true})
+	}
+}
+
+// staying names a rule that stays, reaches door and is one of which.
+func (d *draft) staying(door firewall.Door, which func(obstacle) bool) string {
 	for _, at := range slices.SortedFunc(maps.Keys(d.stays), compareSpots) {
-		if x := d.stays[at]; len(d.reached([]firewall.Door{door}, at.group, x.rule)) > 0 {
+		if x := d.stays[at]; which(x) && len(d.reached([]firewall.Door{door}, at.group, x.rule)) > 0 {
 			return fmt.Sprintf("%s in %s lets somebody in, and cannot be taken out: %s", at.content, at.group, x.why)
 		}
 	}
 	return ""
 }
 
-// An obstacle is a foreign rule, or a rest, that reaches a locked door and cannot
-// be taken out.
+// An obstacle is a foreign rule, or a rest, that reaches a locked door and is not
+// taken out.
 type obstacle struct {
 	rule securitygroup.Rule
 	why  string
+	// spared says that it could be: the locks that are there go on without.
+	spared bool
+	// contested says that it was, and that somebody puts it back each time.
+	contested bool
 }
 
 // immovable returns the rules that reach one of the locks and cannot be taken
@@ -121,36 +143,46 @@ func (d *draft) immovable(gone []original) map[spot]obstacle {
 			if len(doors) == 0 {
 				continue
 			}
-			rest, lost := rule.Rest(portsOf(doors), d.Keep)
+			rest, _ := rule.Rest(portsOf(doors), d.Keep)
 			_, state := d.RestMark(g.ID, rule)
-			why := d.sibling(g, doors)
+			x := obstacle{rule: rule, why: d.sibling(g, doors), spared: d.spares(doors), contested: false}
 			waits, contested := d.Contested[securitygroup.Write{Do: securitygroup.Revoke, Group: g.ID, Rule: &rule}.Contest()]
 			_, _, copied := d.CopyOf(g)
 			switch {
 			case contested:
-				why = waits
+				x.why, x.spared, x.contested = waits, true, true
 			case copied:
-				why = "it is a copy, which follows its group" + d.uncopied(g, doors)
+				x.why, x.spared = "it is a copy, which follows its group"+d.uncopied(g, doors), false
 			case state == firewall.MarkForeign:
-				why = "it is another installation's"
-			case why != "":
-			case lost != "" && !d.Lose:
-				why = lost + " would be lost"
+				x.why, x.spared = "it is another installation's", false
+			case x.why != "":
+				x.spared = false
+			case x.spared:
+				x.why = "more would be lost with it than was agreed to"
 			case !room.take(rest):
-				why = fmt.Sprintf("no room for the %d rules that keep what else it lets in", len(rest))
+				x.why = fmt.Sprintf("no room for the %d rules that keep what else it lets in", len(rest))
 			}
-			if why != "" {
-				out[spot{g.ID, rule.Content()}] = obstacle{rule: rule, why: why}
+			if x.why != "" {
+				out[spot{g.ID, rule.Content()}] = x
 			}
 		}
 	}
 	return out
 }
 
+// spares reports whether all of doors would rather be exposed than have more taken
+// out.
+func (d *draft) spares(doors []firewall.Door) bool {
+	return !slices.ContainsFunc(doors, func(door firewall.Door) bool {
+		w, _ := d.want.Of(door)
+		return !w.Spares
+	})
+}
+
 // sibling names a VM that would lose a port for the sake of doors, because it
 // wears the group too and is not locked there; empty when there is none.
 func (d *draft) sibling(g securitygroup.Group, doors []firewall.Door) string {
-	if d.Shared {
+	if d.Shared == securitygroup.Include {
 		return ""
 	}
 	for _, vm := range d.wearing[g.ID] {
@@ -182,7 +214,7 @@ func (d *draft) uncopied(g securitygroup.Group, doors []firewall.Door) string {
 // lock keeps a rule out that would give the port back. They stand with their
 // exempt sources, and may keep others in turn.
 func (d *draft) holdShared(gone []original) {
-	for !d.Shared && slices.ContainsFunc(gone, d.holdFor) {
+	for d.Shared != securitygroup.Include && slices.ContainsFunc(gone, d.holdFor) {
 		continue // with what stands now
 	}
 }
@@ -205,7 +237,7 @@ func (d *draft) holdFor(x original) bool {
 
 // stand makes a lock that nobody wants any more one that is wanted as it stands.
 func (d *draft) stand(door firewall.Door) {
-	w := firewall.Want{Door: door, Locked: true, Cut: false, Open: nil}
+	w := firewall.Want{Door: door, Locked: true, Cut: false, Spares: false, Accepts: nil, Open: nil}
 	for _, o := range d.Owned() {
 		if o.Kind == provider.OwnedOpening && o.Door == door && o.Mark == firewall.MarkGood && o.Opening.Exempt() {
 			w.Open = append(w.Open, o.Opening)

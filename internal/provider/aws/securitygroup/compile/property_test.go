@@ -60,8 +60,7 @@ func anyReading(t *rapid.T) securitygroup.Reading {
 		Network: network, Keys: keys,
 		Lists: map[string]securitygroup.List{"pl-1": {Entries: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}, Max: 3}},
 	}
-	r.Split = rapid.Bool().Draw(t, "split")
-	r.Shared, r.Lose = rapid.Bool().Draw(t, "shared"), rapid.Bool().Draw(t, "lose")
+	r.Shared = rapid.SampledFrom([]securitygroup.Sharing{securitygroup.Include, securitygroup.Split, securitygroup.Refuse}).Draw(t, "shared")
 	r.Keep = rapid.SampledFrom([][]firewall.Protocol{nil, {50}}).Draw(t, "keep")
 	r.Quotas.Rules = rapid.SampledFrom([]int{8, 20, 60}).Draw(t, "quota")
 	for _, id := range []string{"sg-1", "sg-2", "sg-3"} {
@@ -207,6 +206,7 @@ func (h *history) pass(want firewall.Wants) plan.Plan {
 	}
 	for _, c := range p.Changes {
 		if c.Op == plan.Displace {
+			c.Since = h.r.At
 			h.displaced = append(h.displaced, c)
 		}
 		if c.Op == plan.Restore {
@@ -259,8 +259,8 @@ func (h *history) kept(original securitygroup.Reading, want firewall.Wants, p pl
 		case is && !held && !passes(original, x, true) && !open:
 			h.Fatalf("%v passes, and did not before:\n%v", x, p)
 		case !is && !held && passes(original, x, true):
-			lost := h.r.Lose && (x.proto == 47 || x.proto == 50 && len(h.r.Keep) == 0 || x.proto == 1 && x.from.Is6() || x.proto == 58 && x.from.Is4())
-			shared := h.r.Shared && slices.ContainsFunc(want, func(w firewall.Want) bool { return w.Door.Port == d.Port && w.Door.Protocol == d.Protocol })
+			lost := x.proto == 47 || x.proto == 50 && len(h.r.Keep) == 0 || x.proto == 1 && x.from.Is6() || x.proto == 58 && x.from.Is4()
+			shared := h.r.Shared == securitygroup.Include && slices.ContainsFunc(want, func(w firewall.Want) bool { return w.Door.Port == d.Port && w.Door.Protocol == d.Protocol })
 			if !lost && !shared {
 				h.Fatalf("%v does not pass any more:\n%v", x, p)
 			}
@@ -368,6 +368,7 @@ func (j *journal) pass(want firewall.Wants) error {
 		}
 		j.r = j.r.On(w)
 		if c.Op == plan.Displace {
+			c.Since = j.r.At
 			j.displaced = append(j.displaced, c)
 		}
 		if c.Op == plan.Restore {
@@ -383,7 +384,10 @@ func (j *journal) missing(original securitygroup.Reading) string {
 		for _, x := range g.Ingress {
 			same := func(o securitygroup.Rule) bool { return o.Text() == x.Text() }
 			booked := func(c plan.Change) bool {
-				var d compile.Displaced
+				var d struct {
+					Group string
+					Rule  securitygroup.Rule
+				}
 				return json.Unmarshal([]byte(c.Undo), &d) == nil && d.Group == g.ID && same(d.Rule)
 			}
 			if !slices.ContainsFunc(j.r.Groups[i].Ingress, same) && !slices.ContainsFunc(j.displaced, booked) {

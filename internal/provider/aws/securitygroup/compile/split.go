@@ -43,7 +43,7 @@ func (d *draft) splits(gone []original, without map[firewall.VMID]bool) {
 	for _, s := range all {
 		g, there := d.group(s.group)
 		_, copied := d.group(d.CopyName(s.vm, s.group))
-		if wanted := d.Split && !d.Shared && !without[s.vm] && d.missed(s, needed[s]); there && len(needed[s]) > 0 && (copied || wanted) {
+		if wanted := d.Shared == securitygroup.Split && !without[s.vm] && !d.spares(needed[s]) && d.missed(s, needed[s]); there && len(needed[s]) > 0 && (copied || wanted) {
 			g.Ingress = d.whole(g, gone)
 			d.apart(s, g, needed[s])
 		}
@@ -218,10 +218,7 @@ func (d *draft) without(g securitygroup.Group, doors []firewall.Door) (out []sec
 			add(rule)
 			continue
 		}
-		rest, lost := rule.Rest(portsOf(its), d.Keep)
-		if lost != "" && !d.Lose {
-			return nil, lost + " would be lost"
-		}
+		rest, _ := rule.Rest(portsOf(its), d.Keep)
 		parts = append(parts, rest...)
 	}
 	if add(parts...); !(securitygroup.Cost{}).Fits(d.CostOf(out...), d.Quotas) {

@@ -25,7 +25,7 @@ var keys = firewall.Keyring{Instance: "main", Keys: []firewall.MarkKey{{ID: "a",
 const vpc firewall.ID = "arn:aws:ec2:eu-central-1:123456789012:vpc/vpc-1"
 
 var (
-	network = securitygroup.Network{ID: vpc, Quotas: securitygroup.DefaultQuotas(), Lose: true}
+	network = securitygroup.Network{ID: vpc, Quotas: securitygroup.DefaultQuotas()}
 	web1    = network.VM("i-1")
 	web2    = network.VM("i-2")
 	ssh     = firewall.Door{VM: web1, Protocol: firewall.TCP, Port: 22}
@@ -98,7 +98,7 @@ func (c *cloud) Apply(ctx context.Context, _ provider.Snapshot, p plan.Plan) err
 }
 
 // Limits implements [provider.Provider].
-func (c *cloud) Limits(firewall.ID) provider.Limits { return provider.Limits{} }
+func (c *cloud) Limits(firewall.ID) provider.Limits { return provider.Limits{NewIDs: true} }
 
 // admits is a packet test that does not ask the reach engine.
 func admits(r securitygroup.Reading, d firewall.Door, from netip.Addr) bool {
