@@ -135,11 +135,16 @@ func (b *Broker) lock(ctx context.Context, rules store.Rules, caller Caller, p p
 	}
 	vms := b.Enforcer.VMs()
 	for _, id := range p.VMs {
-		if _, err := inventory.Find(vms, string(id)); err != nil {
+		v, err := inventory.Find(vms, string(id))
+		if err != nil {
 			return nil, err
 		}
 		if err := b.may(ctx, rules, caller, authz.Enable, id); err != nil {
 			return nil, err
+		}
+		if p.Cut && !v.Cuts {
+			return nil, errkind.New(errkind.Invalid, "policy %s ends connections with their grant, and nothing in front of %s can: its firewall forgets which rule let a connection in. Leave cut out, or put this VM into a policy of its own",
+				p.Name, id.Name())
 		}
 	}
 	now := firewall.Instant(b.Clocks().Wall)

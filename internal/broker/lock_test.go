@@ -13,8 +13,10 @@ import (
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/policy"
 	"github.com/sesame-access/sesame/internal/provider/memory"
+	"github.com/sesame-access/sesame/internal/reconcile"
 )
 
 // letIn adds a foreign rule that lets everybody in to port 22.
@@ -262,11 +264,11 @@ func TestPolicyVersions(t *testing.T) {
 		mine.Version, other.Version = 1, 1
 		other.Ports[0].Max = 2 * time.Hour
 		b.enable(t, other)
-		mine.Cut = true
+		mine.Proof = true
 		_, err := b.Broker().PreviewEnable(b.ctx, root(), mine)
 		wants(t, err, errkind.Conflict, "at version 2 by now")
 		_, err = b.Broker().Enable(b.ctx, root(), mine, broker.Agreed{})
-		wants(t, err, errkind.Conflict, "22/tcp max: 2h → 1h; cut: false → true")
+		wants(t, err, errkind.Conflict, "22/tcp max: 2h → 1h; proof: false → true")
 		b.enable(t, other) // the same again loses nothing
 		mine.Version = 0
 		if saved := b.enable(t, mine); saved.Version != 4 {
@@ -281,5 +283,23 @@ func TestPolicyVersions(t *testing.T) {
 				t.Errorf("the record has the version that the document was made from:\n%s", r.Text)
 			}
 		}
+	})
+}
+
+// Where nothing can end connections nobody promises to.
+func TestCutNeedsAFirewallThatCuts(t *testing.T) {
+	in(t, func(t *testing.T, b bench) {
+		p := ssh()
+		p.Cut = true
+		_, err := b.Broker().PreviewEnable(b.ctx, root(), p)
+		wants(t, err, errkind.Invalid, "nothing in front of web-1 can")
+		_, err = b.Broker().Enable(b.ctx, root(), p, broker.Agreed{})
+		wants(t, err, errkind.Invalid, "nothing in front of web-1 can")
+		b.world.Add(memory.Config{ID: "kernel", Dialect: memory.Keyed})
+		host := machine("web-1")
+		host.Paths[0].Hops = append(host.Paths[0].Hops, inventory.Hop{Firewall: "kernel"})
+		b.world.AddVM(host)
+		time.Sleep(10 * reconcile.DefaultResync) // the inventory is read again
+		b.enable(t, p)
 	})
 }

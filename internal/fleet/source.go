@@ -103,6 +103,9 @@ func (f *Fleet) refresh(ctx context.Context, wg *sync.WaitGroup, s *source) time
 		}
 	}
 	read = slices.Clone(read)
+	for i, v := range read {
+		read[i].Cuts = slices.ContainsFunc(v.Firewalls(), func(id firewall.ID) bool { return s.Limits(id).Cuts })
+	}
 	for _, old := range s.vms {
 		if inventory.Of(read, old.ID).ID == "" {
 			old.Missing = []string{cmp.Or(failed, "the inventory does not name the VM any more")}

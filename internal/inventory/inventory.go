@@ -27,6 +27,9 @@ type VM struct {
 	// Proposed are sources that should stay exempt when a port of the VM is locked,
 	// sorted by kind, name and port: who uses it without being able to ask.
 	Proposed []Proposal
+	// Cuts says that something in front of the VM can end connections that it let in.
+	// It is a firewall's to know, and no provider's inventory says it.
+	Cuts bool
 	// Missing lists what could not be read about this VM, each as a sentence.
 	// While it is not empty nothing is opened here; closing goes on.
 	Missing []string

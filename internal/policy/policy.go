@@ -56,8 +56,8 @@ type Policy struct {
 	// Exempt sources are let in without asking, by a rule of ours, whether or
 	// not a foreign rule would have: probes, bastions, backup.
 	Exempt []netip.Prefix // masked, sorted
-	// Cut ends established connections with their grant, where the firewall can
-	// do that without touching others.
+	// Cut ends established connections with their grant. It is refused where
+	// nothing in front of a VM can.
 	Cut bool
 	// Proof opens a grant only where it is proven that it comes through. Without
 	// it, one opens past layers that could not be read, too, and says so.

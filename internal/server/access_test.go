@@ -209,7 +209,7 @@ func TestPoliciesAreNotOverwrittenUnseen(t *testing.T) {
 		t.Errorf("the admin is shown %+v", whole)
 	}
 	h.ok("admin", "PUT", "/v1/policies/rdp", strings.Replace(both, "1h", "30m", 1))
-	whole.Policy.Cut = true
+	whole.Policy.Proof = true
 	back, err = api.Encode(whole.Policy)
 	must(t, err)
 	if r := h.call("admin", "PUT", "/v1/policies/rdp", string(back)); r.code != 409 || !strings.Contains(r.body, "3389/tcp max: 30m → 1h") {
@@ -219,7 +219,7 @@ func TestPoliciesAreNotOverwrittenUnseen(t *testing.T) {
 	back, err = api.Encode(whole.Policy)
 	must(t, err)
 	trial := read[api.PolicyChange](h, "admin", "PUT", "/v1/policies/rdp?dry_run=true", string(back))
-	if want := []string{"3389/tcp max: 30m → 1h", "cut: false → true"}; !slices.Equal(trial.Changes, want) {
+	if want := []string{"3389/tcp max: 30m → 1h", "proof: false → true"}; !slices.Equal(trial.Changes, want) {
 		t.Errorf("the dry run shows %q, want %q", trial.Changes, want)
 	}
 	h.ok("admin", "PUT", "/v1/policies/rdp", string(back))
