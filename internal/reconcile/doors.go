@@ -118,8 +118,8 @@ func (p *pass) strangers(s provider.Snapshot) map[firewall.Key]firewall.Opening 
 }
 
 // drift returns the changes of the plan that put right what somebody else did:
-// a lock that had been read back as it is wanted and is not there, an opening that had been read
-// back and is gone, and anything of ours that is not as we wrote it.
+// a lock that had been read back as it is wanted and is not there, or has a hole; an
+// opening that had been read back and is gone; anything of ours not as we wrote it.
 func (p *pass) drift() []plan.Change {
 	opened := map[string]bool{}
 	for _, g := range p.book.Grants {
@@ -140,7 +140,7 @@ func (p *pass) drift() []plan.Change {
 		was, before := p.loop.news.Locked[c.Door]
 		want, _ := p.want.Of(c.Door)
 		switch {
-		case wrong[key], c.Op == plan.Lock && before && was.Cut == want.Cut:
+		case wrong[key], (c.Op == plan.Lock || c.Op == plan.Displace) && before && was.Cut == want.Cut:
 			out = append(out, c)
 		case c.Op == plan.Open && !there && slices.ContainsFunc(c.Opening.Grants.IDs(), func(id string) bool { return opened[id] }):
 			out = append(out, c)

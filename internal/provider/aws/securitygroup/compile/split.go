@@ -186,8 +186,8 @@ func (d *draft) join(s split, have securitygroup.Group) {
 	for _, n := range d.Interfaces {
 		if slices.Contains(n.Groups, have.ID) {
 			// After what comes back to the group and before openings go, so that nobody
-			// is cut in between.
-			d.serve(stepUnlock, plan.Restore, door, "no lock needs a copy of it any more", securitygroup.Write{Do: securitygroup.Swap, Group: s.group, Interface: n.ID, Instead: have.Name})
+			// is cut in between. No rule was out: the group is as its owner has it now.
+			d.serve(stepUnlock, plan.Drop, door, "no lock needs a copy of it any more", securitygroup.Write{Do: securitygroup.Swap, Group: s.group, Interface: n.ID, Instead: have.Name})
 		}
 	}
 	d.serve(stepDelete, plan.Drop, door, "no lock needs it", securitygroup.Write{Do: securitygroup.Delete, Group: have.Name})
