@@ -103,6 +103,31 @@ func TestExample(t *testing.T) {
 	}
 }
 
+// TestGuides reads the configurations that the guides show.
+func TestGuides(t *testing.T) {
+	guides, err := filepath.Glob(filepath.Join("..", "..", "docs", "guide", "*.md"))
+	if err != nil || len(guides) == 0 {
+		t.Fatalf("there are no guides: %v", err)
+	}
+	shown := 0
+	for _, guide := range guides {
+		text, err := os.ReadFile(guide)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range strings.Split(string(text), "```yaml\n")[1:] {
+			part, _, _ = strings.Cut(part, "```")
+			if _, err := config.Parse([]byte(part)); err != nil {
+				t.Errorf("%s: %v in\n%s", guide, err, part)
+			}
+			shown++
+		}
+	}
+	if shown == 0 {
+		t.Error("no guide shows a configuration")
+	}
+}
+
 func TestParse(t *testing.T) {
 	text := `
 listen: ["[2001:db8::1]:8443", "192.0.2.1:443"]
