@@ -262,6 +262,7 @@ func (e *estate) fight(s *server) {
 		if bound := 2*s.cfg.AWS.Resync + time.Second; time.Since(begin) > bound {
 			e.t.Errorf("it took %v, more than %v", time.Since(begin), bound)
 		}
+		time.Sleep(s.cfg.AWS.Resync) // until it has read that back, and said so
 	}
 	e.control("hand", form)
 	eventually(e.t, "the door is exposed", func() bool { return strings.Contains(s.door("left").Exposed, "198.51.100.0/24") })
@@ -302,6 +303,7 @@ func (e *estate) givesBack(s *server) {
 			e.t.Errorf("%s is given back without a word", name)
 		}
 		s.must(nil, "", "disable", name, "--yes", "--restore-open")
+		eventually(e.t, "they are back", func() bool { return e.passes(knock{netip.MustParseAddr(asker), name, 22}) })
 	}
 	eventually(e.t, "everything of ours is gone", func() bool { return !strings.Contains(e.document(), "sesame") })
 }

@@ -166,7 +166,7 @@ func TestSpares(t *testing.T) {
 	}
 }
 
-// A change names the rule as the layer does, whichever version of it it is about.
+// A change names the rule as the layer does, whichever version it is about.
 func TestChangesNameTheirRule(t *testing.T) {
 	j := small(ingress(6, 22, 22, "10.0.0.0/8"))
 	lines := j.r.Layer()
