@@ -190,6 +190,9 @@ func TestConsentAWS(t *testing.T) {
 	if len(e.kept) < 40 {
 		t.Fatalf("only %d connections are there to be kept", len(e.kept))
 	}
+	if shown := s.must(nil, "", "vms", "left"); !strings.Contains(shown, "Linux/UNIX, running") {
+		t.Errorf("the machine is shown as\n%s", shown)
+	}
 	e.asks(s, before)
 	grant := decode[api.Request](t, s.must(nil, "", "open", "left", "--from", asker, "--for", "1m", "-o", "json")).Grants[0]
 	e.in("left", asker)

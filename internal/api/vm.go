@@ -16,6 +16,8 @@ type VM struct {
 	Account   string            `json:"account,omitzero" doc:"The AWS account or the Azure subscription."`
 	Place     string            `json:"place,omitzero" doc:"The AWS region or the Azure resource group."`
 	Addresses []string          `json:"addresses,omitempty"`
+	State     string            `json:"state,omitzero" doc:"Whether the machine runs, as its cloud says it."`
+	System    string            `json:"system,omitzero" doc:"What it runs, as its cloud says it."`
 	Tags      map[string]string `json:"tags,omitempty"`
 	Firewalls []string          `json:"firewalls,omitempty" doc:"Everything a packet passes on its way to the VM."`
 	Missing   []string          `json:"missing,omitempty" doc:"What could not be read; nothing is opened meanwhile."`
@@ -26,7 +28,7 @@ type VM struct {
 func VMOf(v inventory.VM) VM {
 	home := v.ID.Home()
 	out := VM{
-		ID: string(v.ID), Name: v.Name, Cloud: home.Cloud, Account: home.Account, Place: home.Place, Addresses: nil, Tags: v.Tags,
+		ID: string(v.ID), Name: v.Name, Cloud: home.Cloud, Account: home.Account, Place: home.Place, Addresses: nil, State: v.State, System: v.System, Tags: v.Tags,
 		Firewalls: mapped(v.Firewalls(), func(id firewall.ID) string { return string(id) }),
 		Missing:   v.Missing, Doors: nil,
 	}

@@ -19,6 +19,9 @@ type VM struct {
 	ID        firewall.VMID
 	Name      string // what people call it; not unique
 	Addresses []netip.Addr
+	// State and System are what the cloud says about the machine, in its own words:
+	// "running", "deallocated"; "Linux/UNIX", "Windows". Empty where it says nothing.
+	State, System string
 	// Tags are written by the VM's owner: they may narrow, and select nothing.
 	Tags map[string]string
 	// Paths are the ways a packet can take to the VM. A source gets in if any

@@ -110,6 +110,9 @@ func (a commands) printVM(vm api.VM) error {
 	if vm.Account != "" {
 		rows = append(rows, []string{"where", vm.Cloud + " " + vm.Account + " " + vm.Place})
 	}
+	if vm.State != "" || vm.System != "" {
+		rows = append(rows, []string{"machine", strings.Trim(vm.System+", "+vm.State, ", ")})
+	}
 	rows = append(rows,
 		[]string{"addresses", output.Dash(strings.Join(vm.Addresses, " "))},
 		[]string{"firewalls", output.Dash(strings.Join(vm.Firewalls, " "))},

@@ -37,7 +37,7 @@ func testInventory(t *testing.T) {
 		t.Fatalf("%v, %v", vms, err)
 	}
 	v := inventory.Of(vms, g.ssh.VM)
-	if v.Name != "one" || len(v.Paths) != 6 || len(v.Addresses) != 3 || !slices.Equal(v.Firewalls(), []firewall.ID{g.vpc}) {
+	if v.Name != "one" || v.State != "running" || v.System != "Linux/UNIX" || len(v.Paths) != 6 || len(v.Addresses) != 3 || !slices.Equal(v.Firewalls(), []firewall.ID{g.vpc}) {
 		t.Errorf("%+v", v)
 	}
 	g.sim.Fail(ec2.Fault{Kind: ec2.Broken, Action: "DescribeInstances"})

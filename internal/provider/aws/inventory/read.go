@@ -111,7 +111,10 @@ func (p Place) machines(ctx context.Context) ([]path.Machine, error) {
 
 func (p Place) machine(x types.Instance) path.Machine {
 	id := aws.ToString(x.InstanceId)
-	m := path.Machine{ID: p.Machine(id), Name: id, Tags: map[string]string{}, Missing: nil}
+	m := path.Machine{ID: p.Machine(id), Name: id, State: "", System: aws.ToString(x.PlatformDetails), Tags: map[string]string{}, Missing: nil}
+	if x.State != nil {
+		m.State = string(x.State.Name)
+	}
 	for _, t := range x.Tags {
 		m.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}

@@ -61,7 +61,7 @@ func Machines(e Estate) ([]inventory.VM, map[firewall.ID]firewall.Layer) {
 	}
 	var out []inventory.VM
 	for _, m := range e.Machines {
-		vm := inventory.VM{ID: m.ID, Name: m.Name, Addresses: nil, Tags: m.Tags, Paths: nil, Missing: slices.Clone(m.Missing)}
+		vm := inventory.VM{ID: m.ID, Name: m.Name, State: m.State, System: m.System, Addresses: nil, Tags: m.Tags, Paths: nil, Missing: slices.Clone(m.Missing)}
 		for _, n := range of[m.ID] {
 			s := v.subnets[n.Subnet]
 			if s == nil {

@@ -61,6 +61,8 @@ type Estate struct {
 type Machine struct {
 	ID      firewall.VMID
 	Name    string
+	State   string // as the cloud says it
+	System  string // what it runs, as the cloud says it
 	Tags    map[string]string
 	Missing []string // what could not be read about it
 }

@@ -36,7 +36,7 @@ func TestReadsTwoSubscriptions(t *testing.T) {
 		if v.Tags["env"] != "prod" || !slices.Equal(v.Addresses, []netip.Addr{netip.MustParseAddr("10.7.3.4")}) || len(v.Paths) != 1 {
 			t.Errorf("%+v", v)
 		}
-		if got := e.Machines[v.ID]; got != (estate.Machine{Region: "westeurope", System: "Linux", Power: "running"}) {
+		if got := e.Machines[v.ID]; v.System != got.System || v.State != got.Power || got != (estate.Machine{Region: "westeurope", System: "Linux", Power: "running"}) {
 			t.Errorf("%+v", got)
 		}
 	}

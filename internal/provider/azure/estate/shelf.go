@@ -86,7 +86,8 @@ func (r *Reader) join(k *shelf) (*Estate, error) {
 		slices.Sort(v.Missing)
 		e.VMs[i].Missing = slices.Compact(v.Missing)
 		id := strings.ToLower(string(v.ID))
-		e.Machines[v.ID] = machineOf(k.documents[id].text, k.states[id].text)
+		m := machineOf(k.documents[id].text, k.states[id].text)
+		e.Machines[v.ID], e.VMs[i].System, e.VMs[i].State = m, m.System, m.Power
 	}
 	for id, d := range k.documents {
 		if typeOf(id) == "microsoft.network/networksecuritygroups" {
