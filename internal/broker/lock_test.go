@@ -16,7 +16,6 @@ import (
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/policy"
 	"github.com/sesame-access/sesame/internal/provider/memory"
-	"github.com/sesame-access/sesame/internal/reconcile"
 )
 
 // letIn adds a foreign rule that lets everybody in to port 22.
@@ -299,7 +298,9 @@ func TestCutNeedsAFirewallThatCuts(t *testing.T) {
 		host := machine("web-1")
 		host.Paths[0].Hops = append(host.Paths[0].Hops, inventory.Hop{Firewall: "kernel"})
 		b.world.AddVM(host)
-		time.Sleep(10 * reconcile.DefaultResync) // the inventory is read again
+		b.Kill()
+		b.Start(b.ctx)
+		<-b.Fleet().Known()
 		b.enable(t, p)
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/audit"
@@ -86,9 +87,21 @@ func Repaired(changes []plan.Change, noticedBy string) (list []string, text stri
 	for _, c := range changes[:min(len(changes), mostListed)] {
 		list = append(list, c.String())
 	}
-	were := "were not as we wrote them"
-	if len(changes) == 1 {
-		were = "was not as we wrote it"
+	foreign := 0
+	for _, c := range changes {
+		if c.Op == plan.Displace {
+			foreign++
+		}
 	}
-	return list, fmt.Sprintf("%d of our rules %s (noticed by: %s)", len(changes), were, noticedBy)
+	var parts []string
+	switch ours := len(changes) - foreign; {
+	case ours == 1:
+		parts = append(parts, "1 of our rules was not as we wrote it")
+	case ours > 1:
+		parts = append(parts, fmt.Sprintf("%d of our rules were not as we wrote them", ours))
+	}
+	if foreign > 0 {
+		parts = append(parts, fmt.Sprintf("foreign rules that reached a locked port: %d", foreign))
+	}
+	return list, fmt.Sprintf("%s (noticed by: %s)", strings.Join(parts, "; "), noticedBy)
 }
