@@ -60,8 +60,11 @@ break it: make calls fail, edit behind the back of others, ask who gets in.`,
 					{"ARM_CA", authority},
 					{"ARM_TOKEN", cloud.Token()},
 					{"AZURE_SUBSCRIPTION_ID", arm.SubscriptionID},
+					// The managed identity: az reads the names of 2017, the SDKs those of 2019.
 					{"MSI_ENDPOINT", url + "/msi/token"},
 					{"MSI_SECRET", secret},
+					{"IDENTITY_ENDPOINT", url + "/msi/token"},
+					{"IDENTITY_HEADER", secret},
 				}
 			}
 			return a.simulate(cmd.Context(), s)

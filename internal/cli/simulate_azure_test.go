@@ -63,9 +63,15 @@ func TestSimulateAzure(t *testing.T) {
 	var token struct {
 		Token string `json:"access_token"`
 	}
-	get(env["MSI_ENDPOINT"]+"?api-version=2017-09-01&resource=x", "Secret", env["MSI_SECRET"], &token)
-	if token.Token != env["ARM_TOKEN"] {
-		t.Error("the managed identity has another token")
+	for _, form := range [][4]string{
+		{"MSI_ENDPOINT", "2017-09-01", "Secret", "MSI_SECRET"},
+		{"IDENTITY_ENDPOINT", "2019-08-01", "X-Identity-Header", "IDENTITY_HEADER"},
+	} {
+		token.Token = ""
+		get(env[form[0]]+"?api-version="+form[1]+"&resource=x", form[2], env[form[3]], &token)
+		if token.Token != env["ARM_TOKEN"] {
+			t.Errorf("the managed identity of %s has another token", form[1])
+		}
 	}
 	var list struct{ Value []any }
 	get(env["ARM_ENDPOINT"]+"/subscriptions/"+env["AZURE_SUBSCRIPTION_ID"]+"/providers/Microsoft.Compute/virtualMachines?api-version=2026-04-01", "Authorization", "Bearer "+token.Token, &list)

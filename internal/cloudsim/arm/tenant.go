@@ -2,6 +2,7 @@ package arm
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,10 +38,14 @@ func (s *Simulator) endpoints(r *http.Request) map[string]any {
 	return cloud
 }
 
+// managedIdentity gives out a token. Each form has its own header for the secret
+// and its own way to say when the token expires. (learn.microsoft.com: how to use
+// managed identities for App Service, REST endpoint reference.)
 func (s *Simulator) managedIdentity(r *http.Request) reply {
-	secret := r.Header.Get("Secret")
-	if secret == "" {
-		secret = r.Header.Get("X-Identity-Header")
+	old := r.URL.Query().Get("api-version") == "2017-09-01"
+	secret := r.Header.Get("X-Identity-Header")
+	if old {
+		secret = r.Header.Get("Secret")
 	}
 	if s.config.Secret == "" || secret != s.config.Secret {
 		return refusal(world.Refuse(http.StatusUnauthorized, "Unauthorized", "The secret of the managed identity endpoint is missing or wrong."))
@@ -49,10 +54,10 @@ func (s *Simulator) managedIdentity(r *http.Request) reply {
 	expires, who := time.Now().Add(day).UTC(), s.config.Identities[0]
 	answer := map[string]any{
 		"access_token": who.Token, "resource": r.URL.Query().Get("resource"), "token_type": "Bearer", "client_id": who.Object,
-		"expires_on": expires.Format("01/02/2006 15:04:05 -07:00"),
+		"expires_on": strconv.FormatInt(expires.Unix(), 10),
 	}
-	if r.URL.Query().Get("api-version") != "2017-09-01" {
-		answer["expires_on"] = expires.Unix()
+	if old {
+		answer["expires_on"] = expires.Format("01/02/2006 15:04:05 -07:00")
 	}
 	return respond(http.StatusOK, encode(answer))
 }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -460,7 +462,12 @@ func TestOpenEndpoints(t *testing.T) {
 	}
 	s.do(t, "GET", path, "", "Authorization: ", "Secret: guess").want(t, 401)
 	s.do(t, "GET", path, "", "Authorization: ").want(t, 401)
-	if _, ok := s.do(t, "GET", "/msi/token?api-version=2019-08-01&resource=x", "", "X-Identity-Header: sesame").at("expires_on").(float64); !ok {
-		t.Error("the form of 2019 has no number")
+	path = "/msi/token?api-version=2019-08-01&resource=x"
+	a = s.do(t, "GET", path, "", "Authorization: ", "X-Identity-Header: sesame")
+	a.want(t, 200, "access_token", s.Token(), "resource", "x", "token_type", "Bearer")
+	text, _ := a.at("expires_on").(string)
+	if at, err := strconv.ParseInt(text, 10, 64); err != nil || time.Until(time.Unix(at, 0)) < time.Hour {
+		t.Errorf("the form of 2019 has %v", a.at("expires_on"))
 	}
+	s.do(t, "GET", path, "", "Authorization: ", "Secret: sesame").want(t, 401)
 }
