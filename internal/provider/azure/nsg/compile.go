@@ -49,6 +49,7 @@ type opened struct {
 type draft struct {
 	ground
 
+	seen    firewall.Layer // what the snapshot shows
 	spots   []dialect.Spot
 	ofVM    map[firewall.VMID][]dialect.Spot
 	ofAddr  map[netip.Prefix][]dialect.Spot
@@ -72,7 +73,7 @@ func Compile(s provider.Snapshot, want firewall.Wants) (plan.Plan, error) {
 		return plan.Plan{}, errkind.New(errkind.Invalid, "the snapshot of %s is none of a network security group", s.Firewall)
 	}
 	d := &draft{
-		ground: groundOf(r.filled()), spots: r.Spots(), ofVM: map[firewall.VMID][]dialect.Spot{}, ofAddr: map[netip.Prefix][]dialect.Spot{},
+		ground: groundOf(r.filled()), seen: s.Layer, spots: r.Spots(), ofVM: map[firewall.VMID][]dialect.Spot{}, ofAddr: map[netip.Prefix][]dialect.Spot{},
 		rules: map[opened]dialect.Rule{}, edits: map[string]resource.Edit{}, owned: map[string]provider.Owned{},
 		others: map[firewall.ID]ground{}, targets: map[string]target{}, held: map[firewall.Door]bool{}, shaken: map[firewall.Door]bool{},
 	}
@@ -90,7 +91,7 @@ func Compile(s provider.Snapshot, want firewall.Wants) (plan.Plan, error) {
 	d.advance()
 	d.refresh()
 	d.fit()
-	return d.plan()
+	return d.plan(), nil
 }
 
 // index prepares what is looked up often. What of the group is ours was read for
@@ -261,13 +262,25 @@ func (d *draft) aimOpening(door firewall.Door, s dialect.Spot, o firewall.Openin
 	if !o.Exempt() {
 		why = "needed by " + string(o.Grants)
 	}
-	t := target{lock: false, rule: d.Sealed(x.At(n), door, s, o), door: door, spot: s, opening: o, why: why}
+	t := target{lock: false, rule: d.sealed(x.At(n), door, s, o), door: door, spot: s, opening: o, why: why}
 	if len(t.rule.Description) > dialect.MostDescription {
 		d.refuse(door, o.From, "its mark has %d characters, more than the %d of a description", len(t.rule.Description), dialect.MostDescription)
 		return
 	}
 	d.numbers.take(n, taken)
 	d.targets[x.Name] = t
+}
+
+// sealed returns x for o with its mark: the one that it has, with whichever key it
+// was made, where that was read as good and says the same. Making marks is most of
+// the work where little changes.
+func (d *draft) sealed(x dialect.Rule, door firewall.Door, s dialect.Spot, o firewall.Opening) dialect.Rule {
+	have, there := d.have[x.Name]
+	if r := d.owned[x.Name]; there && r.Wrong == "" && r.Mark == firewall.MarkGood && have.Says() == x.Says() && dialect.Claims(have, o) {
+		x.Description = have.Description
+		return x
+	}
+	return d.Sealed(x, door, s, o)
 }
 
 // keepHeld leaves the held doors as they are: what is there and wanted stays
@@ -283,7 +296,7 @@ func (d *draft) keepHeld() {
 			continue
 		}
 		if t.rule = t.rule.At(have.Priority); !t.lock {
-			t.rule = d.Sealed(t.rule, t.door, t.spot, t.opening)
+			t.rule = d.sealed(t.rule, t.door, t.spot, t.opening)
 		}
 		d.targets[name] = t
 	}
@@ -305,32 +318,24 @@ func (d *draft) refuse(door firewall.Door, from netip.Prefix, format string, arg
 }
 
 // after is the group once the changes are made.
-func (d *draft) after(changes []plan.Change) (Reading, error) {
+func (d *draft) after(changes []plan.Change) Reading {
 	if len(changes) == 0 {
-		return d.Reading, nil
+		return d.Reading
 	}
 	edits := make([]resource.Edit, 0, len(changes))
 	for _, c := range changes {
 		edits = append(edits, d.edits[c.Native])
 	}
-	text, err := d.Group.Edit(dialect.Prefix(d.Keys.Instance), edits...)
-	if err != nil {
-		return Reading{}, err
-	}
-	g, err := resource.Parse([]byte(text))
-	if err != nil {
-		return Reading{}, err
-	}
-	return d.with(g), nil
+	return d.with(&resource.Group{ID: d.Group.ID, ETag: d.Group.ETag, State: d.Group.State, Rules: d.Group.After(edits...)})
 }
 
 // plan finishes the draft.
-func (d *draft) plan() (plan.Plan, error) {
+func (d *draft) plan() plan.Plan {
 	slices.SortFunc(d.changes, plan.Compare)
 	slices.SortFunc(d.refused, plan.CompareRefusals)
-	after, err := d.after(d.changes)
-	if err != nil {
-		return plan.Plan{}, fmt.Errorf("look at what the plan leads to: %w", err)
+	p := plan.Plan{Firewall: d.Group.ID, Changes: d.changes, After: d.seen, Refused: d.refused}
+	if !d.Group.InForce() || !p.Empty() {
+		p.After = d.after(d.changes).Layer()
 	}
-	return plan.Plan{Firewall: d.Group.ID, Changes: d.changes, After: after.Layer(), Refused: d.refused}, nil
+	return p
 }

@@ -42,20 +42,10 @@ func (d *draft) diff() {
 	}
 }
 
-// shows reports whether have is t already. Of a mark that verifies, the key that
-// it was made with does not matter.
+// shows reports whether have is t already.
 func (d *draft) shows(have resource.Rule, t target) bool {
-	if !have.Is(t.rule.Name) || have.Says() != t.rule.Says() {
-		return false
-	}
-	o := d.owned[strings.ToLower(have.Name)]
-	if t.lock || o.Wrong != "" || have.Description == t.rule.Description {
-		return o.Wrong == ""
-	}
-	m, state := d.Mark(have, d.spots)
-	want := dialect.MarkFor(t.opening)
-	want.Instance = m.Instance
-	return state == firewall.MarkGood && m == want
+	return have.Is(t.rule.Name) && have.Says() == t.rule.Says() && have.Description == t.rule.Description &&
+		d.owned[strings.ToLower(have.Name)].Wrong == ""
 }
 
 // lock adds the changes that put a lock in place. What stands there under its
@@ -206,11 +196,7 @@ func (d *draft) advance() {
 	if !slices.ContainsFunc(d.changes, ends) {
 		return
 	}
-	after, err := d.after(d.changes)
-	if err != nil {
-		return // plan says why
-	}
-	layer := after.Layer()
+	layer := d.after(d.changes).Layer()
 	for i, c := range d.changes {
 		if ends(c) && !d.lets(layer, c.Door, c.Opening.From) {
 			d.changes[i].Step, d.changes[i].Op = stepClose, plan.Close

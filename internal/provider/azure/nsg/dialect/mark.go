@@ -97,7 +97,8 @@ func ruleFor(d firewall.Door, s Spot) Rule {
 // instance of 12 characters, has 77.
 func (r Reading) ownName(what string, d firewall.Door, s Spot, from netip.Prefix) string {
 	var about []byte
-	for _, p := range []string{strings.ToLower(d.String()), s.about, from.String()} {
+	door := s.vm + ":" + strconv.Itoa(int(d.Port)) + "/" + d.Protocol.String()
+	for _, p := range []string{door, s.about, from.String()} {
 		about = append(strconv.AppendInt(about, int64(len(p)), 10), ":"+p...)
 	}
 	sum := sha256.Sum256(about)
@@ -235,7 +236,11 @@ func (r Reading) nameOf(x resource.Rule, otherwise firewall.Door) (vm string, lo
 // place is where the mark of an opening belongs.
 func (r Reading) place(x resource.Rule, id identity) firewall.Place {
 	d := id.door
-	d.VM = firewall.VMID(strings.ToLower(string(d.VM)))
+	if d.VM == id.spot.VM && id.spot.vm != "" {
+		d.VM = firewall.VMID(id.spot.vm)
+	} else {
+		d.VM = firewall.VMID(strings.ToLower(string(d.VM)))
+	}
 	return firewall.Place{Firewall: r.Group.ID, Door: d, From: id.from, Detail: strings.ToLower(x.Name) + " " + x.Says()}
 }
 
@@ -244,6 +249,14 @@ func (r Reading) Sealed(x Rule, d firewall.Door, s Spot, o firewall.Opening) Rul
 	id := identity{lock: false, door: d, spot: s, from: o.From, known: true}
 	x.Description = describe(o.Until, r.Keys.Seal(MarkFor(o), r.place(x.Rule, id)))
 	return x
+}
+
+// Claims reports whether the mark of x says that it was made for o. Whether it
+// verifies is another question.
+func Claims(x resource.Rule, o firewall.Opening) bool {
+	m, ok := firewall.ParseMark(markText(x.Description))
+	m.Instance = ""
+	return ok && m == MarkFor(o)
 }
 
 // MarkFor is the mark that says why o is let in.

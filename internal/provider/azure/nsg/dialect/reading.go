@@ -48,6 +48,7 @@ type Spot struct {
 
 	To []netip.Prefix // its addresses of the family, sorted
 
+	vm    string // the VM's id, in lower case
 	short string // the VM's name, as it stands in the names of rules
 	about string // the configuration and its addresses, in one text
 }
@@ -72,7 +73,7 @@ func (r Reading) Spots() []Spot {
 				continue
 			}
 			slices.SortFunc(to, netip.Prefix.Compare)
-			s := Spot{Attachment: a, To: slices.Compact(to), short: short(a.VM), about: strings.ToLower(a.ID)}
+			s := Spot{Attachment: a, To: slices.Compact(to), vm: strings.ToLower(string(a.VM)), short: short(a.VM), about: strings.ToLower(a.ID)}
 			for _, p := range s.To {
 				s.about += " " + p.String()
 			}
@@ -192,11 +193,6 @@ func (r Reading) Read(x resource.Rule, spots []Spot) (provider.Owned, bool) {
 		o.Wrong = "its description was changed by somebody else"
 	}
 	return o, true
-}
-
-// Mark reads the mark of a rule of ours.
-func (r Reading) Mark(x resource.Rule, spots []Spot) (firewall.Mark, firewall.MarkState) {
-	return r.Keys.Open(markText(x.Description), r.place(x, r.identify(x, spots)))
 }
 
 // same reports whether a and b do the same at the same place and are described

@@ -159,6 +159,34 @@ func (g *Group) Edit(prefix string, edits ...Edit) (string, error) {
 	return c.end(), nil
 }
 
+// After returns the rules as they will be read once the edits are made, in the
+// order of Edit's document. Only what the edits put in place is read.
+func (g *Group) After(edits ...Edit) []Rule {
+	last := map[string]Edit{}
+	for _, e := range edits {
+		last[strings.ToLower(e.Name)] = e
+	}
+	out := make([]Rule, 0, len(g.Rules)+len(edits))
+	add := func(name string) {
+		if e := last[name]; !e.Deletes() {
+			out = append(out, e.Rule())
+		}
+		last[name] = Delete(name) // a second one of that name goes
+	}
+	for _, r := range g.Rules {
+		name := strings.ToLower(r.Name)
+		if _, named := last[name]; named {
+			add(name)
+			continue
+		}
+		out = append(out, r)
+	}
+	for _, e := range edits {
+		add(strings.ToLower(e.Name))
+	}
+	return out
+}
+
 // A cutter copies a list, element by element, and leaves out, replaces and adds.
 type cutter struct {
 	text   string

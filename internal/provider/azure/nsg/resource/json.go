@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -164,7 +165,10 @@ func (o object) string(key string) (string, error) {
 
 // textOf reads a JSON string, mostly without the trouble of a decoder.
 func textOf(raw string) (s string, ok bool) {
-	plain := strings.IndexFunc(raw, func(c rune) bool { return c == '\\' || c < ' ' || c >= utf8.RuneSelf }) < 0
+	plain := true
+	for i := range len(raw) {
+		plain = plain && raw[i] != '\\' && raw[i] >= ' ' && raw[i] < utf8.RuneSelf
+	}
 	if n := len(raw); plain && n >= 2 && raw[0] == '"' && raw[n-1] == '"' {
 		return raw[1 : n-1], true
 	}
@@ -199,8 +203,8 @@ func (o object) integer(key string) (int, error) {
 	if !ok {
 		return 0, fmt.Errorf("%s is missing", key)
 	}
-	var n int
-	if err := json.Unmarshal([]byte(o.text[at.from:at.to]), &n); err != nil {
+	n, err := strconv.Atoi(o.text[at.from:at.to]) // the text is valid JSON
+	if err != nil {
 		return 0, fmt.Errorf("%s is no whole number", key)
 	}
 	return n, nil

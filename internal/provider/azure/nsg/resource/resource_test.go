@@ -342,6 +342,13 @@ func TestRandomDocuments(t *testing.T) {
 			if now, err = g.Edit("sesame-main-", edits...); err != nil {
 				t.Fatal(err)
 			}
+			read, err := resource.Parse([]byte(now))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(read.Rules, g.After(edits...), equal); diff != "" {
+				t.Fatalf("the edits were to lead to (-read +foretold):\n%s", diff)
+			}
 		}
 		if !strings.HasPrefix(now, head) || !strings.HasSuffix(now, tail) {
 			t.Fatalf("what is around the rules changed, from\n%s\nto\n%s", text, now)
