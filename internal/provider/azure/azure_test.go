@@ -72,8 +72,8 @@ func TestProbeChangesNothing(t *testing.T) {
 			if made := g.calls(writes); len(made) != map[bool]int{false: 1, true: 3}[blind] {
 				t.Errorf("blind %v, the second time: %v", blind, made)
 			}
-			if g.provider.Limits(g.nsg).Atomic == blind {
-				t.Errorf("blind %v, and atomic is %v", blind, !blind)
+			if l := g.provider.Limits(g.nsg); l.Atomic == blind || l.Conditional == blind {
+				t.Errorf("blind %v, and atomic is %v, conditional %v", blind, l.Atomic, l.Conditional)
 			}
 		})
 	}
@@ -181,17 +181,28 @@ func TestTwoInstallations(t *testing.T) {
 	})
 }
 
+func writesFail(f fault.Fault) []fault.Fault {
+	put, del := f, f
+	put.Method, del.Method = http.MethodPut, http.MethodDelete
+	return []fault.Fault{put, del}
+}
+
 // A closing outlives every outage, and is made as soon as it can be.
 func TestOutage(t *testing.T) {
-	for name, f := range map[string]fault.Fault{
-		"throttled":         {Kind: fault.Refuse, Status: 429, RetryAfter: 30 * time.Second, For: 4 * time.Minute},
-		"down":              {Kind: fault.Refuse, Status: 500, For: 3 * time.Minute},
-		"lost":              {Kind: fault.Lost, For: 2 * time.Minute},
-		"unanswered":        {Kind: fault.Unanswered, Method: http.MethodDelete, Times: 2},
-		"failed operations": {Kind: fault.Fail, Times: 3},
-		"half done":         {Kind: fault.Partial, Times: 3},
-		"superseded":        {Kind: fault.Supersede, Times: 3},
-		"storm of conflict": {Kind: fault.Refuse, Status: 412, Method: http.MethodPut, For: time.Minute},
+	for name, all := range map[string][]fault.Fault{
+		"throttled":         {{Kind: fault.Refuse, Status: 429, RetryAfter: 30 * time.Second, For: 4 * time.Minute}},
+		"down":              {{Kind: fault.Refuse, Status: 500, For: 3 * time.Minute}},
+		"lost":              {{Kind: fault.Lost, For: 2 * time.Minute}},
+		"unanswered":        {{Kind: fault.Unanswered, Method: http.MethodDelete, Times: 2}},
+		"failed operations": {{Kind: fault.Fail, Times: 3}},
+		"half done":         {{Kind: fault.Partial, Times: 3}},
+		"superseded":        {{Kind: fault.Supersede, Times: 3}},
+		"storm of conflict": {{Kind: fault.Refuse, Status: 412, Method: http.MethodPut, For: time.Minute}},
+
+		"locked by Azure":     writesFail(fault.Fault{Kind: fault.Refuse, Status: 409, Code: "ScopeLocked", For: 4 * time.Minute}),
+		"forbidden by policy": writesFail(fault.Fault{Kind: fault.Refuse, Status: 403, Code: "RequestDisallowedByPolicy", For: 4 * time.Minute}),
+		"credentials revoked": {{Kind: fault.Refuse, Status: 401, Code: "ExpiredAuthenticationToken", For: 3 * time.Minute}},
+		"a right is lost":     {{Kind: fault.Refuse, Status: 403, Code: "AuthorizationFailed", For: 5 * time.Minute}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -200,12 +211,14 @@ func TestOutage(t *testing.T) {
 				less := locked(g.ssh, 4)
 				less[0].Open = less[0].Open[2:]
 				start := time.Now()
-				g.sim.Inject(f)
+				for _, f := range all {
+					g.sim.Inject(f)
+				}
 				g.converge(t, less)
 				if g.gets(t, g.ssh, 0) || g.gets(t, g.ssh, 1) || !g.gets(t, g.ssh, 2) || !g.gets(t, g.ssh, 3) {
 					t.Error("not who should get in does")
 				}
-				if took := time.Since(start); took > f.For+time.Minute+30*time.Second {
+				if took := time.Since(start); took > all[0].For+time.Minute+30*time.Second {
 					t.Errorf("it took %v", took)
 				}
 			})
@@ -274,6 +287,32 @@ func TestFailedOperation(t *testing.T) {
 		g.converge(t, nil)
 		if !g.gets(t, g.ssh, 9) || len(g.rules(t)) != len(everything()) {
 			t.Error("the lock is still there")
+		}
+	})
+}
+
+// A group that was deleted is an error for as long as it is not there, and locked
+// again as soon as somebody makes it anew.
+func TestGroupThatWasDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGround(t, arm.Config{Config: rp.Config{Latency: time.Second}}, 1, everything()...)
+		g.converge(t, locked(g.ssh, 2))
+		g.sim.Inject(fault.Fault{Kind: fault.Refuse, Status: 404, Code: "ResourceNotFound", ID: g.named})
+		for range 10 {
+			if seen, err := g.provider.Observe(t.Context(), g.nsg, nil); err == nil || !strings.Contains(err.Error(), "ResourceNotFound") {
+				t.Fatalf("what is not there is %v, %v", seen, err)
+			}
+		}
+		g.sim.Heal()
+		if _, err := g.sim.Builder("rg").NSG("web-NSG", everything()...); err != nil {
+			t.Fatal(err)
+		}
+		if !g.gets(t, g.ssh, 9) {
+			t.Fatal("the new group is locked")
+		}
+		g.converge(t, locked(g.ssh, 1))
+		if !g.gets(t, g.ssh, 0) || g.gets(t, g.ssh, 1) || g.gets(t, g.ssh, 9) {
+			t.Error("not who should get in does")
 		}
 	})
 }

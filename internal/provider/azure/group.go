@@ -1,6 +1,8 @@
 package azure
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,16 +39,14 @@ func (p *Provider) of(fw firewall.ID) *group {
 	return g
 }
 
-// limits returns what the group can do. It is conditional: where Azure does not
-// look at the version, Apply does, right before.
+// limits returns what the group can do, as far as it was tried. Where Azure is known
+// not to look at the version of what it replaces, Apply looks, right before: what
+// happens in between is seen by the next reading only, and that is not conditional.
 func (g *group) limits() provider.Limits {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	whole := len(g.verdicts) > 0
-	for _, honoured := range g.verdicts {
-		whole = whole && honoured
-	}
-	return provider.Limits{Openings: g.rooms, WriteTime: g.took, Conditional: true, Atomic: whole}
+	ignored := slices.Contains(slices.Collect(maps.Values(g.verdicts)), false)
+	return provider.Limits{Openings: g.rooms, WriteTime: g.took, Conditional: !ignored, Atomic: !ignored && len(g.verdicts) > 0}
 }
 
 // mostRules is how many rules a group holds.

@@ -1,6 +1,7 @@
 package nsg_test
 
 import (
+	"encoding/json"
 	"net/netip"
 	"slices"
 	"strings"
@@ -88,6 +89,35 @@ func TestBug6EveryFieldIsCompared(t *testing.T) {
 		shown(t, c, locked(ssh, alice))
 		if _, p := compiled(t, c, locked(ssh, alice)); !p.Empty() || c.packets(c.text)(ssh, netip.MustParseAddr("10.0.0.9")) {
 			t.Errorf("%s: it is not repaired:\n%v", name, p)
+		}
+	}
+}
+
+// What Azure fills in, leaves out and spells in its own way was written again at
+// every pass (also bug 8): both twins, null and an empty list, the case of words.
+func TestBug7AnotherLookIsNoChange(t *testing.T) {
+	want := []firewall.Want{locked(ssh, alice, exempt("192.0.2.0/24"))}
+	for name, change := range map[string][]any{
+		"empty lists": {
+			"sourceAddressPrefixes", []any{}, "destinationAddressPrefixes", []any{}, "sourcePortRanges", []any{}, "destinationPortRanges", []any{},
+			"sourceApplicationSecurityGroups", []any{}, "destinationApplicationSecurityGroups", []any{},
+		},
+		"null":             {"sourceAddressPrefixes", json.RawMessage("null"), "destinationAddressPrefixes", json.RawMessage("null"), "sourcePortRanges", json.RawMessage("null")},
+		"upper case":       {"protocol", "TCP", "direction", "INBOUND"},
+		"lower case":       {"protocol", "tcp", "direction", "inbound"},
+		"the plural twins": {"destinationPortRange", "", "destinationPortRanges", []any{"22"}, "destinationAddressPrefix", "", "destinationAddressPrefixes", []any{"10.0.0.4"}},
+		"a state":          {"provisioningState", "Succeeded", "zzz", []any{nil}},
+	} {
+		c := alone()
+		shown(t, c, want...)
+		c.edit(t, func(rules []string) []string {
+			for i, r := range rules {
+				rules[i] = changed(r, change...)
+			}
+			return rules
+		})
+		if _, p := compiled(t, c, want...); !p.Empty() {
+			t.Errorf("%s: written again:\n%v", name, p)
 		}
 	}
 }
