@@ -10,6 +10,8 @@ include tools/versions.mk
 # What a caller may set: make fuzz FUZZTIME=5m, make bench BENCH=Grant COUNT=10,
 # make sim SIMTIME=1h SEED=42, make chaos CHAOSTIME=8h,
 # make vuln VULNDB=/path/of/a/vulnerability/database.
+# Some benchmarks are small unless they are told to be large:
+# SESAME_STORM_MACHINES=90 SESAME_EXPIRY_GROUPS=1000 make bench BENCH='Storm|Expiry'.
 FUZZTIME  ?= 30s
 FUZZ      ?= .
 SIMTIME   ?= 60s

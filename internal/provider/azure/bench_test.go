@@ -22,13 +22,13 @@ import (
 // perMachine is how many people ask for each machine of a storm.
 const perMachine = 10
 
-// machinesOf is how many machines a storm is about: as many as the environment
-// says, or a few.
-func machinesOf(tb testing.TB) int {
+// sized returns how many there are of something: as many as the environment says,
+// or a few.
+func sized(tb testing.TB, name string, few int) int {
 	tb.Helper()
-	text, given := os.LookupEnv("SESAME_STORM_MACHINES")
+	text, given := os.LookupEnv(name)
 	if !given {
-		return 9
+		return few
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
@@ -48,7 +48,7 @@ type storm struct {
 // limits: how many writes it takes, and how long until the last one gets in. Time is
 // virtual; SESAME_STORM_MACHINES=90 makes it nine hundred people.
 func BenchmarkStorm(b *testing.B) {
-	n := machinesOf(b)
+	n := sized(b, "SESAME_STORM_MACHINES", 9)
 	slow := rp.Config{Latency: 3 * time.Second}
 	blind := slow
 	blind.IgnoreIfMatch, blind.IgnoreIfMatchOnChildren = true, true

@@ -14,8 +14,6 @@ import (
 // do to whoever writes to it: which of our tests fails when we have them, too. A
 // test is named as DIRECTORY.FUNCTION, or as DIRECTORY.FUNCTION/CASE where it is a
 // line of a table.
-//
-//nolint:gochecknoglobals // a table
 var knownBugs = map[string][]string{
 	"1: rules of unknown shape were deleted":                    {"nsg/resource.TestBug1OpaqueRules"},
 	"2: a Deny that was shared lost what another needed":        {"nsg.TestBug2EveryDoorHasItsOwnLock"},

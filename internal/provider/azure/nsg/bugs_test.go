@@ -99,8 +99,18 @@ func TestBug7AnotherLookIsNoChange(t *testing.T) {
 	want := []firewall.Want{locked(ssh, alice, exempt("192.0.2.0/24"))}
 	for name, change := range map[string][]any{
 		"empty lists": {
-			"sourceAddressPrefixes", []any{}, "destinationAddressPrefixes", []any{}, "sourcePortRanges", []any{}, "destinationPortRanges", []any{},
-			"sourceApplicationSecurityGroups", []any{}, "destinationApplicationSecurityGroups", []any{},
+			"sourceAddressPrefixes",
+			[]any{},
+			"destinationAddressPrefixes",
+			[]any{},
+			"sourcePortRanges",
+			[]any{},
+			"destinationPortRanges",
+			[]any{},
+			"sourceApplicationSecurityGroups",
+			[]any{},
+			"destinationApplicationSecurityGroups",
+			[]any{},
 		},
 		"null":             {"sourceAddressPrefixes", json.RawMessage("null"), "destinationAddressPrefixes", json.RawMessage("null"), "sourcePortRanges", json.RawMessage("null")},
 		"upper case":       {"protocol", "TCP", "direction", "INBOUND"},

@@ -1,4 +1,4 @@
-package simtest_test
+package azure_test
 
 import (
 	"context"
@@ -6,31 +6,26 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	sdkarm "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/broker/consent"
 	"github.com/sesame-access/sesame/internal/cloudsim/arm"
+	"github.com/sesame-access/sesame/internal/cloudsim/arm/fault"
 	"github.com/sesame-access/sesame/internal/cloudsim/arm/fleet"
 	"github.com/sesame-access/sesame/internal/cloudsim/arm/gate"
 	"github.com/sesame-access/sesame/internal/cloudsim/arm/packet"
 	"github.com/sesame-access/sesame/internal/cloudsim/arm/rp"
 	"github.com/sesame-access/sesame/internal/firewall"
-	jit "github.com/sesame-access/sesame/internal/policy"
+	"github.com/sesame-access/sesame/internal/policy"
 	"github.com/sesame-access/sesame/internal/provider/azure"
 	"github.com/sesame-access/sesame/internal/provider/azure/estate"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg/dialect"
@@ -38,32 +33,8 @@ import (
 	"github.com/sesame-access/sesame/internal/simtest"
 )
 
-// perMachine is how many people ask for each machine.
-const perMachine = 10
-
 // operation is how long Azure takes to carry out a write.
 const operation = 2 * time.Second
-
-// sized returns how many there are of something: as many as the environment says,
-// or a few.
-func sized(tb testing.TB, name string, few int) int {
-	tb.Helper()
-	text, given := os.LookupEnv(name)
-	if !given {
-		return few
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return n
-}
-
-type bearer string
-
-func (b bearer) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	return azcore.AccessToken{Token: string(b), ExpiresOn: time.Now().Add(time.Hour)}, nil
-}
 
 // A folded surveyor spells machines as Sesame does, however Azure spells them.
 type folded struct{ azure.Surveyor }
@@ -95,13 +66,14 @@ type subscription struct {
 	*simtest.Installation
 
 	sim      *arm.Simulator
-	machines []machine
+	machines []guest
 
 	mu    sync.Mutex
 	wrote []time.Time // when writes were sent that Azure did not refuse
 }
 
-type machine struct {
+// A guest is a machine with an address of the network.
+type guest struct {
 	id      firewall.VMID
 	config  string // the id of its IP configuration
 	address netip.Addr
@@ -138,26 +110,20 @@ func subscribe(t *testing.T, template, path string, c arm.Config, groups, each i
 	}
 	s := &subscription{sim: arm.New(c)}
 	s.build(t, groups, each)
-	options := sdkarm.ClientOptions{ClientOptions: policy.ClientOptions{
-		Cloud: cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
-			cloud.ResourceManager: {Endpoint: "https://arm.example", Audience: "https://management.azure.com/"},
-		}},
-		Transport: &http.Client{Transport: s},
-	}}
 	client := func(as string) *sdkarm.Client {
-		c, err := azure.NewClient(bearer(as), options.ClientOptions)
+		c, err := azure.NewClient(token(as), options(s))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return c
 	}
-	around, err := estate.New(estate.Config{Credential: bearer("reader"), Options: options, Subscriptions: []string{arm.SubscriptionID}})
+	around, err := estate.New(estate.Config{Credential: token("reader"), Options: sdkarm.ClientOptions{ClientOptions: options(s)}, Subscriptions: []string{arm.SubscriptionID}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	writer := client("writer")
 	p := azure.New(azure.Config{
-		Keys:     firewall.Keyring{Instance: "main", Keys: []firewall.MarkKey{{ID: "a", Secret: []byte("a secret of 32 bytes for testing")}}},
+		Keys:     keys,
 		Clients:  azure.Clients{Reader: client("reader"), Opener: writer, Closer: writer, Locker: writer},
 		Surveyor: folded{azure.Estate{Reader: around}},
 	})
@@ -193,7 +159,7 @@ func (s *subscription) build(t *testing.T, groups, each int) {
 		group := must(b.NSG(fmt.Sprintf("nsg-%d", g)))
 		for range each {
 			i := len(s.machines)
-			m := machine{address: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})}
+			m := guest{address: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})}
 			nic := must(b.NIC(fmt.Sprintf("nic-%d", i), group, fleet.IP{Subnet: network + "/subnets/default", Address: m.address.String()}))
 			m.config = nic + "/ipConfigurations/ipconfig1"
 			m.id = firewall.VMID(strings.ToLower(must(b.VM(fmt.Sprintf("vm-%d", i), "Linux", nil, nic))))
@@ -205,7 +171,7 @@ func (s *subscription) build(t *testing.T, groups, each int) {
 // lock puts port 22 of every machine under a policy, and waits for its lock.
 func (s *subscription) lock(t *testing.T) {
 	t.Helper()
-	p := jit.Policy{Name: "ssh", Ports: []jit.Port{{Port: 22, Protocol: firewall.TCP, Max: 24 * time.Hour}}}
+	p := policy.Policy{Name: "ssh", Ports: []policy.Port{{Port: 22, Protocol: firewall.TCP, Max: 24 * time.Hour}}}
 	for _, v := range s.Fleet().VMs() {
 		p.VMs = append(p.VMs, v.ID)
 	}
@@ -247,13 +213,13 @@ func (s *subscription) world(t *testing.T) *packet.World {
 }
 
 // admits is a packet test that asks neither the reach engine nor the provider.
-func (m machine) admits(w *packet.World, from netip.Addr) bool {
+func (m guest) admits(w *packet.World, from netip.Addr) bool {
 	p := packet.Packet{From: from, FromPort: 50000, To: m.address, ToPort: 22, Protocol: packet.TCP}
 	return w.Arrive(p, m.config).Outcome == packet.Delivered
 }
 
-// until waits for something, and returns how long that took.
-func (s *subscription) until(t *testing.T, most time.Duration, done func() bool) time.Duration {
+// until waits for something.
+func (s *subscription) until(t *testing.T, most time.Duration, done func() bool) {
 	t.Helper()
 	start := time.Now()
 	for !done() {
@@ -262,7 +228,6 @@ func (s *subscription) until(t *testing.T, most time.Duration, done func() bool)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	return time.Since(start)
 }
 
 // clientOf is the address of somebody in the network who asks for machine m.
@@ -318,15 +283,6 @@ func (s *subscription) stillIn(t *testing.T) (n int) {
 	return n
 }
 
-// inBubble runs f in a bubble of synctest, which is for tests only.
-func inBubble(b *testing.B, f func(*testing.T)) {
-	b.Helper()
-	all := func(string, string) (bool, error) { return true, nil }
-	if !testing.RunTests(all, []testing.InternalTest{{Name: b.Name(), F: func(t *testing.T) { synctest.Test(t, f) }}}) {
-		b.Fatal("it fails")
-	}
-}
-
 // A course is what came of a storm.
 type course struct {
 	writes int
@@ -335,14 +291,14 @@ type course struct {
 	done   time.Duration // from the moment until the last packet fares as it should
 }
 
-// BenchmarkAzureStorm is everybody asking in the same second for machines behind
+// BenchmarkStormThroughTheLoop is everybody asking in the same second for machines behind
 // one network security group, and everybody's time ending in the same second, in a
 // cloud with its documented limits where a write takes two seconds: through broker,
 // store, fleet, loop, provider and simulator. Time is virtual;
 // SESAME_STORM_MACHINES=90 makes it 900 people and 990 rules. A grant's end is
 // foreseen: sent may be before the deadline, by the time that a write takes.
-func BenchmarkAzureStorm(b *testing.B) {
-	n := sized(b, "SESAME_STORM_MACHINES", 4)
+func BenchmarkStormThroughTheLoop(b *testing.B) {
+	n := sized(b, "SESAME_STORM_MACHINES", 9)
 	template := filepath.Join(b.TempDir(), "template.db")
 	if err := simtest.Template(b.Context(), template); err != nil {
 		b.Fatal(err)
@@ -358,7 +314,7 @@ func BenchmarkAzureStorm(b *testing.B) {
 			var opened, closed course
 			for b.Loop() {
 				path := filepath.Join(b.TempDir(), "sesame.db")
-				inBubble(b, func(t *testing.T) { opened, closed = subscribe(t, template, path, x.c, 1, n).storm(t) })
+				inBubble(b, func(t *testing.T) { opened, closed = subscribe(t, template, path, x.c, 1, n).storm(t, 0) })
 			}
 			opened.report(b, "open")
 			closed.report(b, "close")
@@ -374,7 +330,7 @@ func BenchmarkAzureStorm(b *testing.B) {
 	})
 }
 
-func (c course) report(b *testing.B, what string) {
+func (c *course) report(b *testing.B, what string) {
 	b.Helper()
 	b.ReportMetric(float64(c.writes), what+"-writes")
 	b.ReportMetric(c.sent.Seconds(), what+"-sent-s")
@@ -384,8 +340,9 @@ func (c course) report(b *testing.B, what string) {
 	}
 }
 
-// storm lets everybody ask, and their time end.
-func (s *subscription) storm(t *testing.T) (opened, closed course) {
+// storm lets everybody ask, and their time end. With an outage nothing can be
+// written or read for that long from a minute before; then closed is from its end.
+func (s *subscription) storm(t *testing.T, outage time.Duration) (opened, closed course) {
 	t.Helper()
 	const lasts = time.Hour
 	opened.one = s.ask(t, 0, perMachine, 24*time.Hour)
@@ -401,8 +358,11 @@ func (s *subscription) storm(t *testing.T) (opened, closed course) {
 	opened.count(t, s.writes(), moment)
 	time.Sleep(lasts - time.Minute - time.Since(moment))
 	s.writes()
-	moment = moment.Add(lasts)
-	s.until(t, 2*time.Hour, func() bool { return time.Now().After(moment) && s.stillIn(t) == 0 })
+	if moment = moment.Add(lasts); outage > 0 {
+		moment = time.Now().Add(outage)
+		s.sim.Inject(fault.Fault{Kind: fault.Refuse, Status: http.StatusServiceUnavailable, For: outage})
+	}
+	s.until(t, 5*time.Hour, func() bool { return time.Now().After(moment) && s.stillIn(t) == 0 })
 	closed.done = time.Since(moment)
 	closed.count(t, s.writes(), moment)
 	if n := s.in(t, clientOf(0, perMachine)); n != 1 {
@@ -426,7 +386,7 @@ func (s *subscription) naive(t *testing.T) course {
 	time.Sleep(5 * time.Minute)
 	s.writes()
 	start := time.Now()
-	call := func(method, url, body string) *http.Response {
+	call := func(method, url, body string) (link, status string) {
 		r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
@@ -434,23 +394,25 @@ func (s *subscription) naive(t *testing.T) course {
 		r.Header.Set("Authorization", "Bearer writer")
 		r.Header.Set("Content-Type", "application/json")
 		a, err := s.RoundTrip(r)
-		if err != nil || a.StatusCode/100 != 2 {
-			t.Fatal(a, err)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return a
+		defer a.Body.Close()
+		var operation struct{ Status string }
+		if err := json.NewDecoder(a.Body).Decode(&operation); err != nil || a.StatusCode/100 != 2 {
+			t.Fatal(a.Status, err)
+		}
+		return a.Header.Get("Azure-AsyncOperation"), operation.Status
 	}
+	group := "https://arm.example" + s.sim.Builder("rg").ID("networkSecurityGroups", "nsg-0")
 	for m, x := range s.machines {
 		for i := range perMachine {
-			a := call(http.MethodPut, fmt.Sprintf("https://arm.example%s/securityRules/request-%d-%d?api-version=2025-05-01", s.sim.Builder("rg").ID("networkSecurityGroups", "nsg-0"), m, i),
-				fmt.Sprintf(`{"properties":{"access":"Allow","direction":"Inbound","protocol":"Tcp","priority":%d,"sourceAddressPrefix":%q,"sourcePortRange":"*","destinationAddressPrefix":%q,"destinationPortRange":"22"}}`,
-					200+m*perMachine+i, clientOf(m, i), x.address))
-			for state := "Updating"; state != "Succeeded"; {
+			link, state := call(http.MethodPut, fmt.Sprintf("%s/securityRules/request-%d-%d?api-version=2025-05-01", group, m, i), fmt.Sprintf(`{"properties":{
+				"access":"Allow","direction":"Inbound","protocol":"Tcp","priority":%d,"sourceAddressPrefix":%q,"sourcePortRange":"*","destinationAddressPrefix":%q,"destinationPortRange":"22"}}`,
+				200+m*perMachine+i, clientOf(m, i), x.address))
+			for state != "Succeeded" {
 				time.Sleep(time.Second)
-				var operation struct{ Status string }
-				if err := json.NewDecoder(call(http.MethodGet, a.Header.Get("Azure-AsyncOperation"), "").Body).Decode(&operation); err != nil {
-					t.Fatal(err)
-				}
-				state = operation.Status
+				_, state = call(http.MethodGet, link, "")
 			}
 		}
 	}
@@ -459,28 +421,30 @@ func (s *subscription) naive(t *testing.T) course {
 	return c
 }
 
-// BenchmarkAzureExpiry is the grants behind many network security groups ending in
+// BenchmarkExpiry is the grants behind many network security groups ending in
 // the same second: how long after that the last one is shut, beside what the
-// buckets of writes allow. Time is virtual; SESAME_EXPIRY_GROUPS=1000 makes it
+// buckets of writes allow; and the same after nobody could write for hours. Time is virtual; SESAME_EXPIRY_GROUPS=1000 makes it
 // 10,000 grants.
-func BenchmarkAzureExpiry(b *testing.B) {
+func BenchmarkExpiry(b *testing.B) {
 	n := sized(b, "SESAME_EXPIRY_GROUPS", 8)
 	template := filepath.Join(b.TempDir(), "template.db")
 	if err := simtest.Template(b.Context(), template); err != nil {
 		b.Fatal(err)
 	}
 	limits := gate.Documented()
-	b.Run(fmt.Sprintf("%d groups", n), func(b *testing.B) {
-		var closed course
-		for b.Loop() {
-			path := filepath.Join(b.TempDir(), "sesame.db")
-			inBubble(b, func(t *testing.T) {
-				s := subscribe(t, template, path, arm.Config{Config: rp.Config{Latency: operation}, Limits: limits}, n, 1)
-				_, closed = s.storm(t)
-			})
-		}
-		closed.report(b, "close")
-		least := max(0, float64(n)-limits.Writes.Burst)/limits.Writes.PerSecond + operation.Seconds()
-		b.ReportMetric(least, "buckets-allow-s")
-	})
+	for _, outage := range []time.Duration{0, 3 * time.Hour} {
+		b.Run(fmt.Sprintf("%d groups, an outage of %v", n, outage), func(b *testing.B) {
+			var closed course
+			for b.Loop() {
+				path := filepath.Join(b.TempDir(), "sesame.db")
+				inBubble(b, func(t *testing.T) {
+					s := subscribe(t, template, path, arm.Config{Config: rp.Config{Latency: operation}, Limits: limits}, n, 1)
+					_, closed = s.storm(t, outage)
+				})
+			}
+			closed.report(b, "close")
+			least := max(0, float64(n)-limits.Writes.Burst)/limits.Writes.PerSecond + operation.Seconds()
+			b.ReportMetric(least, "buckets-allow-s")
+		})
+	}
 }
