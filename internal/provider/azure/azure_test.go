@@ -1,6 +1,7 @@
 package azure_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -287,6 +288,26 @@ func TestFailedOperation(t *testing.T) {
 		g.converge(t, nil)
 		if !g.gets(t, g.ssh, 9) || len(g.rules(t)) != len(everything()) {
 			t.Error("the lock is still there")
+		}
+	})
+}
+
+// What is being written is not taken for what is in force.
+func TestReadOnceItIsInForce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGround(t, arm.Config{Config: rp.Config{Latency: 5 * time.Second}}, 1, everything()...)
+		g.converge(t, locked(g.ssh, 1))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := g.pass(ctx, locked(g.ssh, 0)); err == nil {
+			t.Fatal("a write of five seconds is made in one")
+		}
+		s, err := g.provider.Observe(t.Context(), g.nsg, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w, _ := s.Shown().Of(g.ssh); len(w.Open) > 0 || g.gets(t, g.ssh, 0) {
+			t.Errorf("%d openings are shown, and it is %v that one gets in", len(w.Open), g.gets(t, g.ssh, 0))
 		}
 	})
 }

@@ -19,7 +19,8 @@ import (
 const atOnce = 4
 
 // Observe implements [provider.Provider]. The groups are read; who is behind them,
-// and what is no group, is what the last inventory said.
+// and what is no group, is what the last inventory said. A group that is being
+// written shows what will be, and cannot be written: it is read again for a while.
 func (p *Provider) Observe(ctx context.Context, fw firewall.ID, _ []firewall.Key) (provider.Snapshot, error) {
 	s, err := p.last(ctx)
 	if err != nil {
@@ -32,7 +33,7 @@ func (p *Provider) Observe(ctx context.Context, fw firewall.ID, _ []firewall.Key
 		}
 		return provider.Snapshot{Firewall: fw, Layer: l}, nil
 	}
-	g, at, err := p.read(ctx, fw)
+	g, at, err := p.settled(ctx, fw)
 	if err != nil {
 		return provider.Snapshot{}, fmt.Errorf("read %s: %w", fw, err)
 	}
@@ -95,6 +96,20 @@ func (p *Provider) beside(ctx context.Context, r *nsg.Reading) error {
 		r.Attachments[i].Interface, r.Attachments[i].Subnet = fresh(a.Interface), fresh(a.Subnet)
 	}
 	return nil
+}
+
+// settled reads a group until no write to it is under way, or patience ends.
+func (p *Provider) settled(ctx context.Context, fw firewall.ID) (*resource.Group, time.Time, error) {
+	start := time.Now()
+	for gap := firstLook; ; gap = min(gap+gap/4, mostLook) {
+		g, at, err := p.read(ctx, fw)
+		if err != nil || !g.Busy() || time.Since(start)+gap > patience {
+			return g, at, err
+		}
+		if err := pause(ctx, gap); err != nil {
+			return nil, time.Time{}, err
+		}
+	}
 }
 
 // read reads the document of a group, with Azure's time.
