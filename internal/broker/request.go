@@ -81,7 +81,7 @@ func (b *Broker) Request(ctx context.Context, caller Caller, ask Ask) (Answer, e
 		req.Duration = cmp.Or(ask.Duration, longest(rules.Policies, req.Doors))
 		outcome := authz.Decide(rules.Assignments, rules.Policies, rules.Locks, req, now.Wall)
 		decision = outcome.Decision
-		unready := b.ready(now, vm)
+		unready := cmp.Or(b.ready(now, vm), vm.Stranded(req.Doors, req.Sources))
 		if decision.Allow && unready == nil {
 			grants = b.grants(req, outcome, now)
 			return b.saveGrants(ctx, rules, req, decision, grants, idem) // fails when the key was used

@@ -233,6 +233,29 @@ func TestNothingIsOpenedWhereSomethingIsMissing(t *testing.T) {
 	})
 }
 
+// Where no way leads from a source to the VM no rule would help, and nobody is made
+// to wait for one.
+func TestNoWayIsRefused(t *testing.T) {
+	in(t, func(t *testing.T, b bench) {
+		v := machine("web-1")
+		v.Paths[0].From = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}
+		b.world.AddVM(v)
+		time.Sleep(6 * time.Minute)
+		begun := time.Now()
+		_, err := b.Broker().Request(b.ctx, alice(), ask())
+		wants(t, err, errkind.Invalid, "no way leads from 203.0.113.7 to web-1:22/tcp, whatever its firewalls say: only 10.0.0.0/16 can come there")
+		if took := time.Since(begun); took > 0 || len(b.grants(t)) > 0 {
+			t.Errorf("after %v there are %d grants", took, len(b.grants(t)))
+		}
+		near := ask()
+		near.Sources = []netip.Prefix{netip.MustParsePrefix("10.0.3.4/32")}
+		answer, err := b.Broker().Request(b.ctx, alice(), near)
+		if err != nil || answer.Grants[0].State != access.Open {
+			t.Errorf("who is near gets %+v, %v", answer, err)
+		}
+	})
+}
+
 func TestAnAnswerDoesNotWaitForEver(t *testing.T) {
 	in(t, func(t *testing.T, b bench) {
 		b.world.Firewall("fw").Fail(memory.Fault{Kind: memory.Down})

@@ -86,3 +86,32 @@ func TestFind(t *testing.T) {
 		}
 	}
 }
+
+// No way is said only where it is known that there is none.
+func TestMayCome(t *testing.T) {
+	home := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}
+	four, six := []netip.Addr{netip.MustParseAddr("10.0.0.4")}, []netip.Addr{netip.MustParseAddr("fd00::4")}
+	ssh, rdp := firewall.Door{Protocol: firewall.TCP, Port: 22}, firewall.Door{Protocol: firewall.TCP, Port: 3389}
+	for name, c := range map[string]struct {
+		paths []inventory.Path
+		d     firewall.Door
+		from  string
+		want  bool
+	}{
+		"anybody":        {[]inventory.Path{{}}, ssh, "203.0.113.5/32", true},
+		"nobody":         {nil, ssh, "203.0.113.5/32", false},
+		"neighbour":      {[]inventory.Path{{From: home, To: four}}, ssh, "10.0.9.9/32", true},
+		"stranger":       {[]inventory.Path{{From: home, To: four}}, ssh, "203.0.113.5/32", false},
+		"in part":        {[]inventory.Path{{From: home, To: four}}, ssh, "10.0.0.0/8", true},
+		"nobody listed":  {[]inventory.Path{{From: []netip.Prefix{}, To: four}}, ssh, "10.0.9.9/32", false},
+		"not known who":  {[]inventory.Path{{From: home, To: four, Unsure: true}}, ssh, "203.0.113.5/32", true},
+		"other family":   {[]inventory.Path{{To: four}}, ssh, "2001:db8::5/128", false},
+		"its own family": {[]inventory.Path{{To: four}, {To: six}}, ssh, "2001:db8::5/128", true},
+		"other door":     {[]inventory.Path{{Port: 22}}, rdp, "203.0.113.5/32", false},
+		"its door":       {[]inventory.Path{{From: home, To: four}, {Port: 22, Protocol: firewall.TCP}}, ssh, "203.0.113.5/32", true},
+	} {
+		if got := (inventory.VM{Paths: c.paths}).MayCome(c.d, netip.MustParsePrefix(c.from)); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}

@@ -172,11 +172,13 @@ func usualPort(vm api.VM) ([]api.Port, error) {
 
 const (
 	openPatience = 30 * time.Second
+	toldPatience = 5 * time.Second
 	pollEvery    = 500 * time.Millisecond
 )
 
 // awaitOpen looks again until no grant is about to be opened any more, or
-// patience ends. It updates the grants. The end of the caller's life is an error.
+// patience ends, which is soon once the book says what is in the way. It updates
+// the grants. The end of the caller's life is an error.
 func awaitOpen(life context.Context, c *client.Client, live *output.Live, grants []api.Grant) error {
 	if unopened(grants) == nil {
 		return nil
@@ -184,6 +186,7 @@ func awaitOpen(life context.Context, c *client.Client, live *output.Live, grants
 	live.Then("opening …")
 	ctx, cancel := context.WithTimeout(life, openPatience)
 	defer cancel()
+	var told time.Time
 	for unopened(grants) != nil && console.Pause(ctx, pollEvery) {
 		for i := range grants {
 			g, err := c.Grant(ctx, grants[i].ID)
@@ -191,6 +194,14 @@ func awaitOpen(life context.Context, c *client.Client, live *output.Live, grants
 				return err
 			}
 			grants[i] = g
+		}
+		switch g := unopened(grants); {
+		case g == nil || g.Pending == "":
+			told = time.Time{}
+		case told.IsZero():
+			told = time.Now()
+		case time.Since(told) > toldPatience:
+			return life.Err()
 		}
 	}
 	return life.Err()
