@@ -110,6 +110,7 @@ var floors = []floor{
 			"internal/provider/aws",
 			"internal/provider/azure",
 			"internal/provider/azure/firewall",
+			"internal/provider/azure/role",
 			"internal/provider/memory",
 			"internal/provider/nftables",
 			"internal/provider/providertest",
@@ -139,7 +140,7 @@ var floors = []floor{
 	{name: "8", steps: [][]string{
 		{"internal/cli/connect", "internal/cli/output", "internal/demo/ground", "internal/demo/place"},
 		{"internal/cli/console", "internal/cli/doctor"},
-		{"internal/cli/admin", "internal/cli/requester", "internal/cli/roles", "internal/demo"},
+		{"internal/cli/admin", "internal/cli/requester", "internal/cli/role", "internal/cli/roles", "internal/demo"},
 		{"internal/cli"},
 	}},
 	{name: "9", steps: [][]string{{

@@ -1,0 +1,36 @@
+// Package role holds the command that says what each of Sesame's identities in a
+// cloud has to be allowed, as the cloud's own tool takes it.
+package role
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/sesame-access/sesame/internal/cli/console"
+	"github.com/sesame-access/sesame/internal/config"
+)
+
+// A ReadConfig reads a configuration file; the usual one if file is empty.
+type ReadConfig func(file string) (config.Config, error)
+
+// commands are those of this package, on one console.
+type commands struct {
+	*console.Console
+
+	read ReadConfig
+}
+
+// Command returns the command, with one below it for each cloud.
+func Command(c *console.Console, read ReadConfig) *cobra.Command {
+	a := commands{c, read}
+	cmd := &cobra.Command{
+		Use:   "role",
+		Short: "What Sesame's identities in a cloud have to be allowed",
+		Long: `Role writes down what each of Sesame's four identities in a cloud has to be
+allowed: a reader looks, an opener opens, a closer closes, a locker locks. It is
+least privilege as far as the cloud can tell these apart, and says where it
+cannot. It speaks to nobody.`,
+		RunE: console.ShowHelp,
+	}
+	cmd.AddCommand(a.azureCommand())
+	return cmd
+}
