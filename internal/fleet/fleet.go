@@ -6,13 +6,14 @@
 // Run reads the inventory of every provider, at once and then every ten resyncs,
 // or after one where it could not be read. Providers do not wait for each other: of
 // one that does not answer the VMs are not known yet, and the others are served.
-// Each firewall in it gets a
-// loop, and keeps that until Run ends: a VM that the inventory does not name any
-// more, or that of an inventory that could not be read, keeps its loop and its
-// locks and is marked as missing, so that it is closed and never opened. Events
-// of a firewall wake its loop; when they end they are asked for again. What could
-// not be saved is tried again every two seconds, and once more at the end, after
-// the last pass.
+// Each firewall in it gets a loop, and keeps that until Run ends: a VM that the
+// inventory does not name any more, or that of an inventory that could not be read,
+// keeps its loop and its locks and is marked as missing, so that it is closed and
+// never opened. Events of a firewall wake its loop; when they end they are asked for
+// again. Where the limits of a firewall say how often it is read, it is read a little
+// more often, by its id, so that those of one cloud do not all ask at once. What
+// could not be saved is tried again every two seconds, and once more at the end,
+// after the last pass.
 //
 // # Asking
 //

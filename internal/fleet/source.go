@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"slices"
 	"sync"
@@ -142,12 +143,24 @@ func (f *Fleet) combine(ctx context.Context, wg *sync.WaitGroup, s *source, ours
 		f.firewalls[id] = reconcile.Firewall{ID: id, Provider: p, VMs: vms}
 		if f.running[id] == nil {
 			own := f.loops
-			own.Resync = cmp.Or(p.Limits(id).Resync, own.Resync)
+			if seldom := p.Limits(id).Resync; seldom > 0 {
+				own.Resync = apart(seldom, id)
+			}
 			l := reconcile.NewLoop(own, id)
 			f.running[id] = l
 			wg.Go(func() { l.Run(ctx) })
 		}
 	}
+}
+
+// apart returns a time up to an eighth shorter than resync, always the same for the
+// same firewall. The loops of a cloud all begin when its inventory was read, and
+// would go on to read at once, for ever, from an API that counts calls.
+func apart(resync time.Duration, id firewall.ID) time.Duration {
+	const part, steps = 8, 1 << 10
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id)) // never fails
+	return resync - resync/part/steps*time.Duration(h.Sum32()%steps)
 }
 
 // Troubles says in general what Sesame cannot do its work with now, each as a
