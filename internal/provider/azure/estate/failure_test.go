@@ -476,10 +476,6 @@ func TestIDsKnowNoCase(t *testing.T) {
 			return body
 		}
 	}
-	s.config.Spelled = []firewall.VMID{firewall.VMID(strings.ToUpper(id))}
-	if e := complete(t, s.reader(t)); e.VMs[0].Name != "WEB" || e.Machines[e.VMs[0].ID].Power == "" {
-		t.Errorf("a machine that was known is now called %s", e.VMs[0].ID)
-	}
 	for _, part := range []string{"", "/virtualMachines", "/networkInterfaces", "/virtualNetworks", "/networkSecurityGroups", "listNetworkManager"} {
 		for _, to := range []func(string) string{strings.ToUpper, strings.ToLower} {
 			turn(part, to)

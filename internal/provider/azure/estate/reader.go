@@ -13,7 +13,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 
-	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/provider/azure/path"
 )
 
@@ -35,9 +34,6 @@ type Config struct {
 
 	// Known is what no document says: service tags, what gateways lead to.
 	Known path.Known
-
-	// Spelled are ids of machines as they are known already, and so as they stay.
-	Spelled []firewall.VMID
 
 	// Concurrent is how many calls are under way at a time; 8 if it is 0.
 	Concurrent int
@@ -99,9 +95,6 @@ func New(c Config) (*Reader, error) {
 	r := &Reader{
 		config: c, client: client, turn: make(chan struct{}, 1), line: make(chan struct{}, c.Concurrent), paces: map[string]*pace{},
 		last: map[string]map[string]document{}, names: map[string]string{},
-	}
-	for _, id := range c.Spelled {
-		r.spelled(string(id))
 	}
 	return r, nil
 }

@@ -118,12 +118,17 @@ func Machines(t *topology.Estate, known Known) ([]inventory.VM, map[firewall.ID]
 			ID: firewall.VMID(strings.ToLower(m.ID)), Name: last(m.ID), Addresses: nil, Tags: maps.Clone(m.Tags), Paths: nil,
 			Missing: slices.Concat(m.Missing, e.Missing),
 		}
+		var public []netip.Addr
 		for _, c := range m.Configs {
 			v.Addresses = append(v.Addresses, c.Address)
 			v.Paths = append(v.Paths, e.paths[c]...)
+			if p, used := e.public(c.Public); used && p.Address.IsValid() {
+				public = append(public, p.Address)
+			}
 		}
 		slices.SortFunc(v.Addresses, netip.Addr.Compare)
-		v.Addresses = slices.Compact(v.Addresses)
+		slices.SortFunc(public, netip.Addr.Compare)
+		v.Addresses = append(slices.Compact(v.Addresses), slices.Compact(public)...) // its own come first
 		if v.Paths == nil && v.Missing == nil {
 			// Without a path it would have nothing in front of it.
 			v.Paths = []inventory.Path{{Name: "no address", From: []netip.Prefix{}}}
