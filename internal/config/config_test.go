@@ -341,3 +341,23 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// The configurations in the guide to Azure are ones.
+func TestGuideToAzure(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "guide", "azure.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, after := range strings.Split(string(page), "```yaml\n")[1:] {
+		text, _, _ := strings.Cut(after, "```")
+		cfg, err := config.Parse([]byte(text))
+		if err != nil || !cfg.Azure.Any() {
+			t.Errorf("%v:\n%s", err, text)
+		}
+		seen++
+	}
+	if seen < 2 {
+		t.Errorf("it shows %d configurations", seen)
+	}
+}

@@ -35,7 +35,7 @@ func (v VM) Stranded(doors []firewall.Door, sources []netip.Prefix) error {
 				continue
 			}
 			source, next := firewall.FormatSource(from), fmt.Sprintf("`sesame explain %s %d` shows the ways that there are", v.Name, d.Port)
-			if near := v.neighbours(d); near != "" {
+			if near := v.neighbours(d, from.Addr().Is4()); near != "" {
 				next = "only " + near + " can come there; ask from one of these, or give the VM a public address"
 			}
 			return errkind.Wrong("sources", source, "a list of sources that have a way to the VM",
@@ -45,23 +45,24 @@ func (v VM) Stranded(doors []firewall.Door, sources []netip.Prefix) error {
 	return nil
 }
 
-// neighbours says who has a way to d, as far as that is short to say.
-func (v VM) neighbours(d firewall.Door) string {
+// neighbours says who of a family has a way to d, where that is short to say.
+func (v VM) neighbours(d firewall.Door, four bool) string {
 	var from []netip.Prefix
 	for _, p := range v.Paths {
 		if p.Leads(d) {
 			from = append(from, p.From...)
 		}
 	}
+	from = slices.DeleteFunc(from, func(p netip.Prefix) bool { return p.Addr().Is4() != four })
 	slices.SortFunc(from, netip.Prefix.Compare)
 	from = slices.Compact(from)
 	const most = 4
-	var said []string
-	for _, p := range from[:min(most, len(from))] {
-		said = append(said, firewall.FormatSource(p))
+	if len(from) > most {
+		return ""
 	}
-	if more := len(from) - most; more > 0 {
-		said = append(said, fmt.Sprintf("%d more", more))
+	said := make([]string, len(from))
+	for i, p := range from {
+		said[i] = firewall.FormatSource(p)
 	}
 	return strings.Join(said, ", ")
 }
