@@ -24,7 +24,7 @@ import (
 	"github.com/sesame-access/sesame/internal/plan"
 )
 
-// A cloud is `sesame simulate aws` in a process of its own.
+// A cloud is `sesame simulate` in a process of its own.
 type cloud struct {
 	t   testing.TB
 	dir string
@@ -32,13 +32,13 @@ type cloud struct {
 	url string
 }
 
-// simulate starts a simulated AWS, and returns when it has said where it is.
-func simulate(t testing.TB, args ...string) *cloud {
+// simulate starts a simulated cloud, and returns when it has said where it is.
+func simulate(t testing.TB, name string, args ...string) *cloud {
 	t.Helper()
 	c := &cloud{t: t, dir: t.TempDir()}
-	file := filepath.Join(c.dir, "aws.env")
+	file := filepath.Join(c.dir, name+".env")
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), self)
-	cmd.Args = append([]string{asSesame, "simulate", "aws", "--env-file", file}, args...)
+	cmd.Args = append([]string{asSesame, "simulate", name, "--env-file", file}, args...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func simulate(t testing.TB, args ...string) *cloud {
 			name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 			value = strings.Trim(value, "'")
 			c.env = append(c.env, name+"="+value)
-			if name == "AWS_ENDPOINT_URL" {
+			if name == "AWS_ENDPOINT_URL" || name == "ARM_ENDPOINT" {
 				c.url = value
 			}
 		}
@@ -144,14 +144,19 @@ func (c *cloud) wants(b box, port int, sources ...string) {
 	}
 }
 
-// installation is a server with a database of its own for the whole account.
-func (c *cloud) installation(name string) *server {
+// account has a server protect the whole account.
+func account(cfg *config.Config) {
+	cfg.AWS.Accounts = []config.AWSAccount{{Name: "live", Regions: []string{"eu-central-1"}}}
+	cfg.AWS.Resync = 2 * time.Second
+}
+
+// installation is a server with a database of its own that protects something.
+func (c *cloud) installation(name string, protect func(*config.Config)) *server {
 	c.t.Helper()
 	s := &server{bench: &bench{dir: c.dir}, t: c.t, config: filepath.Join(c.dir, name+".yaml"), cfg: config.Default(), env: c.env}
 	s.cfg.Listen = []netip.AddrPort{freeAddress(c.t)}
 	s.cfg.StateDir, s.cfg.Socket = filepath.Join(c.dir, name), filepath.Join(c.dir, name+".sock")
-	s.cfg.AWS.Accounts = []config.AWSAccount{{Name: "live", Regions: []string{"eu-central-1"}}}
-	s.cfg.AWS.Resync = 2 * time.Second
+	protect(&s.cfg)
 	if err := os.WriteFile(s.config, config.Format(s.cfg), 0o600); err != nil {
 		c.t.Fatal(err)
 	}
@@ -188,8 +193,9 @@ func TestEndToEndAWS(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a grant lasts a minute at least, and a sweep leaves it one more")
 	}
-	c := simulate(t, "--instances", "8")
-	a, b := c.installation("a"), c.installation("b")
+	t.Parallel()
+	c := simulate(t, "aws", "--instances", "8")
+	a, b := c.installation("a", account), c.installation("b", account)
 	var boxes []box
 	for _, vm := range a.vms() {
 		public := netip.MustParsePrefix("198.18.0.0/15")
