@@ -5,8 +5,8 @@
 // real sshd (package netlab), and protects two of them with the kernel's own
 // firewall. Elsewhere the same story is played over a simulated one, and it says
 // so. The server is the real one in both cases, with the real API, and runs in
-// this process. Beside the VMs there are instances of an AWS that is simulated in
-// this process, everywhere, and every line about them says so.
+// this process. Beside the VMs there are machines of an AWS and an Azure that are
+// simulated in this process, everywhere, and every line about them says so.
 //
 // # Its directory
 //
@@ -131,7 +131,8 @@ type demo struct {
 	options Options
 	place   *place.Place
 	ground  ground.Ground
-	cloud   *ground.Cloud // beside it, and always simulated
+	cloud   *ground.Cloud  // beside it, and always simulated
+	tenant  *ground.Tenant // the same
 	site    ground.Site
 	missing string // why there is no kernel below; empty when there is
 	server  *server
@@ -152,7 +153,10 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if d.cloud, err = ground.NewCloud(ctx); err != nil {
 		return err
 	}
-	d.site = beside(d.ground.Site(), d.cloud)
+	if d.tenant, err = ground.NewTenant(); err != nil {
+		return err
+	}
+	d.site = beside(d.ground.Site(), d.accounts()...)
 	if d.server, err = startServer(ctx, d.place, d.site); err != nil {
 		return err
 	}
@@ -208,7 +212,11 @@ func (d *demo) whyNot(err error) string {
 // settle makes people and policy, waits until the doors are shut, and writes
 // down how to use it all.
 func (d *demo) settle(ctx context.Context) error {
-	e, err := d.server.settle(ctx, d.site, len(vms())+len(d.cloud.Names()), d.options.Play)
+	machines := len(vms())
+	for _, a := range d.accounts() {
+		machines += len(a.Names())
+	}
+	e, err := d.server.settle(ctx, d.site, machines, d.options.Play)
 	if err != nil {
 		return err
 	}
@@ -236,7 +244,7 @@ func (d *demo) play(ctx context.Context) (err error) {
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 	}
-	s := &story{teller: d.teller, ground: d.ground, cloud: d.cloud, program: d.program, admin: d.server.admin, real: d.missing == ""}
+	s := &story{teller: d.teller, ground: d.ground, cloud: d.cloud, tenant: d.tenant, program: d.program, admin: d.server.admin, real: d.missing == ""}
 	if err := s.tell(ctx); err != nil {
 		return err
 	}

@@ -73,14 +73,15 @@ func TestPlaySimulated(t *testing.T) {
 	for _, want := range []string{
 		"simulated", "$ sesame open web-1 --for 1m", "vito may not open", "repaired", "simulated connection lives on",
 		"simulated: 203.0.113.20 gets in, 198.51.100.77 does not", "every security group says what it said before",
+		"the lock stands above that rule now", "the group says what it said before, byte",
 		"The audit log is sound", "every file of the demo is gone",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the story does not say %q:\n%s", want, &out)
 		}
 	}
-	if kinds := <-followed; kinds["grant.opened"] != 4 || kinds["grant.closed"] != 4 {
-		t.Errorf("who followed the whole story was told %v; want 4 grants opened and closed", kinds)
+	if kinds := <-followed; kinds["grant.opened"] != 5 || kinds["grant.closed"] != 5 {
+		t.Errorf("who followed the whole story was told %v; want 5 grants opened and closed", kinds)
 	}
 	if strings.Contains(out.String(), "\x1b") {
 		t.Error("there is colour although this is no terminal")
@@ -88,7 +89,7 @@ func TestPlaySimulated(t *testing.T) {
 }
 
 // follow counts what the demo's server tells about over its local socket, on one
-// connection, until four grants are closed.
+// connection, until five grants are closed.
 func follow(t *testing.T, dir string) map[string]int {
 	t.Helper()
 	kinds := map[string]int{}
@@ -101,7 +102,7 @@ func follow(t *testing.T, dir string) map[string]int {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
 	defer cancel()
 	err = c.Follow(ctx, client.Filter{}, -1, func(r api.Record) {
-		if kinds[r.Kind]++; kinds["grant.closed"] == 4 {
+		if kinds[r.Kind]++; kinds["grant.closed"] == 5 {
 			cancel()
 		}
 	})

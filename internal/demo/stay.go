@@ -25,7 +25,7 @@ func (d *demo) introduce() {
 		d.line("%s", d.in(bold, "Sesame: three VMs behind simulated firewalls; nothing here is real"))
 		d.say("(%s)", d.missing)
 	}
-	d.say("Beside them are two EC2 instances of an AWS that this process simulates.")
+	d.say("Beside them are two EC2 instances of an AWS and two virtual machines of an Azure, both simulated by this process.")
 }
 
 // stay shows what to try, and then what happens, until ctx is done.
@@ -78,6 +78,8 @@ func (d *demo) commands() []string {
 		sesame + " close " + web,
 		sesame + " enable " + ground.Shop + "    # an EC2 instance, simulated",
 		sesame + " open " + ground.Shop + " --from " + ground.Office + " --for 2m",
+		sesame + " enable " + ground.Jump + "    # an Azure virtual machine, simulated",
+		sesame + " open " + ground.Jump + " --from " + ground.Office + " --for 2m",
 		sesame + " audit verify",
 	}
 }

@@ -21,12 +21,15 @@ type story struct {
 
 	ground  ground.Ground
 	cloud   *ground.Cloud
+	tenant  *ground.Tenant
 	program program
 	admin   *client.Client
 	real    bool // there is a kernel below, and ssh
 
 	session ground.Session // Rosa's, in web-1
 	grant   api.Grant      // Rosa's, of web-1
+	errand  api.Grant      // Rosa's, of jump-1
+	before  string         // what the group in front of that said at first
 	chapter int
 }
 
@@ -50,8 +53,10 @@ func (s *story) tell(ctx context.Context) (err error) {
 		{"Somebody flushes the firewall", s.tamper},
 		{"More time", s.extend},
 		{"One machine more", s.enable},
-		{"The same in a cloud, simulated", s.aloft},
+		{"In Azure, simulated", s.office},
+		{"In AWS, simulated", s.aloft},
 		{"The minute is over", s.expire},
+		{"The minute is over in Azure", s.payday},
 		{"The record", s.record},
 	} {
 		s.chapter++

@@ -28,6 +28,22 @@ const (
 	Elsewhere = "198.51.100.77"
 )
 
+// An Account is a part of a cloud that this process simulates.
+type Account interface {
+	// Names are those of its machines, sorted.
+	Names() []string
+	// Providers are what writes its firewalls.
+	Providers(keys firewall.Keyring) []provider.Provider
+	// Called returns what people call the VM with that id; "" when it is none of
+	// the account's.
+	Called(vm firewall.VMID) string
+	// Knock reports whether a new connection from an address on the simulated
+	// internet gets through to a machine. Nobody asks the server.
+	Knock(from, machine string, port uint16) (bool, error)
+	// Rules is what all its firewalls say, in one canonical text.
+	Rules() string
+}
+
 // A Cloud is an AWS account in this process: the EC2 API with its quotas and its
 // errors, and the packets that its security groups let through. The provider
 // speaks to it as to AWS, by the SDK of AWS.
@@ -69,16 +85,15 @@ func (c *Cloud) build(w *world.World) {
 	}
 }
 
-// Names are those of the instances, sorted.
+// Names implements Account.
 func (c *Cloud) Names() []string { return []string{Shop, ShopData} }
 
-// Providers are what writes the security groups.
+// Providers implements Account.
 func (c *Cloud) Providers(keys firewall.Keyring) []provider.Provider {
 	return []provider.Provider{aws.New(aws.Config{Keys: keys, Regions: c.regions})}
 }
 
-// Called returns what people call the VM with that id; "" when it is none of the
-// account's.
+// Called implements Account.
 func (c *Cloud) Called(vm firewall.VMID) string {
 	for _, name := range c.Names() {
 		if vm.Home().Cloud == firewall.CloudAWS && vm.Name() == c.instances[name] {
@@ -88,8 +103,7 @@ func (c *Cloud) Called(vm firewall.VMID) string {
 	return ""
 }
 
-// Knock reports whether a new connection from an address on the simulated internet
-// gets through to an instance. Nobody asks the server.
+// Knock implements Account.
 func (c *Cloud) Knock(from, instance string, port uint16) (bool, error) {
 	addr, err := netip.ParseAddr(from)
 	if err != nil {
@@ -98,5 +112,5 @@ func (c *Cloud) Knock(from, instance string, port uint16) (bool, error) {
 	return c.sim.Connect(addr, c.instances[instance], int(port)).Outcome == packet.Delivered, nil
 }
 
-// Rules is what all security groups of the account say, in one canonical text.
+// Rules implements Account.
 func (c *Cloud) Rules() string { return strings.TrimSpace(c.sim.Document(ec2.DefaultRegion)) }

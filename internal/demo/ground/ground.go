@@ -14,7 +14,7 @@
 // removes everything that was made, in any state; on the kernel it goes with the
 // process, too.
 //
-// Beside either ground there can be a Cloud, which is always simulated.
+// Beside either ground there can be Accounts of clouds, which are always simulated.
 package ground
 
 import (
