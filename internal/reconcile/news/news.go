@@ -5,6 +5,7 @@
 package news
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -82,7 +83,8 @@ func (n *Desk) Repairs(changes []plan.Change, now time.Duration) []plan.Change {
 }
 
 // Repaired returns what a record says of repairs that something made the pass
-// look at: the first of the changes, and how many there were.
+// look at: the first of the changes, and how many there were. Where nothing made it,
+// it looked because it was time to.
 func Repaired(changes []plan.Change, noticedBy string) (list []string, text string) {
 	for _, c := range changes[:min(len(changes), mostListed)] {
 		list = append(list, c.String())
@@ -103,5 +105,5 @@ func Repaired(changes []plan.Change, noticedBy string) (list []string, text stri
 	if foreign > 0 {
 		parts = append(parts, fmt.Sprintf("foreign rules that reached a locked port: %d", foreign))
 	}
-	return list, fmt.Sprintf("%s (noticed by: %s)", strings.Join(parts, "; "), noticedBy)
+	return list, fmt.Sprintf("%s (noticed by: %s)", strings.Join(parts, "; "), cmp.Or(noticedBy, "looking"))
 }

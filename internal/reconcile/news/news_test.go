@@ -1,6 +1,7 @@
 package news_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -69,6 +70,9 @@ func TestRepairedListsTheFirst(t *testing.T) {
 	list, text := news.Repaired([]plan.Change{one}, "event")
 	if len(list) != 1 || text != "1 of our rules was not as we wrote it (noticed by: event)" {
 		t.Errorf("one repair: %d listed, %q", len(list), text)
+	}
+	if _, text = news.Repaired([]plan.Change{one}, ""); !strings.HasSuffix(text, "(noticed by: looking)") {
+		t.Errorf("what nobody woke it for: %q", text)
 	}
 	list, text = news.Repaired(make([]plan.Change, 250), "resync")
 	if len(list) != 100 || text != "250 of our rules were not as we wrote them (noticed by: resync)" {
