@@ -138,7 +138,7 @@ var floors = []floor{
 		{"internal/daemon"},
 	}},
 	{name: "8", steps: [][]string{
-		{"internal/cli/connect", "internal/cli/output", "internal/demo/ground", "internal/demo/place"},
+		{"internal/cli/connect", "internal/cli/output", "internal/demo/ground", "internal/demo/place", "internal/demo/program"},
 		{"internal/cli/console", "internal/cli/doctor"},
 		{"internal/cli/admin", "internal/cli/requester", "internal/cli/role", "internal/cli/roles", "internal/demo"},
 		{"internal/cli"},

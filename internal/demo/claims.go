@@ -12,6 +12,7 @@ import (
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/cli/output"
 	"github.com/sesame-access/sesame/internal/demo/ground"
+	"github.com/sesame-access/sesame/internal/demo/program"
 	"github.com/sesame-access/sesame/internal/firewall"
 )
 
@@ -33,19 +34,19 @@ const (
 // which must be the given code.
 func (s *story) types(ctx context.Context, role authz.Role, code int, args ...string) error {
 	who := string(role)
-	for _, p := range people() {
-		if p.role == role {
-			who = p.name
+	for _, p := range program.People() {
+		if p.Role == role {
+			who = p.Name
 		}
 	}
-	s.command(who, commandLine(args))
-	r, err := s.program.run(ctx, role, args...)
+	s.command(who, program.CommandLine(args))
+	r, err := s.program.Run(ctx, role, args...)
 	if err != nil {
 		return err
 	}
-	s.output(r.out)
-	if r.code != code {
-		return fmt.Errorf("%w: %s exits with %d, not with %d", errNotAsTold, commandLine(args), r.code, code)
+	s.output(r.Out)
+	if r.Code != code {
+		return fmt.Errorf("%w: %s exits with %d, not with %d", errNotAsTold, program.CommandLine(args), r.Code, code)
 	}
 	return nil
 }

@@ -47,6 +47,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/demo/ground"
 	"github.com/sesame-access/sesame/internal/demo/place"
+	"github.com/sesame-access/sesame/internal/demo/program"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/netlab"
 )
@@ -81,7 +82,7 @@ func Run(ctx context.Context, o Options) (err error) {
 			return errkind.Wrap(errkind.Invalid, err, "--env-file: %s cannot be written: %v", errkind.Quote(o.EnvFile), err)
 		}
 	}
-	if d.program.path, err = os.Executable(); err != nil {
+	if d.program.Path, err = os.Executable(); err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
 	switch {
@@ -136,7 +137,7 @@ type demo struct {
 	site    ground.Site
 	missing string // why there is no kernel below; empty when there is
 	server  *server
-	program program
+	program program.Program
 }
 
 // run builds everything, plays or waits, and takes everything down, the last
@@ -202,7 +203,7 @@ func (d *demo) whyNot(err error) string {
 	case errors.Is(err, netlab.ErrNeedsRoot) && os.Geteuid() == 0:
 		return "the real one needs the right to make network namespaces; in a container: --privileged"
 	case errors.Is(err, netlab.ErrNeedsRoot):
-		return "the real one needs root: sudo " + word(d.program.path) + " demo"
+		return "the real one needs root: sudo " + program.Word(d.program.Path) + " demo"
 	case errors.Is(err, netlab.ErrNoSSHD):
 		return "the real one needs sshd: sudo apt-get install openssh-server"
 	}
@@ -221,14 +222,14 @@ func (d *demo) settle(ctx context.Context) error {
 		return err
 	}
 	if d.site.SSHConfig != "" {
-		e.sshConfig = d.place.Path(sshFile)
+		e.SSHConfig = d.place.Path(sshFile)
 	}
-	d.program.env, d.program.home = e, d.place.Dir()
-	if err := d.place.Write(place.EnvFile, e.text()); err != nil {
+	d.program.Env, d.program.Home = e, d.place.Dir()
+	if err := d.place.Write(place.EnvFile, e.Text()); err != nil {
 		return err
 	}
 	if d.options.EnvFile != "" {
-		return place.Replace(d.options.EnvFile, e.text())
+		return place.Replace(d.options.EnvFile, e.Text())
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/sesame-access/sesame/internal/daemon"
 	"github.com/sesame-access/sesame/internal/demo/ground"
 	"github.com/sesame-access/sesame/internal/demo/place"
+	"github.com/sesame-access/sesame/internal/demo/program"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/policy"
@@ -113,27 +114,27 @@ func (s *server) stop() error {
 
 // settle makes a token for each of the people, and the policies, and waits until
 // the doors are shut. So many VMs have to be known first.
-func (s *server) settle(ctx context.Context, at ground.Site, machines int, story bool) (env, error) {
+func (s *server) settle(ctx context.Context, at ground.Site, machines int, story bool) (program.Env, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	e := env{url: s.url, ca: s.ca, sshConfig: "", tokens: map[authz.Role]string{}}
-	for _, p := range people() {
-		t, err := s.admin.CreateToken(ctx, api.NewToken{Name: p.name, Role: string(p.role)})
+	e := program.Env{URL: s.url, CA: s.ca, SSHConfig: "", Tokens: map[authz.Role]string{}}
+	for _, p := range program.People() {
+		t, err := s.admin.CreateToken(ctx, api.NewToken{Name: p.Name, Role: string(p.Role)})
 		if err != nil {
-			return env{}, fmt.Errorf("make a token for %s: %w", p.name, err)
+			return program.Env{}, fmt.Errorf("make a token for %s: %w", p.Name, err)
 		}
-		e.tokens[p.role] = t.Secret
+		e.Tokens[p.Role] = t.Secret
 	}
 	policies := []policy.Policy{s.policy("ssh", at, sshPort, web, db)}
 	if story {
 		policies = append(policies, s.policy("admin-page", at, otherPort, web))
 	}
 	if err := s.awaitVMs(ctx, machines); err != nil {
-		return env{}, err
+		return program.Env{}, err
 	}
 	for _, p := range policies {
 		if _, err := s.admin.PutPolicy(ctx, p.Name, policy.Format(p), false); err != nil {
-			return env{}, fmt.Errorf("protect the VMs: %w", err)
+			return program.Env{}, fmt.Errorf("protect the VMs: %w", err)
 		}
 	}
 	return e, s.awaitLocks(ctx, policies)

@@ -15,6 +15,7 @@ import (
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/cli/output"
 	"github.com/sesame-access/sesame/internal/demo/ground"
+	"github.com/sesame-access/sesame/internal/demo/program"
 )
 
 // introduce says what was built, and what of it is real.
@@ -63,10 +64,10 @@ func (d *demo) stay(ctx context.Context) error {
 
 // commands are what to type, in this order.
 func (d *demo) commands() []string {
-	sesame := typed(d.program.path)
+	sesame := program.Typed(d.program.Path)
 	look := sesame + " explain " + web
-	if d.program.env.sshConfig != "" {
-		look = "ssh -F " + word(d.program.env.sshConfig) + " " + web
+	if d.program.Env.SSHConfig != "" {
+		look = "ssh -F " + program.Word(d.program.Env.SSHConfig) + " " + web
 		if os.Getenv("SUDO_USER") != "" {
 			look = "sudo " + look
 		}

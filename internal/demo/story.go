@@ -12,6 +12,7 @@ import (
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/demo/ground"
+	"github.com/sesame-access/sesame/internal/demo/program"
 )
 
 // A story is the demo acted out: people type commands, and every claim about
@@ -22,7 +23,7 @@ type story struct {
 	ground  ground.Ground
 	cloud   *ground.Cloud
 	tenant  *ground.Tenant
-	program program
+	program program.Program
 	admin   *client.Client
 	real    bool // there is a kernel below, and ssh
 
