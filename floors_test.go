@@ -140,7 +140,7 @@ var floors = []floor{
 	{name: "8", steps: [][]string{
 		{"internal/cli/connect", "internal/cli/output", "internal/demo/ground", "internal/demo/place", "internal/demo/program"},
 		{"internal/cli/console", "internal/cli/doctor"},
-		{"internal/cli/admin", "internal/cli/requester", "internal/cli/role", "internal/cli/roles", "internal/demo"},
+		{"internal/cli/admin", "internal/cli/requester", "internal/cli/roles", "internal/demo"},
 		{"internal/cli"},
 	}},
 	{name: "9", steps: [][]string{{

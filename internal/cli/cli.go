@@ -25,7 +25,6 @@ import (
 	"github.com/sesame-access/sesame/internal/cli/output"
 	"github.com/sesame-access/sesame/internal/cli/requester"
 	"github.com/sesame-access/sesame/internal/cli/roles"
-	"github.com/sesame-access/sesame/internal/cli/role"
 	"github.com/sesame-access/sesame/internal/config"
 	"github.com/sesame-access/sesame/internal/errkind"
 )
@@ -130,6 +129,6 @@ func (a *app) addCommands(root *cobra.Command) {
 	root.AddCommand(requester.Commands(&a.Console)...)
 	root.AddCommand(admin.Commands(&a.Console)...)
 	root.AddCommand(console.Group(console.Looking, a.doctorCommand())...)
-	root.AddCommand(console.Group(console.Running, a.demoCommand(), a.simulateCommand(), a.serveCommand(), a.sweepCommand(), a.configCommand(), roles.Command(&a.Console), role.Command(&a.Console, readConfig), a.completionCommand(), a.versionCommand())...)
+	root.AddCommand(console.Group(console.Running, a.demoCommand(), a.simulateCommand(), roles.Command(&a.Console, readConfig), a.serveCommand(), a.sweepCommand(), a.configCommand(), a.completionCommand(), a.versionCommand())...)
 	root.AddCommand(exitCodesTopic())
 }

@@ -1,4 +1,4 @@
-package role_test
+package roles_test
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/cli/console"
 	"github.com/sesame-access/sesame/internal/cli/output"
-	"github.com/sesame-access/sesame/internal/cli/role"
+	"github.com/sesame-access/sesame/internal/cli/roles"
 	"github.com/sesame-access/sesame/internal/config"
 )
 
@@ -18,7 +18,7 @@ const subscription = "5e5a3e00-0000-4000-8000-000000000001"
 // typed runs `role` with a configuration.
 func typed(azure config.Azure, format output.Format, args ...string) (string, error) {
 	var out bytes.Buffer
-	cmd := role.Command(&console.Console{Out: &out, Format: format}, func(string) (config.Config, error) { return config.Config{Azure: azure}, nil })
+	cmd := roles.Command(&console.Console{Out: &out, Format: format}, func(string) (config.Config, error) { return config.Config{Azure: azure}, nil })
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetArgs(args)
 	err := cmd.Execute()
