@@ -184,7 +184,7 @@ func TestConsentAWS(t *testing.T) {
 		t.Skip("a grant lasts a minute at least")
 	}
 	e := newEstate(t)
-	s := e.installation("a")
+	s := e.installation("a", account)
 	before := e.document()
 	e.keep()
 	if len(e.kept) < 40 {
