@@ -138,7 +138,8 @@ var floors = []floor{
 		{"internal/daemon"},
 	}},
 	{name: "8", steps: [][]string{
-		{"internal/cli/connect", "internal/cli/output", "internal/demo/ground", "internal/demo/place", "internal/demo/program"},
+		{"internal/cli/input", "internal/cli/output", "internal/demo/ground", "internal/demo/place", "internal/demo/program"},
+		{"internal/cli/connect"},
 		{"internal/cli/console", "internal/cli/doctor"},
 		{"internal/cli/admin", "internal/cli/requester", "internal/cli/roles", "internal/demo"},
 		{"internal/cli"},

@@ -158,12 +158,12 @@ func (a *app) policies(cmd *cobra.Command, _ []string, begun string) ([]string, 
 // so there is little time, and whatever goes wrong offers nothing.
 func (a *app) fromServer(cmd *cobra.Command, role authz.Role, begun string, ask func(context.Context, *client.Client) ([]string, error)) ([]string, cobra.ShellCompDirective) {
 	const patience = 2 * time.Second
-	c, _, err := a.Client(role)
+	ctx, cancel := context.WithTimeout(cmd.Context(), patience)
+	defer cancel()
+	c, _, err := a.Client(ctx, role)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), patience)
-	defer cancel()
 	found, err := ask(ctx, c)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp

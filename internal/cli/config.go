@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sesame-access/sesame/internal/cli/console"
+	"github.com/sesame-access/sesame/internal/cli/input"
 	"github.com/sesame-access/sesame/internal/config"
 	"github.com/sesame-access/sesame/internal/errkind"
 )
@@ -39,19 +41,19 @@ namespaces of its hosts. Without FILE it reads
 		Example: `  sesame config check
   sesame config check /dev/null > sesame.yaml    an example with every key`,
 		Args: console.Takes(0, 1, "nothing, or a file"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			file := ""
 			if len(args) == 1 {
 				file = args[0]
 			}
-			cfg, err := readConfig(file)
+			cfg, err := readConfig(cmd.Context(), file)
 			if err != nil {
 				return err
 			}
 			if _, err := os.Stat(cmpFile(file)); file == "" && errors.Is(err, fs.ErrNotExist) {
 				fmt.Fprintf(a.Err, "there is no %s, so these are the defaults, which `sesame serve` would use; they name no host\n", defaultConfig)
 			}
-			if err := cmp.Or(checkCertificate(cfg.TLS), checkHosts(cfg.Hosts)); err != nil {
+			if err := cmp.Or(checkCertificate(cmd.Context(), cfg.TLS), checkHosts(cfg.Hosts)); err != nil {
 				return err
 			}
 			return a.Show(configDocumentOf(cfg), func() error {
@@ -65,8 +67,8 @@ namespaces of its hosts. Without FILE it reads
 
 // readConfig reads a configuration. Without a name it reads the usual file, and
 // takes the defaults where that does not exist.
-func readConfig(file string) (config.Config, error) {
-	text, err := os.ReadFile(cmpFile(file))
+func readConfig(ctx context.Context, file string) (config.Config, error) {
+	text, err := input.ReadFile(ctx, cmpFile(file))
 	if file == "" && errors.Is(err, fs.ErrNotExist) {
 		return config.Default(), nil
 	}
@@ -82,11 +84,17 @@ func readConfig(file string) (config.Config, error) {
 
 // checkCertificate loads the key pair that t names, if it names one: serve would
 // refuse what cannot be loaded.
-func checkCertificate(t config.TLS) error {
+func checkCertificate(ctx context.Context, t config.TLS) error {
 	if t.Own() {
 		return nil
 	}
-	if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
+	cert, errCert := input.ReadFile(ctx, t.Cert)
+	key, errKey := input.ReadFile(ctx, t.Key)
+	err := cmp.Or(errCert, errKey)
+	if err == nil {
+		_, err = tls.X509KeyPair(cert, key)
+	}
+	if err != nil {
 		return errkind.Wrap(errkind.Invalid, err, "the certificate in tls.cert and tls.key cannot be used: %v", err)
 	}
 	return nil

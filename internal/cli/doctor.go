@@ -43,7 +43,7 @@ It exits with 1 when a check failed.`,
 					a.printCheck(c)
 				}
 			}
-			c, target, err := a.Client(authz.Requester)
+			c, target, err := a.Client(cmd.Context(), authz.Requester)
 			switch {
 			case errors.Is(err, connect.ErrNoServer):
 				tell(doctor.Check{Name: "server", Status: doctor.Fail, Text: console.ErrorText(err), Next: hintFor(cmd, err, true)})
@@ -54,7 +54,7 @@ It exits with 1 when a check failed.`,
 			}
 			doctor.Local(tell)
 			if file != "" {
-				cfg, err := readConfig(file)
+				cfg, err := readConfig(cmd.Context(), file)
 				if err != nil {
 					return err
 				}

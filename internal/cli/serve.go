@@ -31,7 +31,7 @@ in the state directory.`,
   sesame serve --config sesame.yaml --state-dir state --listen 127.0.0.1:9443`,
 		Args: console.Takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := readConfig(file)
+			cfg, err := readConfig(cmd.Context(), file)
 			if err != nil {
 				return err
 			}

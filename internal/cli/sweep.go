@@ -113,7 +113,7 @@ func (a *app) sweep(ctx context.Context, s sweeping) error {
 
 // sweepByServer has the server do it.
 func (a *app) sweepByServer(ctx context.Context, s sweeping) error {
-	c, _, err := a.Client(authz.Admin)
+	c, _, err := a.Client(ctx, authz.Admin)
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ type sweptHere struct {
 
 // sweepFromHere needs nothing but the keys of the marks and the firewalls.
 func (a *app) sweepFromHere(ctx context.Context, s sweeping) error {
-	cfg, err := readConfig(s.file)
+	cfg, err := readConfig(ctx, s.file)
 	if err != nil {
 		return err
 	}

@@ -183,11 +183,11 @@ func TestStay(t *testing.T) {
 		t.Errorf("a shell finds %q in the file, %v; want %q", said, err, want)
 	}
 	machine := connect.Machine{Getenv: func(string) string { return "" }, UID: os.Geteuid(), DemoDirs: []string{dir}}
-	target, err := connect.Resolve(connect.Flags{}, machine, authz.Requester)
+	target, err := connect.Resolve(t.Context(), connect.Flags{}, machine, authz.Requester)
 	if err != nil || target.Demo != dir {
 		t.Fatalf("the command line does not find the demo: %+v, %v", target, err)
 	}
-	rosa, err := connect.Client(target, "test")
+	rosa, err := connect.Client(t.Context(), target, "test")
 	if err != nil {
 		t.Fatal(err)
 	}

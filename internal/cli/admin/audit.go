@@ -15,6 +15,7 @@ import (
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/cli/console"
+	"github.com/sesame-access/sesame/internal/cli/input"
 	"github.com/sesame-access/sesame/internal/errkind"
 )
 
@@ -40,7 +41,7 @@ without one or for -, to standard output.`,
 		Example: "  sesame audit export log.jsonl",
 		Args:    console.Takes(0, 1, "nothing, - or a file that does not exist yet"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, _, err := a.Client(authz.Admin)
+			c, _, err := a.Client(cmd.Context(), authz.Admin)
 			if err != nil {
 				return err
 			}
@@ -96,7 +97,7 @@ func (a commands) verify(ctx context.Context, args []string, v verifying) error 
 	}
 	var earlier [][]byte
 	for _, file := range v.earlier {
-		text, err := os.ReadFile(file)
+		text, err := input.ReadFile(ctx, file)
 		if err != nil {
 			return errkind.Wrap(errkind.Invalid, err, "the checkpoint cannot be read: %v", err)
 		}
@@ -180,13 +181,13 @@ func (a commands) bundle(ctx context.Context, args []string, key string) (io.Rea
 		if args[0] == "-" {
 			return io.NopCloser(a.Input(ctx)), key, nil
 		}
-		f, err := os.Open(args[0])
+		f, err := input.Open(ctx, args[0])
 		if err != nil {
 			return nil, "", errkind.Wrap(errkind.Invalid, err, "the bundle cannot be read: %v", err)
 		}
 		return f, key, nil
 	}
-	c, _, err := a.Client(authz.Admin)
+	c, _, err := a.Client(ctx, authz.Admin)
 	if err != nil {
 		return nil, "", err
 	}

@@ -72,7 +72,7 @@ func (a commands) disable(ctx context.Context, d api.Disable, how console.Consen
 	if err := a.Possible(how); err != nil {
 		return err
 	}
-	c, _, err := a.Client(authz.Admin)
+	c, _, err := a.Client(ctx, authz.Admin)
 	if err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func (a commands) enable(ctx context.Context, vms []string, e enabling) error {
 			return err
 		}
 	}
-	c, _, err := a.Client(authz.Admin)
+	c, _, err := a.Client(ctx, authz.Admin)
 	if err != nil {
 		return err
 	}

@@ -3,8 +3,6 @@ package admin
 import (
 	"context"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,8 +10,8 @@ import (
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/cli/console"
+	"github.com/sesame-access/sesame/internal/cli/input"
 	"github.com/sesame-access/sesame/internal/cli/output"
-	"github.com/sesame-access/sesame/internal/document"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/policy"
@@ -42,7 +40,7 @@ func (a commands) policyListCommand() *cobra.Command {
 		Example: "  sesame policy list",
 		Args:    console.Takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, _, err := a.Client(authz.Admin)
+			c, _, err := a.Client(cmd.Context(), authz.Admin)
 			if err != nil {
 				return err
 			}
@@ -84,7 +82,7 @@ func (a commands) policyShowCommand() *cobra.Command {
 			if _, err := firewall.ParseName("policy", args[0]); err != nil {
 				return err
 			}
-			c, _, err := a.Client(authz.Admin)
+			c, _, err := a.Client(cmd.Context(), authz.Admin)
 			if err != nil {
 				return err
 			}
@@ -129,7 +127,7 @@ stay locked until somebody disables them.`,
 			if err != nil {
 				return errkind.Wrap(errkind.Invalid, err, "%s: %s", args[0], errkind.Public(err))
 			}
-			c, _, err := a.Client(authz.Admin)
+			c, _, err := a.Client(cmd.Context(), authz.Admin)
 			if err != nil {
 				return err
 			}
@@ -144,13 +142,13 @@ stay locked until somebody disables them.`,
 // readDocument reads a file, or standard input for "-".
 func (a commands) readDocument(ctx context.Context, file string) ([]byte, error) {
 	if file == "-" {
-		text, err := io.ReadAll(io.LimitReader(a.Input(ctx), document.MaxBytes+1))
+		text, err := input.ReadAll(ctx, a.In)
 		if err != nil {
-			return nil, fmt.Errorf("read standard input: %w", err)
+			return nil, errkind.Wrap(errkind.Invalid, err, "standard input cannot be read: %v", err)
 		}
 		return text, nil
 	}
-	text, err := os.ReadFile(file)
+	text, err := input.ReadFile(ctx, file)
 	if err != nil {
 		return nil, errkind.Wrap(errkind.Invalid, err, "the file cannot be read: %v", err)
 	}
@@ -174,7 +172,7 @@ The ports stay locked: ` + "`sesame disable`" + ` gives them back.`,
 			if err := a.Possible(how); err != nil {
 				return err
 			}
-			c, _, err := a.Client(authz.Admin)
+			c, _, err := a.Client(cmd.Context(), authz.Admin)
 			if err != nil {
 				return err
 			}

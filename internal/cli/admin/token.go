@@ -75,7 +75,7 @@ func (a commands) createToken(ctx context.Context, n api.NewToken) error {
 			return errkind.At("--vm", err)
 		}
 	}
-	c, _, err := a.Client(authz.Admin)
+	c, _, err := a.Client(ctx, authz.Admin)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (a commands) tokenListCommand() *cobra.Command {
 		Example: "  sesame token list",
 		Args:    console.Takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, _, err := a.Client(authz.Admin)
+			c, _, err := a.Client(cmd.Context(), authz.Admin)
 			if err != nil {
 				return err
 			}
@@ -142,7 +142,7 @@ it brought, and closes what was opened with them.`,
 			if _, err := access.ParseID("token", "t-", args[0]); err != nil {
 				return err
 			}
-			c, _, err := a.Client(authz.Admin)
+			c, _, err := a.Client(cmd.Context(), authz.Admin)
 			if err != nil {
 				return err
 			}

@@ -15,6 +15,7 @@ package connect
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"io/fs"
 	"net/url"
@@ -22,6 +23,7 @@ import (
 	"strings"
 
 	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/cli/input"
 	"github.com/sesame-access/sesame/internal/errkind"
 )
 
@@ -70,7 +72,7 @@ var ErrNoServer = errkind.New(errkind.Unavailable,
 
 // Resolve returns the server to use. The role is the one that the command plays
 // in a demo unless f.As says another.
-func Resolve(f Flags, m Machine, role authz.Role) (Target, error) {
+func Resolve(ctx context.Context, f Flags, m Machine, role authz.Role) (Target, error) {
 	if f.As != "" {
 		as, err := authz.ParseRole(f.As)
 		if err != nil {
@@ -78,7 +80,7 @@ func Resolve(f Flags, m Machine, role authz.Role) (Target, error) {
 		}
 		role = as
 	}
-	t, err := resolve(f, m, role)
+	t, err := resolve(ctx, f, m, role)
 	if err != nil {
 		return Target{}, err
 	}
@@ -93,12 +95,12 @@ func Resolve(f Flags, m Machine, role authz.Role) (Target, error) {
 	return t, nil
 }
 
-func resolve(f Flags, m Machine, role authz.Role) (Target, error) {
-	call, err := ofCall(f, m)
+func resolve(ctx context.Context, f Flags, m Machine, role authz.Role) (Target, error) {
+	call, err := ofCall(ctx, f, m)
 	if err != nil || call.String() != "" {
 		return call, err
 	}
-	file, err := readFile(m.File)
+	file, err := readFile(ctx, m.File)
 	if err != nil {
 		return Target{}, err
 	}
@@ -109,7 +111,7 @@ func resolve(f Flags, m Machine, role authz.Role) (Target, error) {
 		return Target{Source: "root's local socket", Socket: m.Socket, URL: "", CA: "", Token: "", TokenSource: "", Demo: ""}, nil
 	}
 	for _, dir := range m.DemoDirs {
-		t, err := demoIn(dir, m.UID, role)
+		t, err := demoIn(ctx, dir, m.UID, role)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -122,7 +124,7 @@ func resolve(f Flags, m Machine, role authz.Role) (Target, error) {
 }
 
 // ofCall returns what flags and environment say.
-func ofCall(f Flags, m Machine) (Target, error) {
+func ofCall(ctx context.Context, f Flags, m Machine) (Target, error) {
 	if f.Server != "" && f.Socket != "" {
 		return Target{}, errkind.New(errkind.Invalid, "--server and --socket name two servers; give one of them")
 	}
@@ -138,13 +140,13 @@ func ofCall(f Flags, m Machine) (Target, error) {
 	switch {
 	case f.TokenFile != "":
 		t.TokenSource = "--token-file " + f.TokenFile
-		t.Token, err = readToken(f.TokenFile)
+		t.Token, err = readToken(ctx, f.TokenFile)
 	case token != "":
 		t.TokenSource = "SESAME_TOKEN"
 		t.Token, err = checkToken(t.TokenSource, token)
 	case file != "":
 		t.TokenSource = "SESAME_TOKEN_FILE " + file
-		t.Token, err = readToken(file)
+		t.Token, err = readToken(ctx, file)
 	}
 	return t, err
 }
@@ -164,8 +166,8 @@ func isSocket(path string) bool {
 }
 
 // readToken reads the one line of a token's file.
-func readToken(path string) (string, error) {
-	text, err := os.ReadFile(path)
+func readToken(ctx context.Context, path string) (string, error) {
+	text, err := input.ReadFile(ctx, path)
 	if err != nil {
 		return "", errkind.Wrap(errkind.Invalid, err, "the token in %s cannot be read: %s", path, reason(err))
 	}

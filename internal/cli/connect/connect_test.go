@@ -58,7 +58,7 @@ func TestTheFirstThatNamesAServerWins(t *testing.T) {
 	p := newPlace(t)
 	want := func(name string, f connect.Flags, role authz.Role, want connect.Target) {
 		t.Helper()
-		got, err := connect.Resolve(f, p.Machine, role)
+		got, err := connect.Resolve(t.Context(), f, p.Machine, role)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -66,7 +66,7 @@ func TestTheFirstThatNamesAServerWins(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	if _, err := connect.Resolve(connect.Flags{}, p.Machine, authz.Admin); !errors.Is(err, connect.ErrNoServer) {
+	if _, err := connect.Resolve(t.Context(), connect.Flags{}, p.Machine, authz.Admin); !errors.Is(err, connect.ErrNoServer) {
 		t.Errorf("with nothing: %v", err)
 	}
 
@@ -87,7 +87,7 @@ func TestTheFirstThatNamesAServerWins(t *testing.T) {
 		defer l.Close()
 		want("root's socket", connect.Flags{}, authz.Admin, connect.Target{Source: "root's local socket", Socket: p.Socket})
 		p.UID = 1000
-		if got, _ := connect.Resolve(connect.Flags{}, p.Machine, authz.Admin); got.Socket != "" {
+		if got, _ := connect.Resolve(t.Context(), connect.Flags{}, p.Machine, authz.Admin); got.Socket != "" {
 			t.Error("somebody who is not root is sent to root's socket")
 		}
 		p.UID = 0
@@ -131,7 +131,7 @@ func TestDemosThatAreNotBelieved(t *testing.T) {
 			if err := os.Chmod(p.DemoDirs[0], tt.mode); err != nil {
 				t.Fatal(err)
 			}
-			_, err := connect.Resolve(connect.Flags{}, p.Machine, authz.Admin)
+			_, err := connect.Resolve(t.Context(), connect.Flags{}, p.Machine, authz.Admin)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
@@ -143,7 +143,7 @@ func TestDemosThatAreNotBelieved(t *testing.T) {
 		if err := os.Symlink(filepath.Join(p.dir, "elsewhere"), p.DemoDirs[0]); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := connect.Resolve(connect.Flags{}, p.Machine, authz.Admin); err == nil {
+		if got, err := connect.Resolve(t.Context(), connect.Flags{}, p.Machine, authz.Admin); err == nil {
 			t.Errorf("a link is followed to %v", got)
 		}
 	})
@@ -157,7 +157,7 @@ func TestDemosThatAreNotBelieved(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.UID = 1000
-		if got, err := connect.Resolve(connect.Flags{}, p.Machine, authz.Admin); err == nil {
+		if got, err := connect.Resolve(t.Context(), connect.Flags{}, p.Machine, authz.Admin); err == nil {
 			t.Errorf("it is believed: %v", got)
 		}
 	})
@@ -185,7 +185,7 @@ func TestWhatIsRefused(t *testing.T) {
 		{connect.Flags{}, map[string]string{"SESAME_TOKEN": "sesame_\x00"}, "SESAME_TOKEN holds no token"},
 	} {
 		p.env = tt.env
-		_, err := connect.Resolve(tt.flags, p.Machine, authz.Admin)
+		_, err := connect.Resolve(t.Context(), tt.flags, p.Machine, authz.Admin)
 		if errkind.Of(err) != errkind.Invalid || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v %v: got %v, want %q", tt.flags, tt.env, err, tt.want)
 		}
@@ -203,7 +203,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"server: https://x\ntoken: sesame_inline\n": "line 2: there is no key",
 	} {
 		p.write("client.yaml", text)
-		if _, err := connect.Resolve(connect.Flags{}, p.Machine, authz.Admin); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := connect.Resolve(t.Context(), connect.Flags{}, p.Machine, authz.Admin); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", text, err, want)
 		}
 	}

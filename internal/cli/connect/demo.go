@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/cli/input"
 	"github.com/sesame-access/sesame/internal/errkind"
 )
 
@@ -20,7 +22,7 @@ const DemoEnvFile = "env"
 // given role. The error is fs.ErrNotExist when no demo does. A directory that
 // somebody else could have made is not believed: it would tell us to show
 // tokens to their server.
-func demoIn(dir string, uid int, role authz.Role) (Target, error) {
+func demoIn(ctx context.Context, dir string, uid int, role authz.Role) (Target, error) {
 	info, err := os.Lstat(dir)
 	if err != nil {
 		return Target{}, fs.ErrNotExist
@@ -28,7 +30,10 @@ func demoIn(dir string, uid int, role authz.Role) (Target, error) {
 	if !private(info, uid) {
 		return Target{}, errkind.New(errkind.Conflict, "%s looks like a demo's directory, but it is not yours or root's alone; name the server with --server, or remove the directory", dir)
 	}
-	text, err := os.ReadFile(filepath.Join(dir, DemoEnvFile))
+	text, err := input.ReadFile(ctx, filepath.Join(dir, DemoEnvFile))
+	if ctx.Err() != nil {
+		return Target{}, ctx.Err()
+	}
 	if err != nil {
 		return Target{}, fs.ErrNotExist // the demo of root, or one that is about to start
 	}

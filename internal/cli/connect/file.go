@@ -1,13 +1,14 @@
 package connect
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"net/url"
-	"os"
 	"path"
 	"strings"
 
+	"github.com/sesame-access/sesame/internal/cli/input"
 	"github.com/sesame-access/sesame/internal/document"
 	"github.com/sesame-access/sesame/internal/errkind"
 )
@@ -20,25 +21,25 @@ import (
 //	socket: /run/sesame/sesame.sock   # instead of server
 //
 // all of which may be left out. A file that does not exist says nothing.
-func readFile(file string) (Target, error) {
+func readFile(ctx context.Context, file string) (Target, error) {
 	if file == "" {
 		return Target{}, nil
 	}
-	text, err := os.ReadFile(file)
+	text, err := input.ReadFile(ctx, file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Target{}, nil
 	}
 	if err != nil {
 		return Target{}, errkind.Wrap(errkind.Invalid, err, "%s cannot be read: %s", file, reason(err))
 	}
-	t, err := parseFile(file, text)
+	t, err := parseFile(ctx, file, text)
 	if err != nil {
 		return Target{}, errkind.Wrap(errkind.Invalid, err, "%s: %s", file, errkind.Public(err))
 	}
 	return t, nil
 }
 
-func parseFile(file string, text []byte) (Target, error) {
+func parseFile(ctx context.Context, file string, text []byte) (Target, error) {
 	tokenFile := ""
 	t, err := document.Read(text, func(root document.Value) Target {
 		m := root.Map("server", "ca", "token_file", "socket")
@@ -58,7 +59,7 @@ func parseFile(file string, text []byte) (Target, error) {
 		return t, err
 	}
 	t.TokenSource = tokenFile
-	t.Token, err = readToken(tokenFile)
+	t.Token, err = readToken(ctx, tokenFile)
 	return t, err
 }
 

@@ -37,12 +37,12 @@ type Console struct {
 
 // Client returns a client of the server that the command is for. The role is
 // the one that the command plays in a demo.
-func (c *Console) Client(role authz.Role) (*client.Client, connect.Target, error) {
-	t, err := connect.Resolve(c.Flags, c.Machine, role)
+func (c *Console) Client(ctx context.Context, role authz.Role) (*client.Client, connect.Target, error) {
+	t, err := connect.Resolve(ctx, c.Flags, c.Machine, role)
 	if err != nil {
 		return nil, t, err
 	}
-	cl, err := connect.Client(t, "sesame/"+Version())
+	cl, err := connect.Client(ctx, t, "sesame/"+Version())
 	return cl, t, err
 }
 

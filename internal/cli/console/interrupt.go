@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/sesame-access/sesame/internal/cli/input"
 )
 
 // ErrInterrupted is returned by a command that somebody broke off.
@@ -24,33 +26,4 @@ func (c *Console) LeftAsItIs() string {
 
 // Input is what is typed, or piped in, until ctx is done: then a read fails with
 // the error of ctx, also one that waits for somebody at a terminal.
-func (c *Console) Input(ctx context.Context) io.Reader { return interruptible{ctx, c.In} }
-
-type interruptible struct {
-	ctx  context.Context //nolint:containedctx // of the one command that reads
-	from io.Reader
-}
-
-// Read reads in a goroutine that is left behind when nothing more comes: the
-// program ends then.
-func (r interruptible) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	type part struct {
-		text []byte
-		err  error
-	}
-	read := make(chan part, 1)
-	go func() {
-		text := make([]byte, len(p))
-		n, err := r.from.Read(text)
-		read <- part{text[:n], err}
-	}()
-	select {
-	case <-r.ctx.Done():
-		return 0, r.ctx.Err()
-	case x := <-read:
-		return copy(p, x.text), x.err
-	}
-}
+func (c *Console) Input(ctx context.Context) io.Reader { return input.Until(ctx, c.In) }

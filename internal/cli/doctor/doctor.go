@@ -16,13 +16,13 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/api/client"
 	"github.com/sesame-access/sesame/internal/cli/connect"
+	"github.com/sesame-access/sesame/internal/cli/input"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 )
@@ -111,7 +111,7 @@ func tryTLS(ctx context.Context, t connect.Target, tell func(Check)) bool {
 	trust := "the system's authorities"
 	if t.CA != "" {
 		trust = t.CA
-		pem, err := os.ReadFile(t.CA)
+		pem, err := input.ReadFile(ctx, t.CA)
 		if err != nil {
 			tell(failed("TLS", err, "copy the authority's certificate from the server's state directory"))
 			return false

@@ -81,7 +81,7 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 }
 
 func (a commands) activity(ctx context.Context, f client.Filter, follow bool) error {
-	c, _, err := a.Client(authz.Viewer)
+	c, _, err := a.Client(ctx, authz.Viewer)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ port, just-in-time or not. Without PORT it is about the one that
 					return err
 				}
 			}
-			c, _, err := a.Client(authz.Requester)
+			c, _, err := a.Client(cmd.Context(), authz.Requester)
 			if err != nil {
 				return err
 			}

@@ -84,7 +84,7 @@ func (a commands) eachGrant(ctx context.Context, args []string, do func(context.
 			return err
 		}
 	}
-	c, _, err := a.Client(authz.Requester)
+	c, _, err := a.Client(ctx, authz.Requester)
 	if err != nil {
 		return err
 	}

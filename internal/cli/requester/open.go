@@ -63,7 +63,7 @@ func (a commands) open(ctx context.Context, door string, o opening) error {
 	if err != nil {
 		return err
 	}
-	c, target, err := a.Client(authz.Requester)
+	c, target, err := a.Client(ctx, authz.Requester)
 	if err != nil {
 		return err
 	}

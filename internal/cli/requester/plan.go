@@ -17,7 +17,7 @@ nothing.`,
 		Example: "  sesame plan",
 		Args:    console.Takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, _, err := a.Client(authz.Requester)
+			c, _, err := a.Client(cmd.Context(), authz.Requester)
 			if err != nil {
 				return err
 			}

@@ -64,7 +64,7 @@ or a grant it shows that one with everything that led to the decision.`,
 
 // pendingGrants lists what is open, about to be, or still closing.
 func (a commands) pendingGrants(ctx context.Context, l client.List) error {
-	c, _, err := a.Client(authz.Requester)
+	c, _, err := a.Client(ctx, authz.Requester)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func grantRow(g api.Grant) []string {
 
 // allRequests lists everything that was asked for.
 func (a commands) allRequests(ctx context.Context, l client.List) error {
-	c, _, err := a.Client(authz.Requester)
+	c, _, err := a.Client(ctx, authz.Requester)
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (a commands) request(ctx context.Context, id string) error {
 	if notGrant != nil && notRequest != nil {
 		return errkind.Bad("id", id, "the id of a request or a grant, such as r-0123456789abcdef")
 	}
-	c, _, err := a.Client(authz.Requester)
+	c, _, err := a.Client(ctx, authz.Requester)
 	if err != nil {
 		return err
 	}

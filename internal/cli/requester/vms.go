@@ -23,7 +23,7 @@ func (a commands) vmsCommand() *cobra.Command {
   sesame vms -o json`,
 		Args: console.Takes(0, 1, "nothing, or one VM"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, _, err := a.Client(authz.Requester)
+			c, _, err := a.Client(cmd.Context(), authz.Requester)
 			if err != nil {
 				return err
 			}

@@ -16,7 +16,7 @@ func (a commands) whoamiCommand() *cobra.Command {
 		Example: "  sesame whoami",
 		Args:    console.Takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, target, err := a.Client(authz.Requester)
+			c, target, err := a.Client(cmd.Context(), authz.Requester)
 			if err != nil {
 				return err
 			}
