@@ -55,6 +55,9 @@ func connectCommand(d api.Door, vm api.VM, sources []string, sshConfig string) s
 		return fmt.Sprintf("%s, port %d/%s", host, d.Port, d.Protocol)
 	}
 	if sshConfig != "" && vm.Account == "" { // it knows hosts; a cloud's VMs have names that others may have
+		if strings.Contains(host, ":") { // the name stands for the other family
+			return "ssh -F " + sshConfig + " -o HostName=" + host + " " + vm.Name
+		}
 		return "ssh -F " + sshConfig + " " + vm.Name
 	}
 	return "ssh " + host

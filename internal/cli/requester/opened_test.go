@@ -28,7 +28,8 @@ func TestConnectCommand(t *testing.T) {
 		"public":     {cloud, 22, []string{"203.0.113.7"}, "/c", "ssh 198.51.100.1"},
 		"inside":     {cloud, 22, []string{"10.0.0.0/8"}, "", "ssh 10.66.0.1"},
 		"simulacrum": {api.VM{Name: "web-1", Tags: map[string]string{"simulated-by": "sesame"}}, 22, []string{"203.0.113.7"}, "", "nothing is there: web-1 is simulated"},
-		"configured": {both, 22, []string{"2001:db8::7"}, "/c", "ssh -F /c web-1"},
+		"configured": {both, 22, []string{"203.0.113.7", "2001:db8::7"}, "/c", "ssh -F /c web-1"},
+		"only IPv6":  {both, 22, []string{"2001:db8::7"}, "/c", "ssh -F /c -o HostName=2001:db8::66 web-1"},
 	} {
 		d := api.Door{VM: "host://web-1", Port: c.port, Protocol: "tcp"}
 		if got := connectCommand(d, c.vm, c.sources, c.config); got != c.want {
