@@ -66,37 +66,43 @@ func FormatSource(p netip.Prefix) string {
 type SpecialRange struct {
 	Prefix netip.Prefix
 	Name   string
+	// Nobody says that no packet comes from there to another machine, unless
+	// somebody forged it.
+	Nobody bool
 }
 
 // SpecialRanges returns the ranges, in a fixed order. The list is IANA's special
 // purpose registries as far as they can appear as a source by mistake or
 // malice, plus the addresses that clouds use for their own platform services.
 func SpecialRanges() []SpecialRange {
-	list := []struct{ prefix, name string }{
-		{"0.0.0.0/8", "\"this network\""},
-		{"100.64.0.0/10", "carrier-grade NAT, shared by many customers"},
-		{"127.0.0.0/8", "loopback"},
-		{"168.63.129.16/32", "Azure platform services"},
-		{"169.254.0.0/16", "link-local and cloud metadata"},
-		{"192.0.0.0/24", "IETF protocol assignments"},
-		{"192.88.99.0/24", "6to4 relays"},
-		{"224.0.0.0/4", "multicast"},
-		{"240.0.0.0/4", "reserved and broadcast"},
-		{"::/128", "unspecified"},
-		{"::1/128", "loopback"},
-		{"::ffff:0:0/96", "4-in-6"},
-		{"64:ff9b::/96", "NAT64"},
-		{"64:ff9b:1::/48", "local-use NAT64"},
-		{"100::/64", "discard-only"},
-		{"2001::/32", "Teredo"},
-		{"2002::/16", "6to4"},
-		{"fd00:ec2::/32", "EC2 platform services"},
-		{"fe80::/10", "link-local"},
-		{"ff00::/8", "multicast"},
+	list := []struct {
+		prefix, name string
+		nobody       bool
+	}{
+		{"0.0.0.0/8", "\"this network\"", true},
+		{"100.64.0.0/10", "carrier-grade NAT, shared by many customers", false},
+		{"127.0.0.0/8", "loopback", true},
+		{"168.63.129.16/32", "Azure platform services", false},
+		{"169.254.0.0/16", "link-local and cloud metadata", false},
+		{"192.0.0.0/24", "IETF protocol assignments", false},
+		{"192.88.99.0/24", "6to4 relays", false},
+		{"224.0.0.0/4", "multicast", true},
+		{"240.0.0.0/4", "reserved and broadcast", true},
+		{"::/128", "unspecified", true},
+		{"::1/128", "loopback", true},
+		{"::ffff:0:0/96", "4-in-6", true},
+		{"64:ff9b::/96", "NAT64", false},
+		{"64:ff9b:1::/48", "local-use NAT64", false},
+		{"100::/64", "discard-only", true},
+		{"2001::/32", "Teredo", false},
+		{"2002::/16", "6to4", false},
+		{"fd00:ec2::/32", "EC2 platform services", false},
+		{"fe80::/10", "link-local", false},
+		{"ff00::/8", "multicast", true},
 	}
 	out := make([]SpecialRange, len(list))
 	for i, r := range list {
-		out[i] = SpecialRange{Prefix: netip.MustParsePrefix(r.prefix), Name: r.name}
+		out[i] = SpecialRange{Prefix: netip.MustParsePrefix(r.prefix), Name: r.name, Nobody: r.nobody}
 	}
 	return out
 }
@@ -111,6 +117,17 @@ func Special(p netip.Prefix, listed []netip.Prefix) (SpecialRange, bool) {
 		}
 		meant := func(l netip.Prefix) bool { return Covers(r.Prefix, l) && Covers(l, p) }
 		if !slices.ContainsFunc(listed, meant) {
+			return r, true
+		}
+	}
+	return SpecialRange{}, false
+}
+
+// Nobody returns the first special range that p touches and from which no packet
+// comes.
+func Nobody(p netip.Prefix) (SpecialRange, bool) {
+	for _, r := range SpecialRanges() {
+		if r.Nobody && r.Prefix.Overlaps(p) {
 			return r, true
 		}
 	}

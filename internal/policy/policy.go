@@ -21,8 +21,9 @@ import (
 )
 
 // The limits of one policy. No prefix in it has fewer than LeastBits: a policy
-// that means everybody leaves the sources of its port out, and nobody is exempt
-// by the million.
+// that means everybody leaves the sources of its port out. Exempt is not half the
+// world piece by piece: in each family, all together have no more addresses than
+// MaxExempt prefixes of LeastBits; in IPv6 a /64 is one.
 const (
 	MaxVMs     = 1000
 	MaxPorts   = 64
@@ -30,6 +31,8 @@ const (
 
 	LeastBitsIPv4 = 8
 	LeastBitsIPv6 = 16
+
+	MaxExempt = 2
 )
 
 // MaxAhead is how far in the future a request may start.

@@ -26,7 +26,7 @@ import (
 //	    max: 3h                       # 1m to 168h; DefaultMax
 //	    sources: [198.51.100.0/24]    # 1 to MaxSources; anywhere but special ranges
 //	    widest: {ipv4: 32, ipv6: 64}  # DefaultWidestIPv4, DefaultWidestIPv6
-//	exempt: [198.51.100.4]            # up to MaxSources; none
+//	exempt: [198.51.100.4]            # up to MaxSources, see MaxExempt; none
 //	cut: false
 //	proof: false
 //
@@ -37,7 +37,10 @@ func Parse(text []byte) (Policy, error) {
 	if err != nil {
 		return Policy{}, err
 	}
-	return p, Validate(p)
+	if err := Validate(p); err != nil {
+		return Policy{}, err
+	}
+	return p, nil
 }
 
 func fromDocument(root document.Value) Policy {
@@ -94,7 +97,14 @@ func parsePrefix(s string) (netip.Prefix, error) {
 
 // parseExempt reads a prefix that is let in without asking.
 func parseExempt(s string) (netip.Prefix, error) {
-	return parseNarrow(s, "; nobody is exempt by the million")
+	p, err := parseNarrow(s, "; not everybody is exempt")
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	if r, nobody := firewall.Nobody(p); nobody {
+		return netip.Prefix{}, errkind.Bad("source", s, "where packets come from; "+firewall.FormatSource(r.Prefix)+" is "+r.Name)
+	}
+	return p, nil
 }
 
 func parseNarrow(s, hint string) (netip.Prefix, error) {

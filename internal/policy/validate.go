@@ -45,7 +45,29 @@ func Validate(p Policy) error {
 			return errkind.In(fmt.Sprintf("ports[%d]", i), err)
 		}
 	}
-	return validatePrefixes("exempt", p.Exempt, parseExempt)
+	if err := validatePrefixes("exempt", p.Exempt, parseExempt); err != nil {
+		return err
+	}
+	return validateExempt(p.Exempt)
+}
+
+// validateExempt adds up who is let in without asking. What lies in another
+// prefix counts again: it says nothing that the other does not.
+func validateExempt(prefixes []netip.Prefix) error {
+	const host4, host6 = 32, 64 // in IPv6 a network is one, as is an address in it
+	var four, six uint64
+	for _, p := range prefixes {
+		if p.Addr().Is4() {
+			four += 1 << (host4 - p.Bits())
+		} else {
+			six += 1 << max(0, host6-p.Bits())
+		}
+	}
+	if four > MaxExempt<<(host4-LeastBitsIPv4) || six > MaxExempt<<(host6-LeastBitsIPv6) {
+		return errkind.Wrong("exempt", strconv.Itoa(len(prefixes)), "fewer or narrower prefixes",
+			"its %d prefixes are too wide together; the most is what %d prefixes of /%d have, or of /%d of IPv6", len(prefixes), MaxExempt, LeastBitsIPv4, LeastBitsIPv6)
+	}
+	return nil
 }
 
 func validatePort(p Port) error {
