@@ -23,7 +23,7 @@ type Grant struct {
 	Opened    Time      `json:"opened,omitzero" doc:"When every source was first read back open."`
 	Closed    Time      `json:"closed,omitzero" doc:"When no source was read back open any more."`
 	State     string    `json:"state" enum:"scheduled,opening,open,closing,overdue,closed"`
-	Pending   string    `json:"pending,omitzero" doc:"Why a grant that should be open is not yet."`
+	Pending   string    `json:"pending,omitzero" doc:"Why a grant that should be open is not yet, or not for as long as it was extended."`
 }
 
 // An Ending says who ended a grant early, when and why.

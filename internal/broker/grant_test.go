@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/provider/memory"
 	"github.com/sesame-access/sesame/internal/simtest"
 )
 
@@ -156,6 +158,30 @@ func TestExtend(t *testing.T) {
 		}
 		_, err = b.Broker().Extend(b.ctx, alice(), g.ID, 10*time.Minute)
 		wants(t, err, errkind.Conflict, "has ended")
+	})
+}
+
+// An extension counts when it was read back; until then its owner is told.
+func TestExtensionIsNotReadBack(t *testing.T) {
+	in(t, func(t *testing.T, b bench) {
+		g := b.open(t)
+		time.Sleep(5 * time.Minute)
+		b.world.Firewall("fw").Fail(memory.Fault{Kind: memory.Lying})
+		longer, err := b.Broker().Extend(b.ctx, alice(), g.ID, 40*time.Minute)
+		if err != nil || longer.State != access.Open || !strings.Contains(longer.Pending, "does not show it until then yet") {
+			t.Errorf("after a write that lies: %s, pending %q, %v", longer.State, longer.Pending, err)
+		}
+		b.world.Firewall("fw").Mend()
+		time.Sleep(time.Minute)
+		longer, err = b.Broker().Extend(b.ctx, alice(), g.ID, 45*time.Minute)
+		if err != nil || longer.State != access.Open || longer.Pending != "" {
+			t.Errorf("after the next write: %s, pending %q, %v", longer.State, longer.Pending, err)
+		}
+		b.world.Firewall("fw").Fail(memory.Fault{Kind: memory.Down})
+		longer, err = b.Broker().Extend(b.ctx, alice(), g.ID, 50*time.Minute)
+		if err != nil || longer.State != access.Open || !strings.Contains(longer.Pending, "does not answer") {
+			t.Errorf("nothing answers: %s, pending %q, %v", longer.State, longer.Pending, err)
+		}
 	})
 }
 

@@ -57,7 +57,8 @@ type Answer struct {
 type Standing struct {
 	access.Grant
 	State access.State
-	// Pending says why a grant that should be open is not yet; empty otherwise.
+	// Pending says why a grant that should be open is not yet, or not for as long
+	// as it was extended; empty otherwise.
 	Pending string
 }
 
@@ -279,8 +280,13 @@ func (b *Broker) settle(ctx context.Context, grants []access.Grant) []Standing {
 			g.Impeded = s.Why
 		}
 		out[i] = Standing{Grant: g, State: g.StateAt(now), Pending: g.Impeded}
-		if out[i].State == access.Opening && g.Impeded == "" {
+		// What was open before may not be so for as long as it is to be now.
+		unshown := ok && !s.Open || !ok && err != nil
+		if g.Impeded == "" && (out[i].State == access.Opening || out[i].State == access.Open && unshown) {
 			out[i].Pending = "the firewall does not show it yet; Sesame goes on trying"
+			if out[i].State == access.Open {
+				out[i].Pending = "the firewall does not show it until then yet; Sesame goes on trying"
+			}
 			if err != nil {
 				out[i].Pending += ": " + err.Error()
 			}

@@ -125,7 +125,11 @@ func stands(g api.Grant) string {
 		return fmt.Sprintf("%s is %s: not read back closed yet, still trying (%s)", g.Door, g.State, g.ID)
 	case access.Scheduled, access.Opening, access.Open:
 	}
-	return fmt.Sprintf("%s is %s for %s until %s (%s)", g.Door, g.State, strings.Join(g.Sources, ", "), output.Until(g.Deadline.Time, console.Now()), g.ID)
+	text := fmt.Sprintf("%s is %s for %s until %s (%s)", g.Door, g.State, strings.Join(g.Sources, ", "), output.Until(g.Deadline.Time, console.Now()), g.ID)
+	if g.Pending != "" {
+		text += ", but " + output.Plain(g.Pending)
+	}
+	return text
 }
 
 // grantsOf returns the ids that arg stands for: itself, or those of the caller's
