@@ -31,6 +31,9 @@ import (
 // MaxBody is the most bytes of JSON that Decode reads.
 const MaxBody = strict.MaxBytes
 
+// MaxParam is the most bytes that a parameter of a query string may have.
+const MaxParam = 1024
+
 // KeyHeader names the header with which a request is made safe to repeat.
 const KeyHeader = "Idempotency-Key"
 

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -46,6 +48,9 @@ with whatever happens next, until Ctrl-C; the connection may break off meanwhile
 					return errkind.At("--vm", err)
 				}
 			}
+			if err := checkText(f.Text); err != nil {
+				return err
+			}
 			if since != "" {
 				var err error
 				if f.Since, err = parseSince(since, console.Now()); err != nil {
@@ -65,6 +70,14 @@ with whatever happens next, until Ctrl-C; the connection may break off meanwhile
 	flags.StringVar(&f.Text, "text", "", "only what has this text in it")
 	flags.StringVar(&since, "since", "", "only from then on: an instant, or how long ago, such as 2h")
 	return cmd
+}
+
+// checkText refuses what cannot be looked for.
+func checkText(s string) error {
+	if len(s) > api.MaxParam || !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+		return errkind.Bad("--text", s, fmt.Sprintf("text of at most %d bytes", api.MaxParam))
+	}
+	return nil
 }
 
 // parseSince reads an instant, or how long ago it was.

@@ -185,7 +185,7 @@ func FuzzParseQuery(f *testing.F) {
 			return
 		}
 		for name, values := range q.values {
-			if len(values) == 0 || values[0] == "" || len(values[0]) > longestParam || name == "kind" && values[0] != "a" && values[0] != "b" {
+			if len(values) == 0 || values[0] == "" || len(values[0]) > api.MaxParam || name == "kind" && values[0] != "a" && values[0] != "b" {
 				t.Fatalf("%q gives %q=%q", raw, name, values)
 			}
 		}

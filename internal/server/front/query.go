@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/store"
 )
@@ -24,9 +25,6 @@ type Param struct {
 
 // A Query is a query string that holds only what its route knows.
 type Query struct{ values url.Values }
-
-// longestParam bounds one value.
-const longestParam = 1024
 
 // ParseQuery reads a query string: nothing that the route does not know, nothing
 // twice, nothing empty, and everything that is required.
@@ -59,8 +57,8 @@ func ParseQuery(raw string, params []Param) (Query, error) {
 
 func checkParam(p Param, v string) error {
 	switch {
-	case v == "" || len(v) > longestParam || !utf8.ValidString(v) || strings.ContainsRune(v, 0):
-		return errkind.Bad(p.Name, v, "text of 1 to "+strconv.Itoa(longestParam)+" bytes; leave the parameter out for none")
+	case v == "" || len(v) > api.MaxParam || !utf8.ValidString(v) || strings.ContainsRune(v, 0):
+		return errkind.Bad(p.Name, v, "text of 1 to "+strconv.Itoa(api.MaxParam)+" bytes; leave the parameter out for none")
 	case len(p.OneOf) > 0 && !slices.Contains(p.OneOf, v):
 		return errkind.Bad(p.Name, v, "one of "+strings.Join(p.OneOf, ", "))
 	}
