@@ -136,10 +136,12 @@ type Measure struct {
 }
 
 // The measures of a closing. How late a door was shut is known only when it was
-// we who shut it, or when somebody looked right then.
+// we who shut it, or when somebody looked right then; and of a grant that ended
+// before its start there was nothing to shut.
 const (
-	EndToClosed     = "end to closed"
-	EndToSeenClosed = "end to seen closed"
+	EndToClosed      = "end to closed"
+	EndToSeenClosed  = "end to seen closed"
+	EndBeforeItBegan = "end before start to closed"
 )
 
 // Level is how far a closing was proven. Only what was probed is claimed.

@@ -19,7 +19,8 @@ type History struct {
 	Overdue int64
 	// MaxLate is the longest time between the end of a grant and the moment it
 	// was read back closed, by the wall clock, and Latest the id of that grant.
-	// Those that a firewall closed by itself while nobody looked do not count.
+	// Those that a firewall closed by itself while nobody looked do not count, and
+	// those that ended before their start: nothing was there to be closed.
 	MaxLate time.Duration
 	Latest  string
 }
@@ -71,8 +72,8 @@ func (h *historian) add(l leaf) error {
 		if !g.over {
 			return errors.New("a grant was closed that had not ended")
 		}
-		seenLater := slices.ContainsFunc(l.Measures, func(m measure) bool { return m.Name == EndToSeenClosed })
-		if late := time.Duration(l.Time-g.end) * time.Millisecond; !g.closed && !seenLater && late > h.history.MaxLate {
+		beside := slices.ContainsFunc(l.Measures, func(m measure) bool { return m.Name == EndToSeenClosed || m.Name == EndBeforeItBegan })
+		if late := time.Duration(l.Time-g.end) * time.Millisecond; !g.closed && !beside && late > h.history.MaxLate {
 			h.history.MaxLate, h.history.Latest = late, l.Grant
 		}
 		count(&g.closed, &h.history.Closed)

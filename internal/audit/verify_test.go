@@ -228,6 +228,10 @@ func TestHistoryMustMakeSense(t *testing.T) {
 	at := func(kind Kind, grant string, ms, deadline int64) Record {
 		return Record{Kind: kind, Grant: grant, Time: instantOf(ms), Deadline: instant(deadline)}
 	}
+	measured := func(r Record, name string) Record {
+		r.Measures = []Measure{{Name: name, Took: time.Second}}
+		return r
+	}
 	for _, c := range []struct {
 		name    string
 		records []Record
@@ -248,6 +252,11 @@ func TestHistoryMustMakeSense(t *testing.T) {
 			at(Requested, "g-2", 1, 1000), at(Expired, "g-2", 1000, 1000), at(Closed, "g-2", 1010, 1000),
 		}, -1, History{Granted: 2, Closed: 2, MaxLate: 50 * time.Millisecond, Latest: "g-1"}},
 		{"closed early by the firewall", []Record{at(Requested, "g-1", 1, 1000), at(Expired, "g-1", 999, 1000), at(Closed, "g-1", 999, 1000)}, -1, History{Granted: 1, Closed: 1}},
+		{"seen late, or never open", []Record{
+			at(Requested, "g-1", 1, 1000), at(Expired, "g-1", 1000, 1000), measured(at(Closed, "g-1", 9000, 1000), EndToSeenClosed),
+			at(Requested, "g-2", 1, 1000), at(Ended, "g-2", 200, 1000), measured(at(Closed, "g-2", 9000, 1000), EndBeforeItBegan),
+			at(Requested, "g-3", 1, 1000), at(Expired, "g-3", 1000, 1000), measured(at(Closed, "g-3", 1010, 1000), EndToClosed),
+		}, -1, History{Granted: 3, Closed: 3, MaxLate: 10 * time.Millisecond, Latest: "g-3"}},
 		{"about no grant", []Record{at(Started, "", 1, 0), at(Closed, "", 2, 0)}, -1, History{}},
 	} {
 		l := newLog(t)

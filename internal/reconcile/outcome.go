@@ -114,7 +114,10 @@ func (r reading) over(g access.Grant, fws []firewall.ID, closed bool, c *store.C
 		}
 		rec := r.record(g, audit.Closed)
 		rec.Measures = []audit.Measure{{Name: audit.EndToClosed, Took: late}}
-		if r.closedItself(g, fws) && late > grace {
+		switch {
+		case g.End().Before(g.Start):
+			rec.Measures[0].Name = audit.EndBeforeItBegan
+		case r.closedItself(g, fws) && late > grace:
 			rec.Measures[0].Name = audit.EndToSeenClosed
 			rec.Text = "the firewall ends openings by itself; it was gone when it was looked at again"
 		}
