@@ -103,9 +103,10 @@ func At(place string, err error) error {
 	return &at
 }
 
-// Error returns the message and the cause; it is for the log.
+// Error returns the message and, unless the message has it, the cause; it is for
+// the log.
 func (e *Error) Error() string {
-	if e.Err == nil {
+	if e.Err == nil || strings.Contains(e.Msg, e.Err.Error()) {
 		return e.Msg
 	}
 	return e.Msg + ": " + e.Err.Error()

@@ -44,6 +44,7 @@ func TestPublicHidesCauses(t *testing.T) {
 	}{
 		"plain":        {secret, "internal error; the server's log says more", secret.Error(), true},
 		"internal":     {errkind.Wrap(errkind.Internal, secret, "open %s", "db"), "internal error; the server's log says more", "open db: " + secret.Error(), true},
+		"cause within": {errkind.Wrap(errkind.Unavailable, io.EOF, "the database is damaged (%v)", io.EOF), "the database is damaged (EOF)", "the database is damaged (EOF)", false},
 		"with a cause": {errkind.Wrap(errkind.Unavailable, secret, "the database does not answer"), "the database does not answer", "the database does not answer: " + secret.Error(), true},
 		"without":      {errkind.New(errkind.Denied, "not %s", "you"), "not you", "not you", false},
 	} {

@@ -357,6 +357,9 @@ func refusal(t *testing.T, dir string) string {
 	if errkind.Of(err) != errkind.Unavailable {
 		t.Errorf("%v is of kind %s", err, errkind.Of(err))
 	}
+	if err.Error() != errkind.Public(err) {
+		t.Errorf("the log says more than once what is wrong: %v", err)
+	}
 	return errkind.Public(err)
 }
 
