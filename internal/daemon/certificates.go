@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 type certificates struct {
 	config *tls.Config
 	names  []string // what the server is called
+	meant  []string // those of the names that somebody chose
 	ca     string   // path of the authority to pin; empty when it is not ours
 }
 
@@ -32,7 +35,7 @@ func (d *Daemon) openCertificates() (certificates, error) {
 		if err != nil {
 			return certificates{}, err
 		}
-		return certificates{config: own.Config(), names: own.Names(), ca: own.CAPath()}, nil
+		return certificates{config: own.Config(), names: own.Names(), meant: d.cfg.TLS.Names, ca: own.CAPath()}, nil
 	}
 	read := func() (*tls.Certificate, error) {
 		cert, err := tls.LoadX509KeyPair(d.cfg.TLS.Cert, d.cfg.TLS.Key)
@@ -58,7 +61,21 @@ func (d *Daemon) openCertificates() (certificates, error) {
 			return cert, nil
 		},
 	}
-	return certificates{config: cfg, names: names, ca: ""}, nil
+	return certificates{config: cfg, names: names, meant: names[1:], ca: ""}, nil
+}
+
+// url returns the address of a server that listens at addr. One that listens on
+// every address of the machine is at none: it is called by its certificate's first
+// name, or localhost.
+func (c certificates) url(addr netip.AddrPort) string {
+	if !addr.Addr().IsUnspecified() {
+		return "https://" + addr.String()
+	}
+	host := "localhost"
+	if i := slices.IndexFunc(c.meant, func(s string) bool { return !strings.Contains(s, "*") }); i >= 0 {
+		host = c.meant[i]
+	}
+	return "https://" + net.JoinHostPort(host, strconv.Itoa(int(addr.Port())))
 }
 
 // namesOf returns what people may call a server that listens on addr: that

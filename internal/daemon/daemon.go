@@ -69,8 +69,9 @@ type Options struct {
 
 // Running says where a daemon is reached.
 type Running struct {
-	// URL is that of the first address, and CA the path of the authority to pin;
-	// empty when the certificate is not the daemon's own.
+	// URL is that of the first address, by a name where that is every address, and
+	// CA the path of the authority to pin; empty when the certificate is not the
+	// daemon's own.
 	URL, CA string
 	// First says that nobody has a token yet.
 	First bool

@@ -129,7 +129,7 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) (*parts, error) 
 	if err != nil {
 		return nil, fmt.Errorf("look for tokens: %w", err)
 	}
-	p.running = Running{URL: "https://" + d.cfg.Listen[0].String(), CA: d.certs.ca, First: len(tokens) == 0}
+	p.running = Running{URL: d.certs.url(d.cfg.Listen[0]), CA: d.certs.ca, First: len(tokens) == 0}
 	return p, nil
 }
 
