@@ -129,7 +129,7 @@ func TestStatesNeverGoBack(t *testing.T) {
 	})
 }
 
-// T-04: a million lives of the tables' worth: every grant ends once, and stays ended.
+// Whatever a row says, its grant lives no longer than the longest that there are.
 func TestEveryGrantEnds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := hour()
