@@ -12,7 +12,6 @@ type place struct {
 	layer    *sieve.Layer // nil when there is none to name rules
 	why      reason       // what is to be said then
 	about    string
-	maybe    string
 }
 
 // A reason is why a verdict is as it is where no rule decides.
@@ -25,7 +24,6 @@ const (
 	noWay
 	noWayFromThere
 	missing
-	written // where a Set was read from text
 )
 
 // text writes the reason out.
@@ -44,8 +42,6 @@ func (p *place) text(can firewall.Outcomes) string {
 		return "nobody comes from there by path " + p.path
 	case missing:
 		return "not known: " + p.about
-	case written:
-		return p.about
 	case notRead:
 	}
 	return "not read"

@@ -314,24 +314,7 @@ func TestChangedRules(t *testing.T) {
 	}
 }
 
-func TestTextRoundTrip(t *testing.T) {
-	for seed := range uint64(500) {
-		v, layers, d := roll(seed).model()
-		want := written(t, reach.VM(v, layers, d))
-		s, err := reach.Parse([]byte(want))
-		if err != nil {
-			t.Fatalf("seed %d: %v\n%s", seed, err, want)
-		}
-		if got := written(t, s); got != want {
-			t.Fatalf("seed %d: read and written again it is\n%swas\n%s", seed, got, want)
-		}
-		if len(reach.Diff(s, reach.VM(v, layers, d))) > 0 {
-			t.Fatalf("seed %d: it reads as another set", seed)
-		}
-	}
-}
-
-func TestParseIsStrict(t *testing.T) {
+func TestTextIsStable(t *testing.T) {
 	good := written(t, behind(ordered("nsg", line("office", firewall.Allow, "203.0.113.0/24"))).ask(ssh))
 	if want := `0.0.0.0-203.0.112.255 closed "nic" "nsg" "default" "" deny
 203.0.113.0/24 open "nic" "nsg" "office" "" pass
@@ -340,33 +323,6 @@ func TestParseIsStrict(t *testing.T) {
 `; good != want {
 		t.Errorf("written\n%swant\n%s", good, want)
 	}
-	for _, bad := range []string{
-		"", "\n", good + "\n", good[1:], good[:len(good)-1],
-		`0.0.0.0/0 open "p" "f" "r" "" pass` + "\n",
-		"0.0.0.0/0 open \"p\"\n::/0 open \"p\"\n",
-		"::/0 open \"p\" \"f\" \"r\" \"\" pass\n0.0.0.0/0 open \"p\" \"f\" \"r\" \"\" pass\n",
-		"0.0.0.0/0 ajar \"p\" \"f\" \"r\" \"\" pass\n::/0 open \"p\" \"f\" \"r\" \"\" pass\n",
-		"0.0.0.0/0 open p \"f\" \"r\" \"\" pass\n::/0 open \"p\" \"f\" \"r\" \"\" pass\n",
-		"0.0.0.0/0 open \"p\" \"f\" \"r\" \"\" pass+deny\n::/0 open \"p\" \"f\" \"r\" \"\" pass\n",
-		"here open \"p\" \"f\" \"r\" \"\" pass\n::/0 open \"p\" \"f\" \"r\" \"\" pass\n",
-	} {
-		if s, err := reach.Parse([]byte(bad)); err == nil || s.Len() != 0 {
-			t.Errorf("%q was read", bad)
-		}
-	}
-}
-
-func FuzzParse(f *testing.F) {
-	for seed := range uint64(8) {
-		v, layers, d := roll(seed).model()
-		f.Add([]byte(written(f, reach.VM(v, layers, d))))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		s, err := reach.Parse(text)
-		if err == nil && written(t, s) != string(text) {
-			t.Errorf("%q is written %q", text, written(t, s))
-		}
-	})
 }
 
 func TestSentence(t *testing.T) {

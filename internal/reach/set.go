@@ -166,7 +166,7 @@ func (x Span) Steps() []Step {
 
 func (x Span) step(l link) Step {
 	p := &x.places[l.place]
-	s := Step{Firewall: p.firewall, Rule: p.text(l.Can), Maybe: p.maybe, Can: l.Can}
+	s := Step{Firewall: p.firewall, Rule: p.text(l.Can), Maybe: "", Can: l.Can}
 	if p.layer != nil {
 		s.Rule = p.layer.Name(l.Rule)
 		if l.Maybe != sieve.Nobody {

@@ -8,9 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
-	"github.com/sesame-access/sesame/internal/reach/sieve"
 )
 
 // Sentence writes who can come through d for people:
@@ -81,75 +79,4 @@ func (s Set) MarshalText() ([]byte, error) {
 		b = append(b, '\n')
 	}
 	return b, nil
-}
-
-// Parse reads what MarshalText writes, and exactly that.
-func Parse(text []byte) (Set, error) {
-	var s Set
-	for line := range strings.Lines(string(text)) {
-		s = s.withSpan(line)
-	}
-	inOrder := slices.IsSortedFunc(s.stretches, func(a, b stretch) int { return cmp.Compare(a.family, b.family) })
-	again, err := s.MarshalText()
-	if err != nil || !inOrder || string(again) != string(text) || !slices.Equal(s.Sources(Closed, Unknown, Open), All()) {
-		return Set{}, errkind.Bad("reach", string(text), "what Sesame writes: the spans of all sources in order, one a line")
-	}
-	return s, nil
-}
-
-// withSpan returns s with the span that line describes. It does not look for
-// mistakes: what is not written as it was read is one.
-func (s Set) withSpan(line string) Set {
-	line = strings.TrimSuffix(line, "\n")
-	word := func() (w string) {
-		w, line, _ = strings.Cut(line, " ")
-		return w
-	}
-	quoted := func() string {
-		q, err := strconv.QuotedPrefix(line)
-		if err != nil {
-			return word()
-		}
-		line = strings.TrimPrefix(line[len(q):], " ")
-		w, _ := strconv.Unquote(q)
-		return w
-	}
-	a := parseFrom(word())
-	x := stretch{at: sieve.KeyOf(a), family: sieve.FamilyOf(a), verdict: Unknown, from: small(len(s.links))}
-	switch word() {
-	case Closed.String():
-		x.verdict = Closed
-	case Open.String():
-		x.verdict = Open
-	}
-	for path := quoted(); line != ""; {
-		p := place{path: path, why: written, firewall: firewall.ID(quoted()), about: quoted(), maybe: quoted()}
-		s.links = append(s.links, link{place: small(len(s.places)), Decision: fixed(parseOutcomes(word()))})
-		s.places = append(s.places, p)
-	}
-	x.steps = steps(len(s.links) - int(x.from))
-	s.stretches = append(s.stretches, x)
-	return s
-}
-
-// parseFrom reads the first address of a range.
-func parseFrom(text string) netip.Addr {
-	text, _, _ = strings.Cut(text, "-")
-	text, _, _ = strings.Cut(text, "/")
-	a, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.IPv4Unspecified()
-	}
-	return a
-}
-
-func parseOutcomes(text string) (o firewall.Outcomes) {
-	for word := range strings.SplitSeq(text, "+") {
-		for _, one := range []firewall.Outcomes{firewall.Denies, firewall.Passes, firewall.Delivers} {
-			if one.Names()[0] == word {
-				o |= one
-			}
-		}
-	}
-	return o
 }
