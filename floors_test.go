@@ -62,6 +62,7 @@ var floors = []floor{
 			"internal/cloudsim/arm/rawjson",
 			"internal/cloudsim/ec2/packet",
 			"internal/cloudsim/ec2/past",
+			"internal/netlab/netlabtest",
 			"internal/provider/azure/nsg/resource",
 			"internal/provider/nftables/nfnetlink/ruleset",
 			"internal/provider/prefix",

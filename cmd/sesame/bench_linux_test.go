@@ -23,6 +23,7 @@ import (
 	"github.com/sesame-access/sesame/internal/config"
 	"github.com/sesame-access/sesame/internal/demo"
 	"github.com/sesame-access/sesame/internal/netlab"
+	"github.com/sesame-access/sesame/internal/netlab/netlabtest"
 )
 
 // asSesame is what this test binary is called when it is to be the program.
@@ -342,7 +343,7 @@ func (b *bench) knock(t testing.TB, from string, to netip.AddrPort, port uint16,
 	defer cancel()
 	c, err := b.lab.Client(from).DialFrom(ctx, "tcp", port, to.String())
 	if err == nil {
-		netlab.Abort(c)
+		netlabtest.Abort(c)
 		return true
 	}
 	if e := net.Error(nil); errors.As(err, &e) && e.Timeout() || errors.Is(err, context.DeadlineExceeded) {
@@ -388,7 +389,7 @@ func (b *bench) watch(t testing.TB, vm string, begin, end time.Time) (w watched)
 			}
 			continue
 		}
-		netlab.Abort(c)
+		netlabtest.Abort(c)
 		w.got++
 		w.last, w.missed = at, refused
 	}

@@ -22,7 +22,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/audit"
-	"github.com/sesame-access/sesame/internal/netlab"
+	"github.com/sesame-access/sesame/internal/netlab/netlabtest"
 	"github.com/sesame-access/sesame/internal/plan"
 )
 
@@ -132,7 +132,7 @@ func (s *server) provokedReset() {
 	echo(t, c)
 	until(g[0].Deadline.Time.Add(100 * time.Millisecond))
 	echo(t, c) // what is established stays
-	if err := netlab.Abort(c); err != nil {
+	if err := netlabtest.Abort(c); err != nil {
 		t.Fatal(err)
 	}
 	if s.knock(t, "alice", to, port, refusal) {
@@ -212,7 +212,7 @@ func (b *bench) strangersIn(ctx context.Context, vm string) (in [2]time.Time) {
 				if err != nil {
 					continue
 				}
-				netlab.Abort(c)
+				netlabtest.Abort(c)
 				mu.Lock()
 				if in[0].IsZero() || at.Before(in[0]) {
 					in[0] = at

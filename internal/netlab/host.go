@@ -51,7 +51,7 @@ func (h *Host) Dial(ctx context.Context, network, address string) (net.Conn, err
 
 // DialFrom is Dial from a local port of choice; zero lets the kernel choose.
 // A port that an earlier connection used is free again at once when that
-// connection ended by Abort, and while the kernel still remembers its orderly
+// connection ended by a reset, and while the kernel still remembers its orderly
 // end if the peer differs.
 func (h *Host) DialFrom(ctx context.Context, network string, port uint16, address string) (net.Conn, error) {
 	to, err := netip.ParseAddrPort(address)
@@ -97,17 +97,6 @@ func (h *Host) ListenPacket(ctx context.Context, network, address string) (net.P
 		return err
 	})
 	return p, err
-}
-
-// Abort closes a TCP connection with a reset instead of an orderly end. Nothing
-// remembers the connection afterwards, so its local port can be used again at
-// once (see [Host.DialFrom]).
-func Abort(c net.Conn) error {
-	t, ok := c.(*net.TCPConn)
-	if !ok {
-		return fmt.Errorf("abort a connection of type %T: only TCP has a reset", c)
-	}
-	return errors.Join(t.SetLinger(0), t.Close())
 }
 
 // reuseAddress lets a socket bind to a port whose last connection is not yet

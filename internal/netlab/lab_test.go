@@ -21,6 +21,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/netlab"
+	"github.com/sesame-access/sesame/internal/netlab/netlabtest"
 )
 
 func TestMain(m *testing.M) {
@@ -174,7 +175,7 @@ func TestConnections(t *testing.T) {
 			if got := from.Addr().Unmap(); from.Port() != 40000 || (got != alice.Addr4() && got != alice.Addr6()) {
 				t.Errorf("the VM was called from %s, want port 40000 of %s or %s", from, alice.Addr4(), alice.Addr6())
 			}
-			if err := netlab.Abort(c); err != nil {
+			if err := netlabtest.Abort(c); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := accepted.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/netlab"
+	"github.com/sesame-access/sesame/internal/netlab/netlabtest"
 )
 
 // patience is how long a connection that nobody answers is waited for: longer
@@ -70,7 +71,7 @@ func (s *stage) echo(port uint16) {
 						return
 					}
 					if b[0] == 'x' {
-						_ = netlab.Abort(c)
+						_ = netlabtest.Abort(c)
 						return
 					}
 					_, _ = c.Write(b)
