@@ -8,7 +8,8 @@
 // object with items and, where there are more, the cursor of the next page.
 //
 // Every error is a Problem (RFC 9457). Every text that comes in goes through
-// Decode, which takes exactly one reading of it and refuses everything else.
+// DecodeAsked or DecodeAnswer, which take exactly one reading of it and refuse
+// everything else.
 //
 // Conversions from the values of the lower floors are plain functions beside
 // the types; those that can be read back have their inverse next to them.
@@ -28,7 +29,7 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 )
 
-// MaxBody is the most bytes of JSON that Decode reads.
+// MaxBody is the most bytes of JSON that are read.
 const MaxBody = strict.MaxBytes
 
 // MaxParam is the most bytes that a parameter of a query string may have.

@@ -72,14 +72,14 @@ func list[T any](t *rapid.T, g *rapid.Generator[T], least int, label string) []T
 	return out
 }
 
-// through sends v over the wire: out by Encode, in by Decode.
+// through sends v over the wire: out by Encode, in by decode.
 func through[T any](t *rapid.T, v T) T {
 	text, err := Encode(v)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out T
-	if err := Decode(text, &out); err != nil {
+	if err := decode(text, &out); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	if strings.Contains(string(text), "null") {
@@ -208,7 +208,7 @@ func TestTimesAndDoors(t *testing.T) {
 	}
 	for _, s := range []string{`"2030-01-31T14:00:00Z"`, `"2030-01-31T14:00:00.1234Z"`, `"2030-01-31T14:00:00.123+00:00"`, `"2030-01-31 14:00:00.123Z"`, `7`} {
 		var at Time
-		if err := Decode([]byte(s), &at); err == nil {
+		if err := decode([]byte(s), &at); err == nil {
 			t.Errorf("%s became %v", s, at)
 		}
 	}

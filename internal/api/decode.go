@@ -18,21 +18,16 @@ func Encode(v any) ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
-// Decode reads one JSON value into v, and takes exactly one reading of it; see
-// package strict.
-func Decode(text []byte, v any) error {
-	return strict.Read(text, v, strict.Leniency{Unknown: false, Empty: true})
-}
-
-// DecodeAsked is Decode for what a caller asks: an empty text or list is an
-// error, too. It is what a script sends whose variable is not set, and must not
-// be taken for a field that was left out, which often means the most there is.
+// DecodeAsked reads what a caller asks into v: one JSON value, and exactly one
+// reading of it; see package strict. An empty text or list is an error, too. It is
+// what a script sends whose variable is not set, and must not be taken for a field
+// that was left out, which often means the most there is.
 func DecodeAsked(text []byte, v any) error {
 	return strict.Read(text, v, strict.Leniency{Unknown: false, Empty: false})
 }
 
-// DecodeAnswer is Decode for what a server says: names that are not known are
-// passed over, because a newer server of the same version may say more.
+// DecodeAnswer reads what a server says: as strictly, but names that are not known
+// are passed over, because a newer server of the same version may say more.
 func DecodeAnswer(text []byte, v any) error {
 	return strict.Read(text, v, strict.Leniency{Unknown: true, Empty: true})
 }

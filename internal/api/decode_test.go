@@ -12,6 +12,11 @@ import (
 	"github.com/sesame-access/sesame/internal/errkind"
 )
 
+// decode reads text as DecodeAsked does, and takes what is empty, too.
+func decode(text []byte, v any) error {
+	return strict.Read(text, v, strict.Leniency{Unknown: false, Empty: true})
+}
+
 // A message is a sentence, and quotes only what was sent.
 func TestDecodeSaysWhatItFound(t *testing.T) {
 	for text, want := range map[string]string{
@@ -20,7 +25,7 @@ func TestDecodeSaysWhatItFound(t *testing.T) {
 		`{"ports":"22"}`:     "ports: it is text, and must be a list",
 		`{"sources":[true]}`: "sources[0]: it is true or false, and must be text in quotes",
 	} {
-		if got := errkind.Public(Decode([]byte(text), &Ask{})); got != want {
+		if got := errkind.Public(decode([]byte(text), &Ask{})); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}
@@ -47,7 +52,7 @@ func TestEmptyIsNotAbsent(t *testing.T) {
 		if f := errkind.FieldOf(err); f.Name != field || field != "" && !strings.Contains(errkind.Public(err), field+" is empty; ") {
 			t.Errorf("%s: field %q, want %q: %v", text, f.Name, field, err)
 		}
-		if err := Decode([]byte(text), &Ask{}); err != nil {
+		if err := decode([]byte(text), &Ask{}); err != nil {
 			t.Errorf("%s, as an answer: %v", text, err)
 		}
 	}
@@ -90,7 +95,7 @@ func TestDecodeNamesWhatIsWrong(t *testing.T) {
 		`{"vm":` + strings.Repeat("[", 1_000_000): {"", "nested"},
 		`{"vm":"` + strings.Repeat("x", MaxBody):  {"", "at most"},
 	} {
-		err := Decode([]byte(text), &Ask{})
+		err := decode([]byte(text), &Ask{})
 		if errkind.Of(err) != errkind.Invalid {
 			t.Errorf("%.60q: %v", text, err)
 			continue
@@ -110,10 +115,10 @@ func TestDecodeNamesWhatIsWrong(t *testing.T) {
 
 func TestDecodeTakesTheLimits(t *testing.T) {
 	var nested any
-	if err := Decode([]byte(strings.Repeat("[", strict.MaxDepth)+strings.Repeat("]", strict.MaxDepth)), &nested); err != nil {
+	if err := decode([]byte(strings.Repeat("[", strict.MaxDepth)+strings.Repeat("]", strict.MaxDepth)), &nested); err != nil {
 		t.Error(err)
 	}
-	if err := Decode([]byte(`{"vm":"`+strings.Repeat("x", MaxBody-9)+`"}`), &Ask{}); err != nil {
+	if err := decode([]byte(`{"vm":"`+strings.Repeat("x", MaxBody-9)+`"}`), &Ask{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -124,7 +129,7 @@ func TestAnswersMaySayMore(t *testing.T) {
 	if err := DecodeAnswer(text, &p); err != nil || p.Subject != "a" {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if err := Decode(text, &p); err == nil {
+	if err := decode(text, &p); err == nil {
 		t.Error("a request may not")
 	}
 	if err := DecodeAnswer([]byte(`{"issuer":"a","issuer":"b"}`), &p); err == nil {
@@ -133,7 +138,7 @@ func TestAnswersMaySayMore(t *testing.T) {
 }
 
 // What is decoded is what one other, lenient reader would read, too: there is no
-// second reading of a text that Decode takes.
+// second reading of a text that is taken.
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{
 		`{"vm":"a","ports":[{"port":22,"protocol":"tcp"}],"sources":["::1"],"duration":"1h"}`,
@@ -143,7 +148,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var strict Ask
-		if err := Decode(text, &strict); err != nil {
+		if err := decode(text, &strict); err != nil {
 			if errkind.Of(err) != errkind.Invalid {
 				t.Fatalf("%q: %v", text, err)
 			}
@@ -162,7 +167,7 @@ func FuzzDecode(f *testing.F) {
 			return // a port that is missing; Parse says so
 		}
 		var again Ask
-		if err := Decode(a, &again); err != nil {
+		if err := decode(a, &again); err != nil {
 			t.Fatalf("%s was written and is not read: %v", a, err)
 		}
 	})

@@ -71,7 +71,7 @@ func TestParallelIdempotentRequestsAreOne(t *testing.T) {
 			req.Header.Set(api.KeyHeader, "one-key")
 			r := h.send(req)
 			var out api.Request
-			if r.code != 201 || api.Decode([]byte(r.body), &out) != nil || len(out.Grants) != 1 {
+			if r.code != 201 || decode([]byte(r.body), &out) != nil || len(out.Grants) != 1 {
 				t.Errorf("answer %d: %d %s", i, r.code, r.body)
 				return
 			}

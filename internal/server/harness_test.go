@@ -18,6 +18,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/api/strict"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authn"
 	"github.com/sesame-access/sesame/internal/authz"
@@ -192,7 +193,7 @@ func (r reply) problem(t *testing.T) api.Problem {
 		t.Fatalf("%d with Content-Type %q, want a problem: %s", r.StatusCode, got, r.body)
 	}
 	var p api.Problem
-	if err := api.Decode([]byte(r.body), &p); err != nil {
+	if err := decode([]byte(r.body), &p); err != nil {
 		t.Fatalf("decode problem: %v\n%s", err, r.body)
 	}
 	if p.Status != r.StatusCode || p.Type == "" || p.Title == "" || p.Detail == "" || p.RequestID == "" {
@@ -256,12 +257,17 @@ func (h *house) ok(as, method, path, body string) reply {
 	return r
 }
 
+// decode reads an answer in which nothing may be that is not known.
+func decode(text []byte, v any) error {
+	return strict.Read(text, v, strict.Leniency{Unknown: false, Empty: true})
+}
+
 // read calls and reads the answer as a T.
 func read[T any](h *house, as, method, path, body string) T {
 	h.t.Helper()
 	var out T
 	r := h.ok(as, method, path, body)
-	if err := api.Decode([]byte(r.body), &out); err != nil {
+	if err := decode([]byte(r.body), &out); err != nil {
 		h.t.Fatalf("%s %s: %v\n%s", method, path, err, r.body)
 	}
 	return out

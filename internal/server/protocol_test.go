@@ -185,7 +185,7 @@ func TestCallerAddress(t *testing.T) {
 			continue
 		}
 		var who api.Whoami
-		if err := api.Decode([]byte(r.body), &who); err != nil || who.Address != c.want {
+		if err := decode([]byte(r.body), &who); err != nil || who.Address != c.want {
 			t.Errorf("%v: %d, address %q, want %q", c.header, r.code, who.Address, c.want)
 		}
 	}
@@ -278,7 +278,7 @@ func TestWithoutADatabase(t *testing.T) {
 	must(t, h.store.Close())
 	r := h.call("", "GET", "/readyz", "")
 	var ready api.Health
-	if err := api.Decode([]byte(r.body), &ready); err != nil || r.code != 503 || ready.Ready || len(ready.Reasons) == 0 {
+	if err := decode([]byte(r.body), &ready); err != nil || r.code != 503 || ready.Ready || len(ready.Reasons) == 0 {
 		t.Errorf("ready: %d %s %v", r.code, r.body, err)
 	}
 	for _, path := range []string{"/v1/vms", "/v1/whoami", "/v1/grants", "/v1/audit/export", "/metrics"} {

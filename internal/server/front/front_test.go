@@ -92,7 +92,7 @@ func TestPanicsAndLateErrors(t *testing.T) {
 	)
 	status, body, err := fetch(t, srv.URL+"/boom")
 	var p api.Problem
-	if err != nil || status != 500 || strings.Contains(body, "secret") || api.Decode([]byte(body), &p) != nil || p.RequestID == "" {
+	if err != nil || status != 500 || strings.Contains(body, "secret") || api.DecodeAnswer([]byte(body), &p) != nil || p.RequestID == "" {
 		t.Errorf("%d %s %v", status, body, err)
 	}
 	if !strings.Contains(log.String(), "secret of the house") || !strings.Contains(log.String(), "front_test.go") || !strings.Contains(log.String(), p.RequestID) {
