@@ -162,13 +162,10 @@ func (r reading) closedItself(g access.Grant, fws []firewall.ID) bool {
 	if !g.Ended.At.IsZero() || len(r.pass.plan.About(g)) > 0 {
 		return false
 	}
-	for _, id := range fws {
+	return !slices.ContainsFunc(fws, func(id firewall.ID) bool {
 		fw, known := r.pass.loop.Lookup(id)
-		if !known || !fw.Provider.Limits(id).Closes {
-			return false
-		}
-	}
-	return true
+		return !known || !fw.Provider.Limits(id).Closes
+	})
 }
 
 // open reports whether every source of g is shown on every firewall on its way,
