@@ -50,7 +50,7 @@ race: ## all tests under the race detector (needs a C compiler)
 	@scripts/test --race $(PKG)
 
 .PHONY: sim
-sim: ## simulate histories for SIMTIME (60s) from a fresh seed; SEED=n replays one
+sim: ## a crash at every call, a million lives, and histories for SIMTIME (60s); SEED=n replays a run
 	@echo "seed $(SEED): make sim SEED=$(SEED) replays this run"
 	SESAME_SIM_TIME=$(SIMTIME) SESAME_SIM_SEED=$(SEED) go test -count=1 -timeout 0 -v ./internal/simtest
 
