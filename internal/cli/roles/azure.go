@@ -33,11 +33,11 @@ whoever may write a security rule may write every one.`,
   sesame role azure opener --config sesame.yaml >opener.json && az role definition create --role-definition @opener.json`,
 		Args:      console.Takes(0, 1, "nothing, or a role: "+strings.Join(names, ", ")),
 		ValidArgs: names,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 && !slices.Contains(names, args[0]) {
 				return errkind.Bad("ROLE", args[0], `"`+strings.Join(names, `" or "`)+`"`)
 			}
-			cfg, err := a.read(file)
+			cfg, err := a.read(cmd.Context(), file)
 			if err != nil {
 				return err
 			}

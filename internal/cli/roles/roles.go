@@ -3,6 +3,8 @@
 package roles
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/sesame-access/sesame/internal/cli/console"
@@ -10,7 +12,7 @@ import (
 )
 
 // A ReadConfig reads a configuration file; the usual one if file is empty.
-type ReadConfig func(file string) (config.Config, error)
+type ReadConfig func(ctx context.Context, file string) (config.Config, error)
 
 // commands are those of this package, on one console.
 type commands struct {
