@@ -229,6 +229,10 @@ func (k *walk) member(group string, address netip.Addr, end *topology.Endpoint, 
 	if at == nil {
 		return perhaps
 	}
+	if end != nil && end.Address != address {
+		// A floating IP: whether it is a member with its machine, nobody says.
+		return min(perhaps, certain(topology.OneOf(end.ASGs, group)))
+	}
 	if end != nil && end.Subnet.Network == at.Network {
 		return certain(topology.OneOf(end.ASGs, group))
 	}

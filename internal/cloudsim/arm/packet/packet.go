@@ -189,13 +189,14 @@ func (w *World) Judge(p Packet) Verdict {
 }
 
 // Arrive returns what happens to p once it has come to the IP configuration with
-// this id, by whatever way; nothing if there is none.
+// this id with the destination that it has, by whatever way; nothing if there is
+// none.
 func (w *World) Arrive(p Packet, id string) Verdict {
 	k := &walk{World: w.World, tags: w.tags, steps: nil}
 	var v Verdict
 	for _, e := range k.Endpoints {
 		if topology.Same(e.ID, id) {
-			v = k.arrive(p, e, false)
+			v = k.admit(p, e, false)
 		}
 	}
 	v.Steps = k.steps
@@ -304,6 +305,11 @@ func (k *walk) leave(p Packet, from, to *topology.Endpoint) Outcome {
 // standard kind.
 func (k *walk) arrive(p Packet, to *topology.Endpoint, standardAddress bool) Verdict {
 	p.To = to.Address
+	return k.admit(p, to, standardAddress)
+}
+
+// admit is arrive for a packet that may have a destination which is not to's own.
+func (k *walk) admit(p Packet, to *topology.Endpoint, standardAddress bool) Verdict {
 	v := Verdict{Outcome: 0, Reached: to.ID, Source: p.From, To: p.To, Port: p.ToPort, Steps: nil}
 	var from *topology.Endpoint
 	if p.In != "" {

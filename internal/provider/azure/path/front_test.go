@@ -192,3 +192,83 @@ func TestBorrowedGateways(t *testing.T) {
 		d.expect(t, path.Known{}, "a 192.168.7.1 22 "+tt.otherwise, "b 192.168.7.1 22 "+tt.otherwise)
 	}
 }
+
+// balanced is plain with a pool of the machine a, of which a document with more says
+// how it is in there, behind the address 20.0.0.3 and ports that rule has.
+func balanced(members list, pool, rule thing, rules ...string) documents {
+	d := plain(rules...)
+	d.vm("a", thing{"networkSecurityGroup": ref("networkSecurityGroups", "g")}, config("v", "s", "10.0.0.4"))
+	d.put("publicIPAddresses", "lb", thing{"ipAddress": "20.0.0.3"})
+	rule["frontendIPConfiguration"] = thing{"id": base + "loadBalancers/lb/frontendIPConfigurations/f"}
+	rule["protocol"], rule["backendPort"] = "Tcp", 22
+	rule["backendAddressPool"] = thing{"id": base + "loadBalancers/lb/backendAddressPools/b"}
+	pool["loadBalancerBackendAddresses"] = members
+	d.put("loadBalancers", "lb", thing{
+		"frontendIPConfigurations": list{thing{"name": "f", "properties": thing{"publicIPAddress": ref("publicIPAddresses", "lb")}}},
+		"backendAddressPools":      list{thing{"name": "b", "properties": pool}},
+		"loadBalancingRules":       list{thing{"name": "r", "properties": rule}},
+	})
+	return d
+}
+
+func TestPoolOfAddresses(t *testing.T) {
+	member := func(properties thing) list { return list{thing{"properties": properties}} }
+	network := ref("virtualNetworks", "V")
+	for _, tt := range []struct {
+		members list
+		pool    thing
+		want    string
+	}{
+		{member(thing{"ipAddress": "10.0.0.4", "virtualNetwork": network}), thing{}, "open"},
+		{member(thing{"ipAddress": "10.0.0.4"}), thing{"virtualNetwork": network}, "open"},
+		{member(thing{"ipAddress": "10.0.0.4", "subnet": thing{"id": base + "virtualNetworks/v/subnets/S"}}), thing{}, "open"},
+		{member(thing{"networkInterfaceIPConfiguration": thing{"id": base + "networkInterfaces/A/ipConfigurations/c0"}}), thing{}, "open"},
+		{member(thing{"ipAddress": "10.0.0.4"}), thing{}, "unknown"}, // of which network?
+		{member(thing{"ipAddress": "10.0.0.4", "virtualNetwork": ref("virtualNetworks", "other")}), thing{"virtualNetwork": network}, "closed"},
+		{member(thing{"ipAddress": "10.0.0.9", "virtualNetwork": network}), thing{}, "closed"},
+		{member(thing{"ipAddress": "ten"}), thing{}, "unknown"},
+		{nil, thing{}, "closed"},
+	} {
+		d := balanced(tt.members, tt.pool, thing{"frontendPort": 2201}, "all 100 Allow * * * 22")
+		d.expect(t, path.Known{}, "a 8.8.8.8 22 "+tt.want)
+	}
+}
+
+// With a floating IP nothing translates the destination, and the group's rules see
+// the frontend's address: cloud-provider-azure writes its rules for that one.
+func TestFloatingAddress(t *testing.T) {
+	members := list{thing{"properties": thing{"ipAddress": "10.0.0.4", "virtualNetwork": ref("virtualNetworks", "v")}}}
+	float := func(rules ...string) documents {
+		return balanced(members, thing{}, thing{"frontendPort": 22, "enableFloatingIP": true}, rules...)
+	}
+	float("front 100 Allow Tcp * 20.0.0.3 22").expect(t, path.Known{}, "a 8.8.8.8 22 open front", "a 8.8.8.8 23 closed")
+	float("own 100 Allow Tcp * 10.0.0.4 22").expect(t, path.Known{}, "a 8.8.8.8 22 closed")
+	float("lock 100 Deny Tcp * 10.0.0.4 22", "all 200 Allow * * * *").expect(t, path.Known{}, "a 8.8.8.8 22 open all")
+	// Whether the frontend's address is in a group with its machine, nobody says.
+	d := float("asg 100 Allow Tcp * asg:web 22")
+	c := config("v", "s", "10.0.0.4")
+	c["applicationSecurityGroups"] = list{ref("applicationSecurityGroups", "web")}
+	d.vm("a", thing{"networkSecurityGroup": ref("networkSecurityGroups", "g")}, c)
+	d.expect(t, path.Known{}, "a 8.8.8.8 22 unknown asg")
+	d = float("front 100 Allow Tcp * 20.0.0.3 22")
+	delete(d, base+"publicIPAddresses/lb")
+	d.expect(t, path.Known{}, "a 8.8.8.8 22 unknown front")
+}
+
+// A scale set makes its inbound NAT rules from a pool of them, and says at the
+// interface which ones are its own.
+func TestPoolOfNATRules(t *testing.T) {
+	d := balanced(nil, thing{}, thing{"frontendPort": 80}, "all 100 Allow * * * 22")
+	d.put("loadBalancers", "lb", thing{
+		"frontendIPConfigurations": list{thing{"name": "f", "properties": thing{"publicIPAddress": ref("publicIPAddresses", "lb")}}},
+		"inboundNatPools": list{thing{"name": "ssh", "properties": thing{
+			"frontendIPConfiguration": thing{"id": base + "loadBalancers/lb/frontendIPConfigurations/f"}, "protocol": "Tcp",
+			"frontendPortRangeStart": 50000, "frontendPortRangeEnd": 50119, "backendPort": 22,
+		}}},
+	})
+	d.expect(t, path.Known{}, "a 8.8.8.8 22 closed")
+	c := config("v", "s", "10.0.0.4")
+	c["loadBalancerInboundNatRules"] = list{thing{"id": base + "loadBalancers/lb/inboundNatRules/ssh.7"}}
+	d.vm("a", thing{"networkSecurityGroup": ref("networkSecurityGroups", "g")}, c)
+	d.expect(t, path.Known{}, "a 8.8.8.8 22 unknown", "a 8.8.8.8 23 closed")
+}

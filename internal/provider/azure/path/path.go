@@ -15,8 +15,10 @@
 //   - From the Internet by a public address of its own; a standard one in front of
 //     no network security group is documented as closed, and not believed.
 //   - By a load balancer's frontend: an inbound NAT rule leads to one port of one
-//     machine, a load-balancing rule to all machines of a pool. The client's
-//     address stays.
+//     machine, a load-balancing rule to all machines of a pool, whose members are
+//     known by their interface or by their address and network. The client's
+//     address stays. With a floating IP the frontend's stays as well, so that
+//     rules about the machine's own do not match.
 //   - By an Azure Firewall's public address and a translation. The machine then
 //     sees some address of the firewall's subnet.
 //
@@ -85,6 +87,7 @@ type estate struct {
 	layers map[firewall.ID]firewall.Layer
 	paths  map[*topology.Config][]inventory.Path
 	shared map[destination][]way
+	floats map[*topology.Config][]netip.Addr
 }
 
 func newEstate(t *topology.Estate, known Known) *estate {
@@ -95,6 +98,7 @@ func newEstate(t *topology.Estate, known Known) *estate {
 		layers: map[firewall.ID]firewall.Layer{},
 		paths:  map[*topology.Config][]inventory.Path{},
 		shared: map[destination][]way{},
+		floats: map[*topology.Config][]netip.Addr{},
 	}
 	for name, list := range known.Tags {
 		e.known.Tags[strings.ToLower(name)] = list
@@ -210,13 +214,10 @@ func (e *estate) end(c *topology.Config, bare bool, sees netip.Prefix) []invento
 // balanced adds the paths over frontend f to the landing l.
 func (e *estate) balanced(b *topology.Balancer, f topology.Frontend, l landing) {
 	path := inventory.Path{Name: fmt.Sprintf("over %s, %s", last(b.ID), l.by), Protocol: l.protocol, Port: l.backend}
-	var choice []inventory.Hop
-	if l.choice {
-		choice = []inventory.Hop{e.unknown("which machine of the pool a port of " + l.by + " leads to")}
-	}
+	choice := e.doubtful(l)
 	if p, used := e.public(f.Public); used {
 		path.From = rule.Public()
-		path.Hops = append(slices.Clone(choice), e.end(l.to, p.Standard, netip.Prefix{})...)
+		path.Hops = append(slices.Clone(choice), l.seen(e.end(l.to, p.Standard, netip.Prefix{}))...)
 		e.path(l.to, path)
 	}
 	if f.Subnet == nil || !f.Address.IsValid() {
@@ -226,7 +227,7 @@ func (e *estate) balanced(b *topology.Balancer, f topology.Frontend, l landing) 
 		p := path
 		p.Name += " " + w.name
 		p.From, p.Unsure = w.from, w.unsure
-		p.Hops = slices.Concat(w.hops, choice, e.end(l.to, false, w.sees))
+		p.Hops = slices.Concat(w.hops, choice, l.seen(e.end(l.to, false, w.sees)))
 		e.path(l.to, p)
 	}
 }

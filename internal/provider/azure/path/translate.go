@@ -85,10 +85,7 @@ func (e *estate) aimed(w *wall, t target, front []netip.Addr, add over) {
 		if l.backend != 0 {
 			port = l.backend
 		}
-		hops := slices.Clone(behind)
-		if l.choice {
-			hops = append(hops, e.unknown("which machine of the pool a port of "+l.by+" leads to"))
-		}
+		hops := slices.Concat(behind, e.doubtful(l))
 		for _, door := range w.doors(t) {
 			at := inventory.Hop{Firewall: w.translations(t), To: front, Port: door}
 			add(l.to, port, l.protocol, fmt.Sprintf("port %d", door), append([]inventory.Hop{at}, hops...)...)

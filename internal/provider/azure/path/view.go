@@ -25,6 +25,7 @@ func (e *estate) look() {
 // settle makes the layers.
 func (e *estate) settle() {
 	e.look()
+	e.float()
 	behind, within := map[string][]*topology.Config{}, map[*topology.Network][]*topology.Config{}
 	for _, c := range e.Configs() {
 		for _, id := range slices.Compact([]string{c.Subnet.Group, c.NIC.Group}) {
@@ -101,6 +102,9 @@ func (e *estate) places(behind []*topology.Config) []rule.Place {
 			out, of = append(out, rule.Place{View: e.views[c.Subnet]}), append(of, c.Subnet.Network)
 		}
 		out[at].Ends = append(out[at].Ends, rule.End{VM: c.VM, Address: c.Address, Groups: c.ASGs})
+		for _, a := range e.floats[c] {
+			out[at].Ends = append(out[at].Ends, rule.End{VM: c.VM, Address: a, Groups: c.ASGs, Floating: true})
+		}
 	}
 	return out
 }

@@ -64,10 +64,12 @@ type world struct {
 	onPrem   []netip.Prefix
 	gateway  bool // the hub has one
 	borrowed bool // and lends it to the spoke
-	subnets  map[string][]netip.Prefix
-	vms      map[string][]placed // the private addresses of VMs
-	fronts   []placed            // private addresses of load balancers
-	publics  []netip.Addr
+	// addressed says that the load balancer's pool is one of addresses.
+	addressed bool
+	subnets   map[string][]netip.Prefix
+	vms       map[string][]placed // the private addresses of VMs
+	fronts    []placed            // private addresses of load balancers
+	publics   []netip.Addr
 }
 
 // A placed address is one of a network.
@@ -228,7 +230,7 @@ func (w *world) end(rule thing, side string) {
 		rule[side+"AddressPrefixes"] = []string{pick(w.r, family...), pick(w.r, family...)}
 	case 2, 3:
 		if side == "destination" {
-			rule[side+"AddressPrefix"] = pick(w.r, "*", "VirtualNetwork", "10.0.0.0/24", "10.0.0.4", "10.1.0.4", "20.0.0.1", "Internet", "fd00::4", "fd00::/64", "SomeService")
+			rule[side+"AddressPrefix"] = pick(w.r, "*", "VirtualNetwork", "10.0.0.0/24", "10.0.0.4", "10.1.0.4", "20.0.0.1", "20.0.1.1", "10.1.0.100", "Internet", "fd00::4", "fd00::/64", "SomeService")
 			return
 		}
 		fallthrough
@@ -295,6 +297,9 @@ func (w *world) machines() {
 		case 0:
 			configs[0]["loadBalancerInboundNatRules"] = list{thing{"id": base + "loadBalancers/lb/inboundNatRules/ssh"}}
 		case 2:
+			if w.addressed = w.chance(50); w.addressed {
+				break
+			}
 			configs[0]["loadBalancerBackendAddressPools"] = list{thing{"id": base + "loadBalancers/lb/backendAddressPools/b"}}
 		}
 		nic := thing{}
@@ -313,29 +318,39 @@ func (w *world) public(name, address string) {
 	w.publics = append(w.publics, netip.MustParseAddr(address))
 }
 
+// balancer adds a load balancer whose pool is of interfaces or of addresses.
 func (w *world) balancer() {
 	front := func(name string) thing {
 		return thing{"id": base + "loadBalancers/LB/frontendIPConfigurations/" + name}
 	}
+	pool := thing{"id": base + "loadBalancers/lb/backendAddressPools/b"}
+	// One is somebody's, so that it is certain where a packet goes.
+	members := list{thing{"name": "nobody", "properties": thing{"ipAddress": "10.0.0.4", "virtualNetwork": ref("virtualNetworks", "SPOKE")}}}
+	if w.addressed {
+		at := pick(w.r, placed{"spoke", netip.MustParseAddr("10.1.0.4")}, placed{"SPOKE", netip.MustParseAddr("10.1.1.4")}, placed{"hub", netip.MustParseAddr("10.0.0.5")})
+		members = append(members, thing{"name": "one", "properties": thing{"ipAddress": at.address.String(), "virtualNetwork": ref("virtualNetworks", at.network)}})
+	}
+	rule := func(front, protocol any, from, to int) thing {
+		p := thing{"frontendIPConfiguration": front, "protocol": protocol, "frontendPort": from, "backendPort": to, "backendAddressPool": pool, "enableFloatingIP": w.chance(40)}
+		if p["enableFloatingIP"] == true {
+			p["backendPort"] = from
+		}
+		return p
+	}
 	w.public("lb", "20.0.1.1")
 	w.fronts = append(w.fronts, placed{"spoke", netip.MustParseAddr("10.1.0.100")})
+	ssh := rule(front("out"), pick(w.r, "Tcp", "All"), 2201, pick(w.r, 22, 80))
+	delete(ssh, "backendAddressPool")
 	w.put("loadBalancers", "lb", thing{
 		"frontendIPConfigurations": list{
 			thing{"name": "out", "properties": thing{"publicIPAddress": ref("publicIPAddresses", "lb")}},
 			thing{"name": "in", "properties": thing{"privateIPAddress": "10.1.0.100", "subnet": thing{"id": base + "virtualNetworks/spoke/subnets/a"}}},
 		},
-		"inboundNatRules": list{thing{"name": "ssh", "properties": thing{
-			"frontendIPConfiguration": front("out"), "protocol": pick(w.r, "Tcp", "All"), "frontendPort": 2201, "backendPort": pick(w.r, 22, 80),
-		}}},
+		"backendAddressPools": list{thing{"name": "b", "properties": thing{"loadBalancerBackendAddresses": members}}},
+		"inboundNatRules":     list{thing{"name": "ssh", "properties": ssh}},
 		"loadBalancingRules": list{
-			thing{"name": "web", "properties": thing{
-				"frontendIPConfiguration": front("out"), "protocol": "Tcp", "frontendPort": 80, "backendPort": pick(w.r, 80, 22),
-				"backendAddressPool": thing{"id": base + "loadBalancers/lb/backendAddressPools/b"},
-			}},
-			thing{"name": "inner", "properties": thing{
-				"frontendIPConfiguration": front("in"), "protocol": pick(w.r, "Tcp", "Udp", "All"), "frontendPort": pick(w.r, 0, 22, 3389), "backendPort": 22,
-				"backendAddressPool": thing{"id": base + "loadBalancers/lb/backendAddressPools/b"},
-			}},
+			thing{"name": "web", "properties": rule(front("out"), "Tcp", 80, pick(w.r, 80, 22))},
+			thing{"name": "inner", "properties": rule(front("in"), pick(w.r, "Tcp", "Udp", "All"), pick(w.r, 0, 22, 3389), 22)},
 		},
 	})
 }

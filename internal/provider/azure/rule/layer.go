@@ -19,6 +19,9 @@ type End struct {
 	VM      firewall.VMID
 	Address netip.Addr
 	Groups  []string // ids of application security groups, in lower case
+	// Floating says that the address is that of a frontend, which several VMs may
+	// share. Whether it is in the groups of the configuration no document says.
+	Floating bool
 }
 
 // Layer returns the layer of rules that are in order, as it is for the places
@@ -26,13 +29,21 @@ type End struct {
 // is limited to the destinations that it is about.
 func Layer(id firewall.ID, rules []Rule, places []Place, otherwise firewall.Action) firewall.Layer {
 	c := compiler{places: places, ambiguous: false, out: nil}
-	owner := map[netip.Addr]firewall.VMID{}
-	for _, p := range places {
+	type holder struct {
+		place int
+		vm    firewall.VMID // empty for all that share the address
+	}
+	owner := map[netip.Addr]holder{}
+	for i, p := range places {
 		for _, e := range p.Ends {
-			if vm, seen := owner[e.Address]; seen && vm != e.VM {
+			h := holder{place: i, vm: e.VM}
+			if e.Floating && len(e.Groups) == 0 {
+				h.vm = ""
+			}
+			if other, seen := owner[e.Address]; seen && other != h && (h.vm == "" || other.vm != h.vm) {
 				c.ambiguous = true
 			}
-			owner[e.Address] = e.VM
+			owner[e.Address] = h
 		}
 	}
 	for _, r := range rules {
@@ -94,9 +105,9 @@ func (p Place) destinations(s Side) Set {
 	for _, e := range p.Ends {
 		member := slices.ContainsFunc(groups, func(id string) bool { return slices.Contains(e.Groups, id) })
 		switch {
-		case member, named && prefix.Contains(set.Sure, e.Address):
+		case member && !e.Floating, named && prefix.Contains(set.Sure, e.Address):
 			sure = append(sure, e.Address)
-		case (named || len(groups) == 0) && prefix.Contains(set.Perhaps, e.Address):
+		case member, (named || len(groups) == 0) && prefix.Contains(set.Perhaps, e.Address):
 			perhaps = append(perhaps, e.Address)
 		}
 	}

@@ -261,6 +261,20 @@ func (w *World) readPublicAddress(id string, text json.RawMessage) error {
 	return nil
 }
 
+// A poolShape is a backend pool whose members are listed by their addresses.
+type poolShape struct {
+	Name       string
+	Properties struct {
+		VirtualNetwork               reference
+		LoadBalancerBackendAddresses []struct {
+			Properties struct {
+				IPAddress      string
+				VirtualNetwork reference
+			}
+		}
+	}
+}
+
 func (w *World) readBalancer(id string, text json.RawMessage) error {
 	type ruleShape struct {
 		ID, Name   string
@@ -271,6 +285,7 @@ func (w *World) readBalancer(id string, text json.RawMessage) error {
 			FrontendPortRangeStart  uint16
 			FrontendPortRangeEnd    uint16
 			BackendPort             uint16
+			EnableFloatingIP        bool
 			BackendIPConfiguration  reference
 			BackendAddressPool      reference
 			BackendAddressPools     []reference
@@ -286,6 +301,7 @@ func (w *World) readBalancer(id string, text json.RawMessage) error {
 				}
 			}
 			InboundNatRules, LoadBalancingRules []ruleShape
+			BackendAddressPools                 []poolShape
 		}
 	}
 	if err := json.Unmarshal(text, &d); err != nil {
@@ -304,7 +320,7 @@ func (w *World) readBalancer(id string, text json.RawMessage) error {
 		out := &BalancerRule{
 			ID: id + kind + r.Name, Frontend: p.FrontendIPConfiguration.ID, Protocol: p.Protocol,
 			First: p.FrontendPort, Last: 0, BackendPort: p.BackendPort,
-			Target: p.BackendIPConfiguration.ID, Pools: idsOf(append(p.BackendAddressPools, p.BackendAddressPool)),
+			Target: p.BackendIPConfiguration.ID, Pools: idsOf(append(p.BackendAddressPools, p.BackendAddressPool)), Floating: p.EnableFloatingIP,
 		}
 		if p.FrontendPortRangeEnd > 0 {
 			out.First, out.Last = p.FrontendPortRangeStart, p.FrontendPortRangeEnd
@@ -316,6 +332,19 @@ func (w *World) readBalancer(id string, text json.RawMessage) error {
 	}
 	for _, r := range d.Properties.LoadBalancingRules {
 		b.PoolRules = append(b.PoolRules, shape("/loadBalancingRules/", r))
+	}
+	for _, pool := range d.Properties.BackendAddressPools {
+		for _, m := range pool.Properties.LoadBalancerBackendAddresses {
+			a, err := netip.ParseAddr(m.Properties.IPAddress)
+			if err != nil {
+				continue // a member by interface, which says so itself
+			}
+			network := m.Properties.VirtualNetwork.ID
+			if network == "" {
+				network = pool.Properties.VirtualNetwork.ID
+			}
+			b.Members = append(b.Members, Member{Pool: id + "/backendAddressPools/" + pool.Name, Network: network, Address: a})
+		}
 	}
 	w.Balancers = append(w.Balancers, b)
 	return nil

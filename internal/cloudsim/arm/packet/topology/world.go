@@ -108,6 +108,14 @@ type Balancer struct {
 	Frontends []*Frontend
 	NATRules  []*BalancerRule
 	PoolRules []*BalancerRule
+	Members   []Member
+}
+
+// A Member is in a backend pool by its address in a network.
+type Member struct {
+	Pool    string // id
+	Network string // id
+	Address netip.Addr
 }
 
 // A Frontend has a public address, or one in a subnet.
@@ -127,6 +135,7 @@ type BalancerRule struct {
 	BackendPort uint16
 	Target      string   // id of the IP configuration of an inbound NAT rule
 	Pools       []string // ids
+	Floating    bool     // the destination stays the frontend's
 }
 
 // An AddressGroup is an IP group.
