@@ -13,7 +13,7 @@
 // virtual network first leaves its source: security admin rules, the interface's
 // network security group, the subnet's; then the route table of its subnet says
 // whether it goes straight to its destination, through an Azure Firewall
-// (network rules), or nowhere. At its destination come, in this order, the
+// (network rules, or DNAT rules if it is for the firewall itself), or nowhere. At its destination come, in this order, the
 // security admin rules of the virtual network, the subnet's group and the
 // interface's group. Each must let it pass; a missing group lets everything
 // pass.
@@ -176,7 +176,7 @@ func New(documents map[string]json.RawMessage, tags map[string][]netip.Prefix) (
 
 // Judge returns what happens to p.
 func (w *World) Judge(p Packet) Verdict {
-	k := &walk{World: w.World, tags: w.tags, steps: nil}
+	k := &walk{World: w.World, tags: w.tags, steps: nil, translations: 0}
 	p.From, p.To = p.From.Unmap(), p.To.Unmap()
 	var v Verdict
 	if p.In == "" {
@@ -192,7 +192,7 @@ func (w *World) Judge(p Packet) Verdict {
 // this id with the destination that it has, by whatever way; nothing if there is
 // none.
 func (w *World) Arrive(p Packet, id string) Verdict {
-	k := &walk{World: w.World, tags: w.tags, steps: nil}
+	k := &walk{World: w.World, tags: w.tags, steps: nil, translations: 0}
 	var v Verdict
 	for _, e := range k.Endpoints {
 		if topology.Same(e.ID, id) {
@@ -207,8 +207,9 @@ func (w *World) Arrive(p Packet, id string) Verdict {
 type walk struct {
 	*topology.World
 
-	tags  map[string][]netip.Prefix
-	steps []Step
+	tags         map[string][]netip.Prefix
+	steps        []Step
+	translations int // how deep it is in translations by firewalls
 }
 
 // decide notes a decision and returns its outcome.

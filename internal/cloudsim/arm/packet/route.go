@@ -70,11 +70,21 @@ func (k *walk) someoneNear(n *topology.Network, a netip.Addr) bool {
 			}
 		}
 	}
+	for _, f := range k.Firewalls {
+		if f.Address == a && f.Subnet != nil && topology.Near(n, f.Subnet.Network) {
+			return true
+		}
+	}
 	return k.EndpointNear(n, a) != nil
 }
 
 // direct delivers p without anything between.
 func (k *walk) direct(p Packet, n *topology.Network, from *topology.Endpoint) Verdict {
+	for _, f := range k.Firewalls {
+		if f.Address == p.To && f.Subnet != nil && topology.Near(n, f.Subnet.Network) {
+			return k.translate(p, f)
+		}
+	}
 	if to := k.EndpointNear(n, p.To); to != nil {
 		return k.arrive(p, to, false)
 	}
@@ -131,11 +141,14 @@ func (k *walk) userRoute(n *topology.Network, at *topology.Subnet, a netip.Addr)
 	return best, true
 }
 
-// translate follows a packet that came to a public address of firewall f: its
-// DNAT rules are the only way in. A rule that matches translates and allows; by
+// translate follows a packet that came to an address of firewall f: its DNAT rules are the only way in. A rule that matches translates and allows; by
 // the newer documentation no network rule is asked after it. The VM sees an
 // address of the firewall's subnet, and nobody says which.
 func (k *walk) translate(p Packet, f *topology.Firewall) Verdict {
+	if k.translations++; k.translations > 4 {
+		return k.lost(p, Denied, f.ID, "firewalls translate to each other without end")
+	}
+	defer func() { k.translations-- }()
 	for _, c := range k.CollectionsOf(f, topology.Translation) {
 		for _, r := range c.Rules {
 			switch k.firewallMatches(r.Rule, p, f) {
@@ -220,6 +233,9 @@ func (k *walk) portClasses() []uint16 {
 // filter judges a packet that a route leads through firewall f: network rules
 // first, then application rules, then nothing passes.
 func (k *walk) filter(p Packet, f *topology.Firewall) Verdict {
+	if p.To == f.Address {
+		return k.translate(p, f) // it is there
+	}
 	v := Verdict{Outcome: 0, Reached: "", Source: p.From, To: p.To, Port: p.ToPort, Steps: nil}
 	does, decided := k.networkRules(p, f)
 	if does&Delivered != 0 {

@@ -80,6 +80,9 @@ type finding struct {
 	// murky says that some packet went through something that nobody can see
 	// into. The engine still knows what comes behind it.
 	murky bool
+	// blurred says so of a packet to a frontend, of which nobody says to whom it
+	// would have come.
+	blurred bool
 }
 
 func (f *finding) add(o packet.Outcome) {
@@ -91,6 +94,9 @@ func (f *finding) add(o packet.Outcome) {
 // packet behind something that nobody can see into is unknown, unless nobody is let
 // in there.
 func (f *finding) allows(v reach.Verdict, shut func() bool) bool {
+	if f.blurred && v == max(f.verdict, reach.Unknown) {
+		return true
+	}
 	if !f.murky {
 		return v == f.verdict
 	}
@@ -112,6 +118,9 @@ func (j *judge) source(v inventory.VM, a netip.Addr, d firewall.Door) finding {
 		for _, client := range clientPorts() {
 			j.packets++
 			got := j.worlds[network].Judge(packet.Packet{In: in, From: a, FromPort: client, To: to, ToPort: port, Protocol: packet.Protocol(d.Protocol), Left: true})
+			if got.Reached == "" && got.Outcome == packet.Unknown && slices.ContainsFunc(j.fronts, func(p placed) bool { return p.address == to }) {
+				out.blurred = out.blurred || strings.Contains(got.By().Why, " leads t")
+			}
 			direct := slices.ContainsFunc(own, func(p placed) bool { return p.address == got.To })
 			ours := strings.Contains(strings.ToLower(got.Reached), "/networkinterfaces/"+v.Name+"/")
 			if got.Reached == "" {
@@ -130,7 +139,7 @@ func (j *judge) source(v inventory.VM, a netip.Addr, d firewall.Door) finding {
 	for _, in := range j.starts(a, network) {
 		if in == "" {
 			for _, p := range j.publics {
-				for _, port := range doors() {
+				for _, port := range append(doors(), 23) {
 					if send("", p, port); a.IsPrivate() {
 						break // once will do
 					}
@@ -145,7 +154,7 @@ func (j *judge) source(v inventory.VM, a netip.Addr, d firewall.Door) finding {
 	for _, f := range j.fronts {
 		for _, in := range j.starts(a, f.network) {
 			if in != "" {
-				for _, port := range doors() {
+				for _, port := range append(doors(), 23) {
 					send(in, f.address, port)
 				}
 			}

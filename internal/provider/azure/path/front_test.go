@@ -53,6 +53,89 @@ func TestTranslationShowsTheFirewall(t *testing.T) {
 	one.expect(t, path.Known{}, "a 8.8.8.8 22 unknown one")
 }
 
+// A translation of the firewall's private address is for who comes to that one.
+func TestTranslationOfPrivateAddress(t *testing.T) {
+	private := func(to string, rules ...string) documents {
+		x := dnat(to)
+		x["destinationAddresses"], x["sourceAddresses"] = []string{"10.0.9.4"}, []string{"10.0.5.0/24"}
+		d := walled(thing{"natRuleCollections": collected("Dnat", x)}, rules...)
+		d.put("virtualNetworks", "v", thing{
+			"addressSpace": thing{"addressPrefixes": []string{"10.0.0.0/16"}},
+			"subnets": list{
+				thing{"name": "s", "properties": thing{"addressPrefix": "10.0.0.0/24"}},
+				thing{"name": "office", "properties": thing{"addressPrefix": "10.0.5.0/24", "routeTable": ref("routeTables", "t")}},
+				thing{"name": "AzureFirewallSubnet", "properties": thing{"addressPrefix": "10.0.9.0/28"}},
+			},
+		})
+		return d
+	}
+	wall := []string{"wall 100 Allow Tcp 10.0.9.0/28 * 22", "no 200 Deny * * * *"}
+	private("10.0.0.4", wall...).expect(t, path.Known{}, "a 10.0.5.7 22 open c/r", "a 10.0.0.7 22 closed", "a 8.8.8.8 22 closed", "a 10.0.5.7 23 closed")
+	private("10.0.0.4", "client 100 Allow Tcp 10.0.5.0/24 10.0.0.9 22", "no 200 Deny * * * *").expect(t, path.Known{}, "a 10.0.5.7 22 closed")
+	d := private("10.0.0.4", wall...)
+	route := func(hop, to string) {
+		d.put("routeTables", "t", thing{"routes": list{thing{"name": "wall", "properties": thing{"addressPrefix": "10.0.9.0/24", "nextHopType": hop, "nextHopIpAddress": to}}}})
+	}
+	route("VirtualAppliance", "10.0.9.4") // to the firewall, through the firewall
+	d.expect(t, path.Known{}, "a 10.0.5.7 22 open c/r")
+	route("None", "")
+	d.expect(t, path.Known{}, "a 10.0.5.7 22 closed")
+	route("VirtualAppliance", "10.0.9.9")
+	d.expect(t, path.Known{}, "a 10.0.5.7 22 unknown wall")
+	d = private("10.0.0.4", wall...)
+	name := dnat("")
+	name["destinationAddresses"], name["translatedFqdn"] = []string{"10.0.9.4"}, "db.example.com"
+	walled(thing{"natRuleCollections": collected("Dnat", name)}, wall...).expect(t, path.Known{}, "a 10.0.0.7 22 unknown", "a 10.0.0.7 23 closed")
+}
+
+// A firewall in a virtual hub has its addresses in its own document.
+func TestFirewallInHub(t *testing.T) {
+	hub := func(d documents, rules ...thing) {
+		var all list
+		for _, r := range rules {
+			r["ruleType"], r["ipProtocols"] = "NatRule", r["protocols"]
+			all = append(all, r)
+		}
+		d.put("azureFirewalls", "f", thing{
+			"virtualHub": ref("virtualHubs", "h"), "firewallPolicy": ref("firewallPolicies", "p"),
+			"hubIPAddresses": thing{"privateIPAddress": "10.9.9.4", "publicIPs": thing{"count": 1, "addresses": list{thing{"address": "20.0.0.2"}}}},
+		})
+		d.put("firewallPolicies", "p", thing{})
+		d.put("firewallPolicies/p/ruleCollectionGroups", "g", thing{"priority": 100, "ruleCollections": list{thing{
+			"name": "c", "priority": 100, "ruleCollectionType": "FirewallPolicyNatRuleCollection", "action": thing{"type": "DNAT"}, "rules": all,
+		}}})
+	}
+	d := plain("hub 100 Allow Tcp 10.9.9.0/24 * 22", "no 200 Deny * * * *")
+	hub(d)
+	d.expect(t, path.Known{}, "a 8.8.8.8 22 closed")
+	hub(d, dnat("10.0.0.4"))
+	d.expect(t, path.Known{}, "a 8.8.8.8 22 unknown hub", "a 8.8.9.8 22 closed", "a 8.8.8.8 23 closed", "b 8.8.8.8 22 closed")
+	private := dnat("10.0.0.4")
+	private["destinationAddresses"], private["sourceAddresses"] = []string{"10.9.9.4"}, []string{"10.5.0.0/24"}
+	hub(d, private)
+	d.expect(t, path.Known{}, "a 10.5.0.7 22 unknown hub", "a 8.8.8.8 22 closed")
+	d.put("azureFirewalls", "f", thing{"virtualHub": ref("virtualHubs", "h"), "hubIPAddresses": thing{"publicIPs": thing{"addresses": list{thing{"address": "?"}}}}})
+	d.expect(t, path.Known{}, "a 8.8.8.8 22 unknown")
+}
+
+// Parents are followed to the end, however many there are.
+func TestChainOfPolicies(t *testing.T) {
+	rules := []string{"wall 100 Allow Tcp 10.0.9.0/28 * 22", "no 200 Deny * * * *"}
+	d := walled(thing{"firewallPolicy": ref("firewallPolicies", "p0")}, rules...)
+	for i := range 12 {
+		d.put("firewallPolicies", fmt.Sprint("p", i), thing{"basePolicy": ref("firewallPolicies", fmt.Sprint("P", i+1))})
+	}
+	d.put("firewallPolicies", "p12", thing{})
+	r := dnat("10.0.0.4")
+	r["ruleType"], r["ipProtocols"] = "NatRule", r["protocols"]
+	d.put("firewallPolicies/p12/ruleCollectionGroups", "g", thing{"priority": 100, "ruleCollections": list{thing{
+		"name": "c", "priority": 100, "ruleCollectionType": "FirewallPolicyNatRuleCollection", "rules": list{r},
+	}}})
+	d.expect(t, path.Known{}, "a 8.8.8.8 22 open c/", "a 8.8.9.8 22 closed")
+	d.put("firewallPolicies", "p12", thing{"basePolicy": ref("firewallPolicies", "p3")})
+	d.expect(t, path.Known{}, "a 8.8.9.8 22 unknown parent")
+}
+
 func TestTranslationThatIsNotCertain(t *testing.T) {
 	rules := []string{"wall 100 Allow Tcp 10.0.9.0/28 * 22", "no 200 Deny * * * *"}
 	name := dnat("")

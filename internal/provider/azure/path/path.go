@@ -19,8 +19,10 @@
 //     known by their interface or by their address and network. The client's
 //     address stays. With a floating IP the frontend's stays as well, so that
 //     rules about the machine's own do not match.
-//   - By an Azure Firewall's public address and a translation. The machine then
-//     sees some address of the firewall's subnet.
+//   - By an address of an Azure Firewall, public or private, and a translation. The
+//     machine then sees some address of the firewall's subnet. One in a virtual
+//     hub may lead to anybody who has the address that it translates to: which
+//     networks the hub joins no document says.
 //
 // At its end every path has the security admin rules of the network, the network
 // security group of the subnet, and that of the interface. No group lets
@@ -46,10 +48,11 @@
 // The rules at the source, which may stop a packet before it is under way; network
 // address translation in virtual network gateways; application gateways and
 // private links, which open connections of their own; threat intelligence; and
-// translations of a firewall's private address.
+// translations for destinations that are not the firewall's own.
 //
 // (learn.microsoft.com: virtual network traffic routing, virtual network peering,
-// load balancer inbound NAT rules, Azure Firewall DNAT, and the pages that packages
+// load balancer inbound NAT rules, Azure Firewall DNAT and
+// private IP DNAT, and the pages that packages
 // rule and collection name.)
 package path
 

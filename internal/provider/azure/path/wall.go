@@ -11,6 +11,7 @@ import (
 	"github.com/sesame-access/sesame/internal/provider/azure/firewall/collection"
 	"github.com/sesame-access/sesame/internal/provider/azure/rule"
 	"github.com/sesame-access/sesame/internal/provider/azure/topology"
+	"github.com/sesame-access/sesame/internal/provider/prefix"
 )
 
 // A wall is an Azure Firewall where it stands.
@@ -43,23 +44,14 @@ func (w *wall) translations(t target) firewall.ID {
 func (e *estate) settleWall(w *wall) {
 	chain := []*collection.Policy{w.Own}
 	if w.Policy != "" {
-		chain = nil
-	}
-	for id := strings.ToLower(w.Policy); id != "" && len(chain) < 10; {
-		p := e.Policies[id]
-		if p == nil {
-			w.unread = "firewall policy " + last(id) + " was not read"
-			break
-		}
-		chain = append(chain, p)
-		id = strings.ToLower(p.Parent)
+		chain, w.unread = e.chain(w.Policy)
 	}
 	for _, p := range chain {
 		w.ownRanges = w.ownRanges || p.OwnRanges
 	}
 	e.walls = append(e.walls, w)
 	id := firewall.ID(strings.ToLower(w.ID))
-	if w.unread != "" || w.subnet == nil {
+	if w.unread != "" || w.subnet == nil && !w.Hub {
 		e.add(firewall.Unread(id, cmp.Or(w.unread, "its subnet was not read"), false))
 		return
 	}
@@ -84,6 +76,23 @@ func (e *estate) settleWall(w *wall) {
 	}
 }
 
+// chain returns a policy and its parents, or why not all of them are known. Azure
+// refuses to make a circle.
+func (e *estate) chain(id string) (out []*collection.Policy, unread string) {
+	for id != "" {
+		p := e.Policies[strings.ToLower(id)]
+		switch {
+		case p == nil:
+			return out, "firewall policy " + last(id) + " was not read"
+		case slices.Contains(out, p):
+			return out, "firewall policy " + last(id) + " is its own parent"
+		}
+		out = append(out, p)
+		id = p.Parent
+	}
+	return out, ""
+}
+
 // place is how w sees names.
 func (w *wall) place(e *estate) []rule.Place {
 	view := e.views[w.subnet]
@@ -101,6 +110,15 @@ func (w *wall) targets() []target {
 	}
 	slices.SortFunc(out, func(a, b target) int { return cmp.Or(a.to.Compare(b.to), cmp.Compare(a.port, b.port)) })
 	return slices.Compact(out)
+}
+
+// inner reports whether translations to t may be about the private address of w.
+func (w *wall) inner(e *estate, t target) bool {
+	view := w.place(e)[0].View
+	return slices.ContainsFunc(w.rules.Translations, func(r collection.Translation) bool {
+		set := view.Addresses(r.Destination)
+		return r.To == t.to && r.Port == t.port && (prefix.Contains(set.Sure, w.Address) || prefix.Contains(set.Perhaps, w.Address))
+	})
 }
 
 // doors returns one port of every class that translations tell apart, of those

@@ -69,6 +69,9 @@ func (e *estate) turn(s *topology.Subnet, a netip.Addr) turn {
 	case "virtualappliance":
 		for _, w := range e.walls {
 			if w.Address == best.To && w.subnet != nil && topology.Near(s.Network, w.subnet.Network) {
+				if w.Address == a {
+					return turn{kind: straight} // there it is
+				}
 				return turn{kind: through, wall: w}
 			}
 		}

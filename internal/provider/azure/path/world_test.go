@@ -68,7 +68,7 @@ type world struct {
 	addressed bool
 	subnets   map[string][]netip.Prefix
 	vms       map[string][]placed // the private addresses of VMs
-	fronts    []placed            // private addresses of load balancers
+	fronts    []placed            // private addresses of load balancers and firewalls
 	publics   []netip.Addr
 }
 
@@ -359,6 +359,7 @@ func (w *world) balancer() {
 func (w *world) firewall() {
 	w.public("fw", "20.0.2.1")
 	w.public("fw2", "20.0.2.2")
+	w.fronts = append(w.fronts, placed{"hub", netip.MustParseAddr("10.0.9.4")})
 	w.put("ipGroups", "who", thing{"ipAddresses": []string{"8.8.8.8", "9.0.0.0-9.0.0.9", "10.1.0.0/24"}})
 	w.put("ipGroups", "empty", thing{"ipAddresses": []string{}})
 	own := thing{"ipConfigurations": list{
@@ -416,7 +417,7 @@ func (w *world) translations(name string) thing {
 	rules := list{}
 	for i := range 1 + w.r.IntN(3) {
 		x := thing{
-			"name": fmt.Sprint("r", i), "ruleType": "NatRule", "destinationAddresses": []string{pick(w.r, "20.0.2.1", "20.0.2.2", "*")}, "destinationPorts": []string{pick(w.r, "22", "2201", "80", "22-80")},
+			"name": fmt.Sprint("r", i), "ruleType": "NatRule", "destinationAddresses": []string{pick(w.r, "20.0.2.1", "20.0.2.2", "*", "10.0.9.4", "10.0.9.4")}, "destinationPorts": []string{pick(w.r, "22", "2201", "80", "22-80")},
 			"translatedAddress": pick(w.r, "10.0.0.4", "10.0.0.5", "10.1.0.4", "10.1.0.100"), "translatedPort": pick(w.r, "22", "80", "3389"),
 		}
 		x["protocols"] = []string{pick(w.r, "TCP", "UDP", "Any")}

@@ -12,33 +12,44 @@ type reference struct{ ID string }
 // A Firewall is an Azure Firewall as its document has it.
 type Firewall struct {
 	ID string
-	// PublicAddresses are the ids of its public addresses.
+	// PublicAddresses are the ids of its public addresses. A virtual hub's are no
+	// resources, and PublicHub has them.
 	PublicAddresses []string
+	PublicHub       []netip.Addr
 	// Address is its own in its subnet; Subnet is that subnet's id.
 	Address netip.Addr
 	Subnet  string
+	// Hub says that it stands in a virtual hub, which has no subnet.
+	Hub bool
 	// Policy is the id of its policy. Empty where it is a classic one, whose
 	// rules Own has.
 	Policy string
 	Own    *Policy
 }
 
+// A shape is a collection of a firewall without a policy.
+type shape struct {
+	Name       string
+	Properties struct {
+		Priority int
+		Action   struct{ Type string }
+		Rules    []line
+	}
+}
+
 // ReadFirewall reads the document of a firewall.
 func ReadFirewall(text json.RawMessage) (Firewall, error) {
-	type shape struct {
-		Name       string
-		Properties struct {
-			Priority int
-			Action   struct{ Type string }
-			Rules    []line
-		}
-	}
 	var d struct {
 		ID         string
 		Properties struct {
 			AdditionalProperties map[string]string
 			FirewallPolicy       reference
-			IPConfigurations     []struct {
+			VirtualHub           reference
+			HubIPAddresses       struct {
+				PrivateIPAddress string
+				PublicIPs        struct{ Addresses []struct{ Address string } }
+			}
+			IPConfigurations []struct {
 				Properties struct {
 					PrivateIPAddress        string
 					Subnet, PublicIPAddress reference
@@ -66,8 +77,25 @@ func ReadFirewall(text json.RawMessage) (Firewall, error) {
 			f.Subnet = c.Properties.Subnet.ID
 		}
 	}
+	if f.Hub = p.VirtualHub.ID != ""; f.Hub {
+		hub := p.HubIPAddresses
+		f.Address, _ = netip.ParseAddr(hub.PrivateIPAddress)
+		for _, x := range hub.PublicIPs.Addresses {
+			a, err := netip.ParseAddr(x.Address)
+			if err != nil {
+				return Firewall{}, fmt.Errorf("read an address of a virtual hub: %w", err)
+			}
+			f.PublicHub = append(f.PublicHub, a)
+		}
+	}
+	f.Own.groups = []group{classic(p.NatRuleCollections, p.NetworkRuleCollections, p.ApplicationRuleCollections)}
+	return f, nil
+}
+
+// classic returns the collections that a firewall without a policy has, by kind.
+func classic(kinds ...[]shape) group {
 	var g group
-	for k, shapes := range [][]shape{translation: p.NatRuleCollections, network: p.NetworkRuleCollections, application: p.ApplicationRuleCollections} {
+	for k, shapes := range kinds { // in the order of the constants
 		for _, s := range shapes {
 			c := collection{name: s.Name, priority: s.Properties.Priority, kind: kind(k), rules: nil}
 			for _, x := range s.Properties.Rules {
@@ -76,8 +104,7 @@ func ReadFirewall(text json.RawMessage) (Firewall, error) {
 			g.collections = append(g.collections, c)
 		}
 	}
-	f.Own.groups = []group{g}
-	return f, nil
+	return g
 }
 
 // ReadPolicy reads the document of a firewall policy. Its rule collection groups
