@@ -133,32 +133,42 @@ func (v *view) members(r firewall.LayerRule, group string, at []wearer) []firewa
 	_, known := v.groups[group]
 	var out []firewall.LayerRule
 	for _, w := range at {
-		r.To, r.Maybe = prefix.Of(w.to...), !known
-		from := prefix.Everything()
+		r.To = prefix.Of(w.to...)
+		sure, perhaps := []netip.Prefix(nil), prefix.Everything()
 		if known {
-			from = prefix.Of(v.addresses(group, w.at.VPC)...)
+			sure, perhaps = v.addresses(group, w.at.VPC)
 		}
-		if r.From = prefix.Minus(from, w.at.beyond); len(r.From) > 0 {
-			out = append(out, r)
+		for _, of := range []struct {
+			list  []netip.Prefix
+			maybe bool
+		}{{sure, false}, {prefix.Minus(perhaps, sure), true}} {
+			if r.From, r.Maybe = prefix.Minus(of.list, w.at.beyond), of.maybe; len(r.From) > 0 {
+				out = append(out, r)
+			}
 		}
 	}
 	return out
 }
 
 // addresses returns the private addresses of the interfaces that wear the group, in
-// a VPC or in one that is joined to it.
-func (v *view) addresses(group, vpc string) []netip.Addr {
-	var out []netip.Addr
+// a VPC or in one that is joined to it. Those in a subnet that was not read are
+// perhaps there.
+func (v *view) addresses(group, vpc string) (sure, perhaps []netip.Prefix) {
+	var in, maybe []netip.Addr
 	for _, n := range v.Interfaces {
-		s := v.subnets[n.Subnet]
-		if s == nil || !slices.Contains(n.Groups, group) || !v.joined(vpc, s.VPC) {
+		if !slices.Contains(n.Groups, group) {
 			continue
 		}
 		for _, a := range n.Addresses {
-			out = append(out, a.Private)
+			switch s := v.subnets[n.Subnet]; {
+			case s == nil:
+				maybe = append(maybe, a.Private)
+			case v.joined(vpc, s.VPC):
+				in = append(in, a.Private)
+			}
 		}
 	}
-	return out
+	return prefix.Of(in...), prefix.Of(maybe...)
 }
 
 // joined reports whether a is b, or an active peering joins them.

@@ -26,7 +26,8 @@
 // # What is not known
 //
 // A prefix list that was not resolved, or a group that was not read, may stand for
-// anybody who could be meant. A route table or an ACL that was not read may do
+// anybody who could be meant. An interface in a subnet that was not read is perhaps
+// a member of the groups that it wears. A route table or an ACL that was not read may do
 // anything, and so may a target of a kind that is not known.
 //
 // # A VPC as one firewall

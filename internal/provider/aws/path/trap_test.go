@@ -105,6 +105,38 @@ func TestMembersOfGroup(t *testing.T) {
 	expect(t, own, "web 10.0.1.5 22 open", "web 10.0.1.6 22 closed")
 }
 
+// A member in a subnet that was not read is perhaps one.
+func TestMemberInUnreadSubnet(t *testing.T) {
+	e := plain(ssh(path.Rule{Group: "sg-far"}))
+	e.Interfaces = append(e.Interfaces, path.Interface{ID: "eni-x", Subnet: "subnet-x", Groups: []string{"sg-far"}, Addresses: []path.Address{{Private: netip.MustParseAddr("10.0.9.9")}}})
+	expect(t, e, "web 10.0.9.9 22 unknown sgr-1", "web 10.0.1.6 22 open sgr-1", "web 10.0.9.8 22 closed", "web 10.0.9.9 23 closed")
+}
+
+// Where routes are not known, members come, and who else does is not known.
+func TestMembersWithoutRoutes(t *testing.T) {
+	e := plain(ssh(path.Rule{Group: "sg-far"}))
+	e.Interfaces[1].Addresses[0].Private = netip.MustParseAddr("100.99.0.6") // by a route to the Internet it is nobody's member
+	expect(t, e, "web 100.99.0.6 22 closed")
+	e.Subnets[0].Unrouted = true
+	expect(t, e, "web 100.99.0.6 22 unknown", "web 100.99.0.7 22 closed")
+}
+
+// An answer to port 0 alone cannot be said; it may be about any.
+func TestAnswerToPortZero(t *testing.T) {
+	e := plain(from("0.0.0.0/0"))
+	e.Subnets[0].ACL.Entries[2].Match = path.Match{Protocol: 6, First: 0, Last: 0}
+	expect(t, e, "web 8.8.8.8 22 unknown", "web 10.0.1.6 22 open")
+}
+
+// An endpoint of a service, which is routed to by a list, brings nobody. One that
+// hands packets on is routed to by networks, and may.
+func TestEndpoints(t *testing.T) {
+	e := plain(from("0.0.0.0/0"))
+	e.PrefixLists = []path.PrefixList{{ID: "pl-s3", Entries: prefixes("52.0.0.0/8")}}
+	e.Subnets[0].Routes = append(e.Subnets[0].Routes, path.Route{PrefixList: "pl-s3", Target: "vpce-1"}, path.Route{Destination: netip.MustParsePrefix("53.0.0.0/8"), Target: "vpce-2"})
+	expect(t, e, "web 52.0.0.1 22 closed", "web 53.0.0.1 22 unknown vpce-2", "web 8.8.8.8 22 open")
+}
+
 // Security groups remember who called, network ACLs do not.
 func TestAnswersNeedEphemeralPorts(t *testing.T) {
 	e := plain(from("0.0.0.0/0"))
