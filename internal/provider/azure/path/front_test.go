@@ -1,8 +1,10 @@
 package path_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/sesame-access/sesame/internal/provider/azure/path"
@@ -201,6 +203,47 @@ func TestPeerThatWasNotRead(t *testing.T) {
 		}}},
 	})
 	d.expect(t, path.Known{}, "a 10.9.0.7 22 unknown hub", "a 10.8.0.7 22 closed", "a 10.0.0.5 22 open")
+	// If it lends a gateway, anybody may come through it.
+	v := base + "virtualNetworks/v"
+	d.rules("all 100 Allow Tcp * * 22")
+	d.expect(t, path.Known{}, "a 192.168.7.1 22 closed")
+	d[v] = json.RawMessage(strings.Replace(string(d[v]), `"peeringState"`, `"useRemoteGateways":true,"peeringState"`, 1))
+	d.expect(t, path.Known{}, "a 192.168.7.1 22 unknown", "a 192.168.7.1 23 unknown AllowVnet")
+}
+
+// A public address that was not read is one.
+func TestPublicAddressThatWasNotRead(t *testing.T) {
+	d := plain("all 100 Allow Tcp * * 22")
+	delete(d, base+"publicIPAddresses/p")
+	d.expect(t, path.Known{}, "a 8.8.8.8 22 open all", "b 8.8.8.8 22 closed")
+}
+
+// Behind a translation there are routes, too.
+func TestTranslationMeetsRoutes(t *testing.T) {
+	d := walled(thing{"natRuleCollections": collected("Dnat", dnat("10.0.0.4"))}, "wall 100 Allow Tcp 10.0.9.0/28 * 22", "no 200 Deny * * * *")
+	d.put("virtualNetworks", "v", thing{
+		"addressSpace": thing{"addressPrefixes": []string{"10.0.0.0/16"}},
+		"subnets": list{
+			thing{"name": "s", "properties": thing{"addressPrefix": "10.0.0.0/24"}},
+			thing{"name": "AzureFirewallSubnet", "properties": thing{"addressPrefix": "10.0.9.0/28", "routeTable": ref("routeTables", "t")}},
+		},
+	})
+	for _, tt := range []struct{ hop, to, want string }{{"VnetLocal", "", "open"}, {"VirtualAppliance", "10.0.9.9", "unknown"}, {"None", "", "closed"}} {
+		d.put("routeTables", "t", thing{"routes": list{thing{"name": "r", "properties": thing{"addressPrefix": "10.0.0.0/24", "nextHopType": tt.hop, "nextHopIpAddress": tt.to}}}})
+		d.expect(t, path.Known{}, "a 8.8.8.8 22 "+tt.want, "a 8.8.9.8 22 closed")
+	}
+}
+
+// The space of a network may be a longer prefix than a route for some addresses of a
+// subnet, and not for others.
+func TestSpaceThatSplitsASubnet(t *testing.T) {
+	d := plain()
+	d.put("routeTables", "t", thing{"routes": list{thing{"name": "r", "properties": thing{"addressPrefix": "10.0.0.0/24", "nextHopType": "None"}}}})
+	d.put("virtualNetworks", "v", thing{
+		"addressSpace": thing{"addressPrefixes": []string{"10.0.0.0/16", "10.0.0.4/32"}},
+		"subnets":      list{thing{"name": "s", "properties": thing{"addressPrefix": "10.0.0.0/24", "routeTable": ref("routeTables", "t")}}},
+	})
+	d.expect(t, path.Known{}, "a 10.0.0.9 22 open", "b 10.0.0.9 22 closed")
 }
 
 func TestPoolOfSeveral(t *testing.T) {

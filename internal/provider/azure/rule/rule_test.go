@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -94,6 +95,84 @@ func TestAdminRules(t *testing.T) {
 	if _, err := Admin(json.RawMessage(`[]`)); err == nil {
 		t.Error("a list is a listing of admin rules")
 	}
+}
+
+// A source port of zero alone would say any port, and a rule without a number may
+// come first: neither decides for certain.
+func TestRulesThatMatchPerhaps(t *testing.T) {
+	r := Rule{Name: "r", Priority: 100, Action: firewall.Allow, Source: Side{Any: true}, Destination: Side{Any: true}}
+	zero, nowhere := r, r
+	zero.Source.Ports, nowhere.Priority = []Ports{{First: 0, Last: 0}, {First: 0, Last: 1}}, 0
+	got := lines(Layer("/g", []Rule{r, zero, nowhere}, nil, firewall.Deny))
+	want := []string{
+		"r: allow 0 0-65535 from [] 0-65535 to []",
+		"r: allow 0 0-65535 from [] 0-0 to [] maybe",
+		"r: allow 0 0-65535 from [] 0-1 to []",
+		"r: allow 0 0-65535 from [] 0-65535 to [] maybe",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("layer (-want +got):\n%s", diff)
+	}
+}
+
+// Several VMs may be behind one frontend whose address they are called by; that says
+// nothing about whose it is, unless they see names differently.
+func TestFrontendOfSeveral(t *testing.T) {
+	front := netip.MustParseAddr("20.0.0.3")
+	place := func(space string, ends ...End) Place {
+		return Place{View: View{Known: true, VirtualNetwork: Set{Sure: list(space)}}, Ends: ends}
+	}
+	a, b := End{VM: "a", Address: front, Floating: true}, End{VM: "b", Address: front, Floating: true}
+	rules := group(t, `
+		{"name":"asg","properties":{"priority":100,"direction":"Inbound","access":"Allow","protocol":"Tcp","sourcePortRange":"*","destinationPortRange":"22","sourceAddressPrefix":"VirtualNetwork","destinationAddressPrefix":"*"}}`)
+	for _, tt := range []struct {
+		places []Place
+		want   []string
+	}{
+		{[]Place{place("10.0.0.0/16", a, b), place("10.9.0.0/16")}, []string{`100 "asg": allow tcp 22-22 from [10.0.0.0/16] 0-65535 to [20.0.0.3/32]`}},
+		{[]Place{place("10.0.0.0/16", a), place("10.9.0.0/16", b)}, []string{
+			`100 "asg": allow tcp 22-22 from [10.0.0.0/16] 0-65535 to [20.0.0.3/32] of a`,
+			`100 "asg": allow tcp 22-22 from [10.9.0.0/16] 0-65535 to [20.0.0.3/32] of b`,
+		}},
+	} {
+		got := lines(Layer("/g", rules[:1], tt.places, firewall.Deny))
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("layer (-want +got):\n%s", diff)
+		}
+	}
+	// Which of them is in a group differs, and whether its frontend is with it nobody says.
+	rules[0].Source, rules[0].Destination = Side{Any: true}, Side{Groups: []string{"/web"}, Ports: []Ports{{First: 22, Last: 22}}}
+	a.Groups = []string{"/web"}
+	want := []string{`100 "asg": allow tcp 22-22 from [] 0-65535 to [20.0.0.3/32] of a maybe`}
+	if diff := cmp.Diff(want, lines(Layer("/g", rules[:1], []Place{place("10.0.0.0/16", a, b)}, firewall.Deny))); diff != "" {
+		t.Errorf("layer (-want +got):\n%s", diff)
+	}
+}
+
+// Whatever a listing holds, it is read or refused, and no rule of it is more certain
+// than it is understood.
+func FuzzAdmin(f *testing.F) {
+	f.Add(`{"value":[{"id":"/x/hub0","kind":"Custom","properties":{"priority":1,"direction":"Inbound","access":"AlwaysAllow","protocol":"Tcp","destinationPortRanges":["22"],"sourcePortRanges":["0-65535"],"sources":[{"addressPrefixType":"IPPrefix","addressPrefix":"8.8.8.0/24"}],"destinations":[{"addressPrefix":"*"}]}}]}`)
+	f.Add(`{"value":[7,{"properties":{"direction":"Outbound"}},{"properties":{"access":"Audit","sources":[{"addressPrefix":"10.0.0.0-9"}]}}]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		rules, err := Admin(json.RawMessage(text))
+		if err != nil {
+			return
+		}
+		if !slices.IsSortedFunc(rules, func(a, b Rule) int { return a.Priority - b.Priority }) {
+			t.Errorf("not in order: %+v", rules)
+		}
+		for _, r := range rules {
+			if r.Action == firewall.Unknown && r.Doubt == "" {
+				t.Errorf("nobody knows what %s does, and it is not in doubt", r.Name)
+			}
+		}
+		for _, l := range Layer("/v", rules, nil, firewall.Allow).Rules {
+			if l.First > l.Last && !l.Maybe || l.Action == firewall.Unknown && !l.Maybe {
+				t.Errorf("certain: %+v", l)
+			}
+		}
+	})
 }
 
 // One group before two networks that use the same addresses. A public address is

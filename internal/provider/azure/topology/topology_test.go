@@ -104,3 +104,28 @@ func TestJoined(t *testing.T) {
 		t.Errorf("the space of a peer that was not read is %v", s)
 	}
 }
+
+// Whatever a document holds, it is read or said to be unread, and what may lead
+// anywhere is then said for every machine.
+func FuzzDocuments(f *testing.F) {
+	f.Add("loadBalancers/lb", `{"properties":{"frontendIPConfigurations":[{"name":"in","properties":{"privateIPAddress":"10.1.0.100","subnet":{"id":"/s"}}}],"backendAddressPools":[{"name":"b","properties":{"loadBalancerBackendAddresses":[{"properties":{"ipAddress":"10.1.0.4","virtualNetwork":{"id":"/v"}}}]}}],"inboundNatPools":[{"name":"p","properties":{"frontendPortRangeStart":50000,"frontendPortRangeEnd":50119,"backendPort":22}}],"loadBalancingRules":[{"name":"web","properties":{"protocol":"Tcp","frontendPort":80,"enableFloatingIP":true}}]}}`)
+	f.Add("loadBalancers/lb", `{"properties":{"backendAddressPools":[{"properties":{"loadBalancerBackendAddresses":[{"properties":{"subnet":{"id":"/SUBNETS/"}}},{"properties":{"ipAddress":"ten"}}]}}]}}`)
+	f.Add("azureFirewalls/f", `{"properties":{"virtualHub":{"id":"/h"},"hubIPAddresses":{"publicIPs":{"addresses":[{"address":"?"}]}}}}`)
+	f.Add("virtualNetworks/v", `{"properties":{"addressSpace":{"addressPrefixes":["10.0.0.0/16"]},"subnets":[{"name":"GatewaySubnet","properties":{"addressPrefix":"10.0.8.0/27"}}]}}`)
+	f.Add("networkInterfaces/n", `{"properties":{"virtualMachine":{"id":"/VM/A"},"ipConfigurations":[{"id":"/c","properties":{"privateIPAddress":"10.0.0.4","subnet":{"id":"/s"}}}]}}`)
+	f.Add("routeTables/t", `{"properties":{"routes":[{"name":"r","properties":{"addressPrefix":"0.0.0.0/0","nextHopType":"VirtualAppliance","nextHopIpAddress":"10.0.9.4"}}]}}`)
+	f.Fuzz(func(t *testing.T, id, text string) {
+		id = base + id
+		e := Read(map[string]json.RawMessage{id: json.RawMessage(text)})
+		unread := e.Unread[key(id)] != ""
+		leads := map[string]int{"loadbalancers": len(e.Balancers), "azurefirewalls": len(e.Firewalls)}
+		for kind, read := range leads {
+			if kindOf(id) == kind && (read == 1) == unread {
+				t.Errorf("%s: read %d, unread %t", id, read, unread)
+			}
+			if kindOf(id) == kind && unread && len(e.Missing) == 0 {
+				t.Errorf("%s may lead anywhere, and nobody says so", id)
+			}
+		}
+	})
+}

@@ -275,6 +275,23 @@ type poolShape struct {
 	}
 }
 
+// members returns who is in the pool with this id by address.
+func (s poolShape) members(id string) []Member {
+	var out []Member
+	for _, m := range s.Properties.LoadBalancerBackendAddresses {
+		a, err := netip.ParseAddr(m.Properties.IPAddress)
+		if err != nil {
+			continue // a member by interface, which says so itself
+		}
+		network := m.Properties.VirtualNetwork.ID
+		if network == "" {
+			network = s.Properties.VirtualNetwork.ID
+		}
+		out = append(out, Member{Pool: id, Network: network, Address: a})
+	}
+	return out
+}
+
 func (w *World) readBalancer(id string, text json.RawMessage) error {
 	type ruleShape struct {
 		ID, Name   string
@@ -334,17 +351,7 @@ func (w *World) readBalancer(id string, text json.RawMessage) error {
 		b.PoolRules = append(b.PoolRules, shape("/loadBalancingRules/", r))
 	}
 	for _, pool := range d.Properties.BackendAddressPools {
-		for _, m := range pool.Properties.LoadBalancerBackendAddresses {
-			a, err := netip.ParseAddr(m.Properties.IPAddress)
-			if err != nil {
-				continue // a member by interface, which says so itself
-			}
-			network := m.Properties.VirtualNetwork.ID
-			if network == "" {
-				network = pool.Properties.VirtualNetwork.ID
-			}
-			b.Members = append(b.Members, Member{Pool: id + "/backendAddressPools/" + pool.Name, Network: network, Address: a})
-		}
+		b.Members = append(b.Members, pool.members(id+"/backendAddressPools/"+pool.Name)...)
 	}
 	w.Balancers = append(w.Balancers, b)
 	return nil

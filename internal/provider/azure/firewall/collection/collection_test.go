@@ -94,6 +94,78 @@ func TestEmptyIPGroupSkipsItsRule(t *testing.T) {
 	}
 }
 
+// A group of which not all is known is not empty.
+func TestIPGroupThatIsNotKnownIsNotEmpty(t *testing.T) {
+	f, err := ReadFirewall(json.RawMessage(`{"id":"/f","properties":{"networkRuleCollections":[{"name":"c","properties":{"priority":100,"action":{"type":"Allow"},"rules":[
+		{"name":"r","protocols":["Any"],"sourceIpGroups":["/g"],"destinationAddresses":["*"],"destinationPorts":["*"]}]}}]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := RulesOf([]*Policy{f.Own}, map[string]rule.Set{"/g": rule.Anybody()}).Network; len(got) != 1 {
+		t.Errorf("rules: %+v", got)
+	}
+}
+
+// A protocol of an application rule that names no port may be on any.
+func TestApplicationProtocolWithoutPort(t *testing.T) {
+	for protocols, want := range map[string]int{`{"port":80}`: 1, `{"port":80},{"port":443}`: 2, `{"port":80},{"protocolType":"Https"}`: 0} {
+		f, err := ReadFirewall(json.RawMessage(`{"id":"/f","properties":{"applicationRuleCollections":[{"name":"c","properties":{"priority":100,"action":{"type":"Allow"},"rules":[
+			{"name":"r","protocols":[` + protocols + `],"sourceAddresses":["*"],"targetFqdns":["*"]}]}}]}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := RulesOf([]*Policy{f.Own}, nil).Application[0]
+		if got := len(r.Destination.Ports); got != want || r.Doubt != "" {
+			t.Errorf("%s: %d ports, want %d; in doubt because %q", protocols, got, want, r.Doubt)
+		}
+	}
+}
+
+func TestOwnRanges(t *testing.T) {
+	for text, want := range map[string]bool{
+		`{}`: false, `{"snat":{}}`: false, `{"snat":{"privateRanges":["10.0.0.0/8"]}}`: true,
+		`{"snat":{"autoLearnPrivateRanges":"enabled"}}`: true, `{"snat":{"autoLearnPrivateRanges":"Disabled"}}`: false,
+	} {
+		p, err := ReadPolicy(json.RawMessage(`{"id":"/p","properties":` + text + `}`))
+		if err != nil || p.OwnRanges != want {
+			t.Errorf("%s: %+v, %v", text, p, err)
+		}
+	}
+}
+
+// Whatever the documents hold, they are read or refused, and what a rule does is
+// never more certain than it is understood.
+func FuzzDocuments(f *testing.F) {
+	f.Add(`{"id":"/f","properties":{"virtualHub":{"id":"/h"},"hubIPAddresses":{"privateIPAddress":"10.9.9.4","publicIPs":{"addresses":[{"address":"20.0.0.2"}]}}}}`)
+	f.Add(`{"id":"/f","properties":{"ipConfigurations":[{"properties":{"privateIPAddress":"10.0.9.4","subnet":{"id":"/s"},"publicIPAddress":{"id":"/p"}}}],"natRuleCollections":[{"name":"nat0","properties":{"priority":300,"action":{"type":"DNAT"},"rules":[{"name":"r0","protocols":["TCP"],"sourceAddresses":["8.8.8.0/24"],"destinationAddresses":["20.0.2.1"],"destinationPorts":["22-80"],"translatedAddress":"10.0.0.4","translatedPort":"22"}]}}]}}`)
+	f.Add(`{"id":"/p/g","properties":{"priority":100,"ruleCollections":[{"name":"c","priority":200,"ruleCollectionType":"FirewallPolicyFilterRuleCollection","action":{"type":"Deny"},"rules":[{"name":"r","ruleType":"NetworkRule","ipProtocols":["Any"],"sourceIpGroups":["/who"],"destinationFqdns":["db.example.com"],"destinationPorts":["*"]}]}]}}`)
+	f.Add(`{"id":"/p","properties":{"basePolicy":{"id":"/q"},"snat":{"privateRanges":["0.0.0.0/0"]}}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		chain := []*Policy{{}}
+		if p, err := ReadPolicy(json.RawMessage(text)); err == nil {
+			chain = append(chain, p)
+		}
+		if x, err := ReadFirewall(json.RawMessage(text)); err == nil {
+			chain = append(chain, x.Own)
+		}
+		added := chain[0].Add(json.RawMessage(text)) == nil
+		r := RulesOf(chain, map[string]rule.Set{"/who": rule.Anybody()})
+		if !added && len(chain) == 1 && len(r.Network)+len(r.Translations)+len(r.Application) > 0 {
+			t.Error("rules of nothing")
+		}
+		for _, x := range r.Network {
+			if x.Action == firewall.Unknown && x.Doubt == "" {
+				t.Errorf("nobody knows what %s does, and it is not in doubt", x.Name)
+			}
+		}
+		for _, x := range r.Translations {
+			if x.Action != firewall.Allow {
+				t.Errorf("a translation does %v", x.Action)
+			}
+		}
+	})
+}
+
 func TestWhatIsNotUnderstoodIsInDoubt(t *testing.T) {
 	for _, tt := range []struct{ name, text, doubt string }{
 		{"protocol", `"protocols":["GRE"],"destinationPorts":["22"]`, `protocol "GRE" is not known`},
