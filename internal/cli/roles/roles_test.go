@@ -2,6 +2,7 @@ package roles_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -18,7 +19,7 @@ const subscription = "5e5a3e00-0000-4000-8000-000000000001"
 // typed runs `role` with a configuration.
 func typed(azure config.Azure, format output.Format, args ...string) (string, error) {
 	var out bytes.Buffer
-	cmd := roles.Command(&console.Console{Out: &out, Format: format}, func(string) (config.Config, error) { return config.Config{Azure: azure}, nil })
+	cmd := roles.Command(&console.Console{Out: &out, Format: format}, func(context.Context, string) (config.Config, error) { return config.Config{Azure: azure}, nil })
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetArgs(args)
 	err := cmd.Execute()
