@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -205,36 +206,36 @@ func (h *host) readOnce(ctx context.Context, c *nfnetlink.Conn) (view, error) {
 	}
 	v := view{generation: 0, frame: table.NewFrame(parts), obstacles: nil, others: firewall.Layer{}}
 	others := all.Without(table.ID())
-	v.obstacles, err = h.obstacles(ctx, c, others, v.frame)
-	v.others = others.Layer(h.owner.Firewall+" (other tables)", h.owner.VM, v.frame.Locked(h.owner.VM))
-	return v, err
+	if err := h.elements(ctx, c, others); err != nil {
+		return view{}, err
+	}
+	v.others = others.Layer(h.owner.Firewall+" (other tables)", h.owner.VM)
+	for _, d := range v.frame.Locked(h.owner.VM) {
+		for _, text := range foreign.Blocks(v.others, d) {
+			v.obstacles = append(v.obstacles, provider.Obstacle{Door: d, Blocks: true, Text: text})
+		}
+	}
+	return v, nil
 }
 
-// obstacles says what others wrote that keeps people out of the locked ports.
-func (h *host) obstacles(ctx context.Context, c *nfnetlink.Conn, others *foreign.Ruleset, f *table.Frame) ([]provider.Obstacle, error) {
-	locked := f.Locked(h.owner.VM)
-	if len(locked) == 0 || len(others.Chains) == 0 {
-		return nil, nil
-	}
-	others.Ports = map[ruleset.SetID][]ruleset.Element{}
-	for _, s := range others.Sets {
-		if s.Table == table.ID() || !foreign.PortSet(s) {
+// elementTime is how long one set of others may take to be read: what a set that
+// takes longer holds is not known.
+const elementTime = 2 * time.Second
+
+// elements reads what the sets of others hold, as far as it decides anything.
+func (h *host) elements(ctx context.Context, c *nfnetlink.Conn, others *foreign.Ruleset) error {
+	others.Elements = map[ruleset.SetID][]ruleset.Element{}
+	for _, set := range others.Wanted() {
+		soon, cancel := context.WithTimeout(ctx, elementTime)
+		elements, err := c.Elements(soon, set)
+		cancel()
+		switch {
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil, errors.Is(err, unix.ENOENT): // or gone meanwhile
 			continue
+		case err != nil:
+			return err
 		}
-		elements, err := c.Elements(ctx, s.SetID)
-		if errors.Is(err, unix.ENOENT) {
-			continue // gone meanwhile; a look-up in it is uncertain
-		}
-		if err != nil {
-			return nil, err
-		}
-		others.Ports[s.SetID] = elements
+		others.Elements[set] = elements
 	}
-	var out []provider.Obstacle
-	for _, d := range locked {
-		for _, text := range others.Blocks(d.Protocol, d.Port) {
-			out = append(out, provider.Obstacle{Door: d, Blocks: true, Text: text})
-		}
-	}
-	return out, nil
+	return nil
 }

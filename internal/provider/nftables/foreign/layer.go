@@ -3,84 +3,151 @@
 package foreign
 
 import (
-	"net/netip"
+	"fmt"
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/provider/nftables/nfnetlink/ruleset"
+	"github.com/sesame-access/sesame/internal/reach"
 )
 
+// mostSteps is how many rules are looked at to follow every class of ports through
+// one base chain: a bound of a second or two. Of a chain that is longer nothing is
+// known.
+const mostSteps = 1 << 18
+
 // Layer returns what r does to new connections to vm, as a layer of its own that
-// stands beside the gate: a drop anywhere is final, and nothing here opens. The
-// given doors are followed one by one; what happens at others is not followed,
-// and is not known where anything drops at all. What the source decides is not
-// known, either: such a drop may be meant. Zero where nothing drops.
-func (r *Ruleset) Layer(id firewall.ID, vm firewall.VMID, doors []firewall.Door) firewall.Layer {
+// stands beside the gate: a drop anywhere is final, and nothing here opens. Each
+// line is about the ports and the clients that the rule decides about. Zero where
+// nothing drops, and nothing is sent on.
+func (r *Ruleset) Layer(id firewall.ID, vm firewall.VMID) firewall.Layer {
 	l := firewall.Layer{Firewall: id, Kind: firewall.Ordered, Rules: nil, Default: firewall.Allow}
-	for _, d := range doors {
-		l.Rules = append(l.Rules, r.at(d)...)
-		l.Rules = append(l.Rules, firewall.LayerRule{
-			Name: "the tables of others let it pass", Action: firewall.Allow, VM: d.VM, Protocol: d.Protocol, First: d.Port, Last: d.Port,
-		})
+	rules := map[ruleset.ChainID][]ruleset.Rule{}
+	for _, x := range r.Rules {
+		rules[x.ChainID] = append(rules[x.ChainID], x)
 	}
-	for _, c := range r.Chains {
-		if leg := legOf(c); leg != aside && leg != passing && !r.dormant(c) && r.drops(c) {
-			l.Rules = append(l.Rules, firewall.LayerRule{Name: place(c) + " was not followed for this port", Action: firewall.Deny, Maybe: true, VM: vm, Last: 65535})
-		}
+	untracked := r.untracked()
+	for _, s := range r.stations() {
+		t := tour{Ruleset: r, station: s, rules: rules, vm: vm, tracked: s.tracked() && !untracked, left: mostSteps}
+		l.Rules = append(l.Rules, t.all()...)
 	}
-	if !slices.ContainsFunc(l.Rules, func(x firewall.LayerRule) bool { return x.Action == firewall.Deny }) {
+	if len(l.Rules) == 0 {
 		return firewall.Layer{}
 	}
+	for _, p := range protocols() {
+		l.Rules = append(l.Rules, firewall.LayerRule{Name: "the tables of others let it pass", Action: firewall.Allow, VM: vm, Protocol: p, Last: 65535})
+	}
+	l.Rules = append(l.Rules, firewall.LayerRule{Name: "the tables of others were not followed for this protocol", Action: firewall.Deny, Maybe: true, VM: vm, Last: 65535})
 	return l
 }
 
-// at returns the drops that new connections to d meet, or may meet.
-func (r *Ruleset) at(d firewall.Door) (out []firewall.LayerRule) {
-	for _, c := range r.Chains {
-		leg := legOf(c)
-		if leg == aside || r.dormant(c) {
+func protocols() []firewall.Protocol { return []firewall.Protocol{firewall.TCP, firewall.UDP} }
+
+// A tour goes through one base chain with the packets of every class of ports.
+type tour struct {
+	*Ruleset
+	station
+
+	rules   map[ruleset.ChainID][]ruleset.Rule
+	vm      firewall.VMID
+	tracked bool
+	left    int
+}
+
+// all returns what the chain does to everybody.
+func (t *tour) all() (out []firewall.LayerRule) {
+	doors, clients := t.classes(t.station, t.rules)
+	for _, family := range []ruleset.Family{ruleset.IPv4, ruleset.IPv6} {
+		if !t.sees(family) {
 			continue
 		}
-		for _, all := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
-			family, other := ruleset.IPv4, ruleset.IPv6
-			if all.Is6() {
-				family, other = other, family
-			}
-			p := packet{protocol: d.Protocol, port: d.Port, family: family, leg: leg}
-			if by, certain := r.drop(c, p); by != "" && c.Table.Family != other {
-				out = append(out, firewall.LayerRule{
-					Name: place(c) + ": " + by, Action: firewall.Deny, Maybe: !certain, VM: d.VM,
-					Protocol: d.Protocol, First: d.Port, Last: d.Port, From: []netip.Prefix{netip.PrefixFrom(all, 0)},
-				})
-			}
+		for _, protocol := range protocols() {
+			p := packet{protocol: protocol, family: family, leg: t.leg, tracked: t.tracked, all: everybody(family)}
+			out = append(out, t.ports(p, doors, clients)...)
 		}
+	}
+	if t.left < 0 {
+		return []firewall.LayerRule{{Name: place(t.Chain) + " is too long to follow", Action: firewall.Deny, Maybe: true, VM: t.vm, Last: 65535}}
 	}
 	return out
 }
 
-// drop returns what in the chain drops the packet, or may, and whether it surely
-// does; empty when nothing does. Where the packet goes on to, and so what it
-// meets there, is not known.
-func (r *Ruleset) drop(c ruleset.Chain, p packet) (by string, certain bool) {
-	if p.leg != passing {
-		w := walk{Ruleset: r, packet: p}
-		return w.drop(c)
-	}
-	if r.drops(c) && r.handsOn(p) {
-		return "it may drop what is sent on to another address", false
-	}
-	return "", false
+// A stretch is ports of the door, and of the client, at which the same happens.
+type stretch struct {
+	door, client class
+	lines        []line
 }
 
-// drops reports whether anything in c's table, to which its jumps lead, drops.
-func (r *Ruleset) drops(c ruleset.Chain) bool {
-	if c.Hook.Policy == ruleset.VerdictDrop {
-		return true
-	}
-	for _, x := range r.Rules {
-		if v, ok := decision(x); ok && x.Table == c.Table && v.Code == ruleset.VerdictDrop {
-			return true
+// ports returns what the chain does to packets like p at every port. Classes next
+// to each other that fare alike become one.
+func (t *tour) ports(p packet, doors, clients []class) (out []firewall.LayerRule) {
+	var before []stretch
+	flush := func() {
+		for _, s := range before {
+			out = append(out, t.lines(p, s)...)
 		}
 	}
-	return false
+	for _, door := range doors {
+		var here []stretch
+		for _, client := range clients {
+			// Port 0 of a client is none: the last of a class stands for it.
+			p.port, p.client = door.first, client.last
+			w := walk{Ruleset: t.Ruleset, packet: p, rules: t.rules, lines: nil, left: &t.left}
+			if w.base(t.Chain); t.left < 0 {
+				return nil
+			}
+			if n := len(here); n > 0 && slices.EqualFunc(here[n-1].lines, w.lines, line.equal) {
+				here[n-1].client.last = client.last
+				continue
+			}
+			here = append(here, stretch{door: door, client: client, lines: w.lines})
+		}
+		if slices.EqualFunc(before, here, func(a, b stretch) bool {
+			return a.client == b.client && slices.EqualFunc(a.lines, b.lines, line.equal)
+		}) {
+			for i := range before {
+				before[i].door.last = door.last
+			}
+			continue
+		}
+		flush()
+		before = here
+	}
+	flush()
+	return out
+}
+
+func (l line) equal(m line) bool {
+	return l.by == m.by && l.action == m.action && l.maybe == m.maybe && slices.Equal(l.from, m.from)
+}
+
+// lines writes what happens at s as rules of a layer.
+func (t *tour) lines(p packet, s stretch) (out []firewall.LayerRule) {
+	for _, l := range s.lines {
+		out = append(out, firewall.LayerRule{
+			Name: place(t.Chain) + ": " + l.by, Action: l.action, Maybe: l.maybe, VM: t.vm, Protocol: p.protocol,
+			First: s.door.first, Last: s.door.last, SourceFirst: s.client.first, SourceLast: s.client.last, From: prefixes(l.from),
+		})
+	}
+	return out
+}
+
+// Blocks returns, as sentences, what surely keeps everybody out of d, whoever has
+// a grant for it; l is a layer that Layer returned. What keeps out some, or may do
+// so, is for the layer to tell.
+func Blocks(l firewall.Layer, d firewall.Door) (out []string) {
+	if l.Firewall == "" {
+		return nil
+	}
+	verdict := reach.Layer(l, d)
+	if !verdict.Sources(reach.Open, reach.Unknown).Empty() {
+		return nil
+	}
+	for x := range verdict.All() {
+		for _, s := range x.Steps() {
+			out = append(out, fmt.Sprintf("%s blocks connections to %d/%s, also for a grant; allow the port there", s.Rule, d.Port, d.Protocol))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }

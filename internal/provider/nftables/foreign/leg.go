@@ -3,6 +3,7 @@
 package foreign
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/provider/nftables/nfnetlink/ruleset"
@@ -14,51 +15,79 @@ type leg uint8
 const (
 	aside    leg = iota // none of it
 	coming              // the first packet, to this host
-	passing             // the first packet, on to somebody behind this host
 	answered            // the answer to it, from this host
 )
 
-// legOf returns which packets pass the base chain.
-func legOf(c ruleset.Chain) leg {
+// A station is a base chain on the way, and how far along the way it is.
+type station struct {
+	ruleset.Chain
+	leg  leg
+	rank int
+}
+
+// stations returns the base chains that the packets pass, in their order. What is
+// forwarded does not concern doors of this host: a packet that is sent on to
+// another address was translated before, and from there on nothing is known.
+func (r *Ruleset) stations() (out []station) {
+	for _, c := range r.Chains {
+		if s := stationOf(c); s.leg != aside && !r.dormant(c) {
+			out = append(out, s)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b station) int {
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.Hook.Priority, b.Hook.Priority))
+	})
+	return out
+}
+
+func stationOf(c ruleset.Chain) station {
 	if c.Hook.Type == "" {
-		return aside
+		return station{}
 	}
 	switch c.Table.Family {
 	case ruleset.NetDev:
 		if c.Hook.Num == ruleset.NetDevIngress {
-			return coming
+			return station{Chain: c, leg: coming, rank: 0}
 		}
-		return answered // the other hook of a device is egress
+		return station{Chain: c, leg: answered, rank: 6} // the other hook of a device is egress
 	case ruleset.INet, ruleset.IPv4, ruleset.IPv6:
 	case ruleset.AnyFamily, ruleset.ARP, ruleset.Bridge:
-		return aside
+		return station{}
 	}
 	switch c.Hook.Num {
-	case ruleset.Prerouting, ruleset.Input, ruleset.Ingress:
-		return coming
-	case ruleset.Forward:
-		return passing
+	case ruleset.Ingress:
+		return station{Chain: c, leg: coming, rank: 1}
+	case ruleset.Prerouting:
+		return station{Chain: c, leg: coming, rank: 2}
+	case ruleset.Input:
+		return station{Chain: c, leg: coming, rank: 3}
 	case ruleset.Output, ruleset.Postrouting:
 		if c.Hook.Type != "nat" { // which only sees the packet that begins a connection
-			return answered
+			return station{Chain: c, leg: answered, rank: 4 + int(c.Hook.Num-ruleset.Output)}
 		}
 	}
-	return aside
+	return station{}
 }
 
-// handsOn reports whether the packet's destination may be translated on its way
-// in, as that of a container's published port is: then it passes the forward
-// hook as well, with a destination that is not known here.
-func (r *Ruleset) handsOn(p packet) bool {
-	for _, c := range r.Chains {
-		if legOf(c) != coming || c.Hook.Type != "nat" || r.dormant(c) {
-			continue
-		}
-		if slices.ContainsFunc(r.Rules, func(x ruleset.Rule) bool {
-			return x.Table == c.Table && x.Translates() && p.match(r, x).result != no
-		}) {
-			return true
-		}
+// tracked reports whether connection tracking has seen the packet before it comes
+// to s: it does so at priority -200 of the first hook.
+func (s station) tracked() bool {
+	const conntrack = -200
+	switch {
+	case s.Table.Family == ruleset.NetDev, s.Hook.Num == ruleset.Ingress:
+		return false
+	case s.Hook.Num == ruleset.Prerouting, s.Hook.Num == ruleset.Output:
+		return s.Hook.Priority > conntrack
 	}
-	return false
+	return true
+}
+
+// sees reports whether packets of family f pass s.
+func (s station) sees(f ruleset.Family) bool {
+	switch s.Table.Family {
+	case ruleset.IPv4, ruleset.IPv6:
+		return s.Table.Family == f
+	default:
+		return true
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/provider/nftables/nfnetlink/ruleset"
 )
 
@@ -16,14 +15,42 @@ type Ruleset struct {
 	Chains []ruleset.Chain
 	Rules  []ruleset.Rule // by table and chain, in order
 	Sets   []ruleset.Set
-	// Ports are the elements of the sets that PortSet selects.
-	Ports map[ruleset.SetID][]ruleset.Element
+	// Elements are those of the sets that Wanted names. What a set without an
+	// entry holds is not known.
+	Elements map[ruleset.SetID][]ruleset.Element
 }
 
-// PortSet reports whether the elements of s are needed to judge the rules that
-// look a port up in it.
-func PortSet(s ruleset.Set) bool {
-	return s.Key == ruleset.KeyOf(ruleset.InetService) && s.Flags&ruleset.SetMap == 0
+// Wanted returns the sets whose elements decide about packets: those that rules
+// look something up in, and that packets do not write to by themselves.
+func (r *Ruleset) Wanted() []ruleset.SetID {
+	asked := map[ruleset.SetID]bool{}
+	for _, x := range r.Rules {
+		for _, e := range x.Exprs {
+			if name, ok := looksUp(e); ok {
+				asked[x.Table.Set(name)] = true
+			}
+		}
+	}
+	var out []ruleset.SetID
+	for _, s := range r.Sets {
+		if asked[s.SetID] && s.Flags&ruleset.SetDynamic == 0 {
+			out = append(out, s.SetID)
+		}
+	}
+	return out
+}
+
+// looksUp returns the set, or the map, that x asks.
+func looksUp(x ruleset.Expr) (string, bool) {
+	switch x := x.(type) {
+	case ruleset.Lookup:
+		return x.Set, true
+	case ruleset.Raw:
+		if m, ok := mapLookup(x); ok {
+			return m.Set, m.verdict
+		}
+	}
+	return "", false
 }
 
 // Without returns r without one table.
@@ -32,37 +59,8 @@ func (r *Ruleset) Without(t ruleset.TableID) *Ruleset {
 	out.Tables = slices.DeleteFunc(slices.Clone(r.Tables), func(x ruleset.Table) bool { return x.TableID == t })
 	out.Chains = slices.DeleteFunc(slices.Clone(r.Chains), func(x ruleset.Chain) bool { return x.Table == t })
 	out.Rules = slices.DeleteFunc(slices.Clone(r.Rules), func(x ruleset.Rule) bool { return x.Table == t })
+	out.Sets = slices.DeleteFunc(slices.Clone(r.Sets), func(x ruleset.Set) bool { return x.Table == t })
 	return &out
-}
-
-// Blocks returns, as sentences, what keeps new connections to a port of this
-// host out, or their answers in, or may do so.
-func (r *Ruleset) Blocks(p firewall.Protocol, port uint16) []string {
-	var out []string
-	for _, c := range r.Chains {
-		leg := legOf(c)
-		if leg == aside || leg == passing || r.dormant(c) { // where it is passed on to, the layer says that it is not known
-			continue
-		}
-		var text [2]string
-		for i, family := range []ruleset.Family{ruleset.IPv4, ruleset.IPv6} {
-			if c.Table.Family == family || c.Table.Family == ruleset.INet || c.Table.Family == ruleset.NetDev {
-				w := walk{Ruleset: r, packet: packet{protocol: p, port: port, family: family, leg: leg}}
-				text[i] = w.base(c)
-			}
-		}
-		if text[0] == text[1] && text[0] != "" {
-			out = append(out, text[0])
-			continue
-		}
-		for i, only := range []string{" (IPv4 only)", " (IPv6 only)"} {
-			if text[i] != "" {
-				out = append(out, text[i]+only)
-			}
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 // dormant reports whether the chain's table is switched off.
@@ -70,6 +68,32 @@ func (r *Ruleset) dormant(c ruleset.Chain) bool {
 	return slices.ContainsFunc(r.Tables, func(t ruleset.Table) bool {
 		return t.TableID == c.Table && t.Flags&ruleset.TableDormant != 0
 	})
+}
+
+// untracked reports whether a rule keeps packets from connection tracking: then
+// nothing is certain about the state of any connection.
+func (r *Ruleset) untracked() bool {
+	return slices.ContainsFunc(r.Rules, func(x ruleset.Rule) bool {
+		return slices.ContainsFunc(x.Exprs, func(e ruleset.Expr) bool {
+			raw, ok := e.(ruleset.Raw)
+			return ok && (raw.Name == "notrack" || raw.Name == "target" && (raw.Target() == "CT" || raw.Target() == "NOTRACK"))
+		})
+	})
+}
+
+// place names a base chain for people.
+func place(c ruleset.Chain) string {
+	return fmt.Sprintf("table %s, chain %s (hook %s)", c.Table, c.Name, hookName(c))
+}
+
+func hookName(c ruleset.Chain) string {
+	if c.Table.Family == ruleset.NetDev {
+		return map[bool]string{true: "ingress", false: "egress"}[c.Hook.Num == ruleset.NetDevIngress]
+	}
+	return map[ruleset.HookNum]string{
+		ruleset.Prerouting: "prerouting", ruleset.Input: "input", ruleset.Forward: "forward",
+		ruleset.Output: "output", ruleset.Postrouting: "postrouting", ruleset.Ingress: "ingress",
+	}[c.Hook.Num]
 }
 
 // name names a rule for people.

@@ -3,167 +3,126 @@
 package foreign
 
 import (
-	"fmt"
-
+	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/provider/nftables/nfnetlink/ruleset"
+	"github.com/sesame-access/sesame/internal/reach"
 )
 
 // deepest is how many jumps deep the kernel goes.
 const deepest = 16
 
-// A walk follows one packet through one base chain.
+// A line is one thing that a base chain does to some clients at some ports.
+type line struct {
+	by     string
+	action firewall.Action
+	maybe  bool
+	from   reach.Ranges
+}
+
+// A walk follows the packets of all clients, at one port and from one port,
+// through one base chain.
 type walk struct {
 	*Ruleset
 	packet packet
-	// spared says that an uncertain accept may have let the packet through.
-	spared bool
-	// certain is the drop that the packet surely meets unless it was spared, and
-	// uncertain the first one that it may meet.
-	certain, uncertain string
-	// aside is the first drop that the packet may meet of those that do not name
-	// its port.
-	aside string
+	rules  map[ruleset.ChainID][]ruleset.Rule
+	lines  []line
+	left   *int // how many more rules may be looked at
 }
 
-// An end says how a chain ended.
-type end uint8
-
-const (
-	through  end = iota // it did not decide
-	accepted            // surely
-	dropped             // surely
-)
-
-// base returns what the chain does to the packet, as a sentence; empty when it
-// lets it through.
-func (w *walk) base(c ruleset.Chain) string {
-	e := w.follow(c)
-	what := fmt.Sprintf("new connections to %d/%s", w.packet.port, w.packet.protocol)
-	if w.packet.leg == answered {
-		what = fmt.Sprintf("the answers of %d/%s", w.packet.port, w.packet.protocol)
+// base goes through the base chain.
+func (w *walk) base(c ruleset.Chain) {
+	out, spared := w.chain(c.ChainID, w.packet.all, w.packet.all, 0)
+	if c.Hook.Policy == ruleset.VerdictDrop {
+		w.drop("its policy", out, out.Minus(spared))
 	}
-	in := place(c)
-	switch {
-	case e == dropped && !w.spared:
-		return fmt.Sprintf("%s: %s blocks %s, also for a grant; allow the port there", in, w.certain, what)
-	case e == dropped:
-		return fmt.Sprintf("%s: %s may block %s; what is accepted before could not be told", in, w.certain, what)
-	case w.uncertain != "":
-		return fmt.Sprintf("%s: %s may block some %s", in, w.uncertain, what)
+}
+
+// drop says that at is dropped, who is sure to come so far for certain.
+func (w *walk) drop(by string, at, sure reach.Ranges) {
+	certain := at.Intersect(sure)
+	w.say(line{by: by, action: firewall.Deny, from: certain})
+	w.say(line{by: by, action: firewall.Deny, maybe: true, from: at.Minus(certain)})
+}
+
+func (w *walk) say(l line) {
+	if len(l.from) > 0 {
+		w.lines = append(w.lines, l)
 	}
-	return ""
 }
 
-// follow goes through a base chain.
-func (w *walk) follow(c ruleset.Chain) end {
-	e := w.chain(c.ChainID, step{sure: true, named: false}, 0)
-	if e == through && c.Hook.Policy == ruleset.VerdictDrop {
-		e, w.certain = dropped, "its policy"
-	}
-	return e
-}
-
-// drop returns what in the chain drops the packet, or may, and whether it surely
-// does; empty when nothing does.
-func (w *walk) drop(c ruleset.Chain) (by string, certain bool) {
-	switch e := w.follow(c); {
-	case e == dropped && !w.spared:
-		return w.certain, true
-	case e == dropped:
-		return w.certain, false
-	case w.uncertain != "":
-		return w.uncertain, false
-	}
-	return w.aside, false
-}
-
-func place(c ruleset.Chain) string {
-	return fmt.Sprintf("table %s, chain %s (hook %s)", c.Table, c.Name, hookName(c))
-}
-
-// A step is how sure it is that the packet comes to a rule, and whether the port
-// was named on the way.
-type step struct{ sure, named bool }
-
-// chain follows the packet through one chain.
-func (w *walk) chain(id ruleset.ChainID, at step, depth int) end {
+// chain takes clients through one chain: here are those whose packets may come to
+// it, and sure those of them whose packets do, or have been dropped already. It
+// returns whose packets may come out at its end, and whose it may have spared
+// what follows: those of sure that it did not come out, or have been dropped.
+func (w *walk) chain(id ruleset.ChainID, here, sure reach.Ranges, depth int) (out, spared reach.Ranges) {
 	if depth > deepest {
-		return through
+		return here, here
 	}
-	for _, r := range w.Rules {
-		if r.ChainID != id {
-			continue
+	for _, r := range w.rules[id] {
+		if len(here) == 0 {
+			break
 		}
-		m := w.packet.match(w.Ruleset, r)
-		if m.result == no {
-			continue
+		*w.left--
+		if *w.left < 0 {
+			return here.Union(out), here.Union(spared)
 		}
-		here := step{sure: at.sure && m.result == yes, named: at.named || m.named}
-		switch e, done := w.verdict(r, here, depth); {
-		case e != through:
-			return e
-		case done && m.result == yes:
-			return through
-		case done:
-			at.sure = false // the rest of the chain may not be met
+		for _, b := range w.packet.run(w.Ruleset, r) {
+			at := here.Intersect(b.any())
+			if len(at) == 0 {
+				continue
+			}
+			s := step{branch: b, at: at, sure: at.Intersect(b.yes).Intersect(sure)}
+			went, gone := w.step(r, s, depth)
+			// Who surely met the rule goes on only as far as the rule lets him.
+			here = here.Minus(b.yes).Union(went.on)
+			sure = sure.Minus(gone)
+			out, spared = out.Union(went.out), spared.Union(went.spared)
 		}
 	}
-	return through
+	return here.Union(out), spared
 }
 
-// verdict does what the rule does to a packet that matches it. Done means that
-// the rest of the chain is not met.
-func (w *walk) verdict(r ruleset.Rule, at step, depth int) (e end, done bool) {
-	v, ok := decision(r)
+// A step is a branch of a rule, whose packets may meet it, and whose surely do.
+type step struct {
+	branch
+
+	at, sure reach.Ranges
+}
+
+// A way is whose packets may go on to the next rule, though they met this one;
+// whose may leave the chain by its end; and whose may be accepted.
+type way struct{ on, out, spared reach.Ranges }
+
+// step does what the branch does. Gone are those who from there on are not sure to
+// come to the next rule any more, without having been dropped.
+func (w *walk) step(r ruleset.Rule, s step, depth int) (went way, gone reach.Ranges) {
 	switch {
-	case !ok:
-		return through, false
-	case v.Code == ruleset.VerdictAccept && at.sure:
-		return accepted, true
-	case v.Code == ruleset.VerdictAccept:
-		w.spared = true
-		return through, false
-	case v.Code == ruleset.VerdictDrop && at.sure:
-		w.certain = name(r)
-		return dropped, true
-	case v.Code == ruleset.VerdictDrop:
-		if at.named && w.uncertain == "" {
-			w.uncertain = name(r)
-		}
-		if !at.named && w.aside == "" {
-			w.aside = name(r)
-		}
-		return through, false
-	case v.Code == ruleset.VerdictJump, v.Code == ruleset.VerdictGoto:
-		return w.chain(r.Table.Chain(v.Chain), at, depth+1), v.Code == ruleset.VerdictGoto
+	case s.effect == bends:
+		certain := s.at.Intersect(s.yes)
+		w.say(line{by: name(r) + " sends it on", action: firewall.Unknown, from: certain})
+		w.say(line{by: name(r) + " sends it on", action: firewall.Unknown, maybe: true, from: s.at.Minus(certain)})
+		return way{spared: s.at}, s.at
+	case s.effect == mystery:
+		w.drop(name(r), s.at, nil)
+		return way{on: s.at, spared: s.at}, s.at
 	}
-	return through, v.Code == ruleset.VerdictReturn
-}
-
-// decision returns the verdict of a rule; a rule without one, that only counts
-// or logs, decides nothing. Where the verdict stands in a map, the packet may be
-// accepted.
-func decision(r ruleset.Rule) (ruleset.Verdict, bool) {
-	if r.Refuses() {
-		return ruleset.Verdict{Code: ruleset.VerdictDrop}, true
+	switch s.verdict.Code {
+	case ruleset.VerdictAccept:
+		return way{spared: s.at}, s.at
+	case ruleset.VerdictDrop:
+		w.drop(name(r), s.at, s.sure)
+		return way{}, nil
+	case ruleset.VerdictReturn:
+		return way{out: s.at}, s.at
+	case ruleset.VerdictJump:
+		out, spared := w.chain(r.Table.Chain(s.verdict.Chain), s.at, s.sure, depth+1)
+		return way{on: out, spared: spared}, spared
+	case ruleset.VerdictGoto:
+		out, spared := w.chain(r.Table.Chain(s.verdict.Chain), s.at, s.sure, depth+1)
+		return way{out: out, spared: spared}, spared.Union(out)
+	case ruleset.VerdictContinue, ruleset.VerdictBreak:
+		return way{on: s.at}, nil
 	}
-	for _, x := range r.Exprs {
-		if v, ok := x.(ruleset.Verdict); ok {
-			return v, true
-		}
-		if raw, ok := x.(ruleset.Raw); ok && raw.Name == "lookup" {
-			return ruleset.Verdict{Code: ruleset.VerdictAccept}, true
-		}
-	}
-	return ruleset.Verdict{}, false
-}
-
-func hookName(c ruleset.Chain) string {
-	if c.Table.Family == ruleset.NetDev {
-		return map[bool]string{true: "ingress", false: "egress"}[c.Hook.Num == ruleset.NetDevIngress]
-	}
-	return map[ruleset.HookNum]string{
-		ruleset.Prerouting: "prerouting", ruleset.Input: "input", ruleset.Forward: "forward",
-		ruleset.Output: "output", ruleset.Postrouting: "postrouting", ruleset.Ingress: "ingress",
-	}[c.Hook.Num]
+	w.drop(name(r), s.at, nil) // a queue: whoever reads it decides
+	return way{spared: s.at}, s.at
 }

@@ -172,7 +172,7 @@ func (r Rule) Refuses() bool {
 		case Verdict:
 			return x.Code == VerdictDrop
 		case Raw:
-			return x.Name == "reject" || (x.Name == "target" && xtTarget(x) == "REJECT")
+			return x.Name == "reject" || (x.Name == "target" && x.Target() == "REJECT")
 		default:
 			return false
 		}
@@ -183,12 +183,13 @@ func (r Rule) Refuses() bool {
 func (r Rule) Translates() bool {
 	return slices.ContainsFunc(r.Exprs, func(x Expr) bool {
 		raw, ok := x.(Raw)
-		return ok && (raw.Name == "nat" || raw.Name == "redir" || raw.Name == "target" && slices.Contains([]string{"DNAT", "REDIRECT", "NETMAP"}, xtTarget(raw)))
+		return ok && (raw.Name == "nat" || raw.Name == "redir" || raw.Name == "target" && slices.Contains([]string{"DNAT", "REDIRECT", "NETMAP"}, raw.Target()))
 	})
 }
 
-// xtTarget returns the name of the xtables target that iptables-nft writes for what nf_tables has no expression for.
-func xtTarget(x Raw) string {
+// Target returns the name of the xtables target that iptables-nft writes for what nf_tables has no expression for; empty
+// when it is none.
+func (x Raw) Target() string {
 	var d Decoder
 	for t, a := range d.Attrs(x.Data) {
 		if t == unix.NFTA_TARGET_NAME {
