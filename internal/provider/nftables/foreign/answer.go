@@ -29,12 +29,6 @@ func (a answer) both(b answer) answer {
 	return answer{yes: yes, may: a.any().Intersect(b.any()).Minus(yes)}
 }
 
-// either returns who meets a or b.
-func (a answer) either(b answer) answer {
-	yes := a.yes.Union(b.yes)
-	return answer{yes: yes, may: a.may.Union(b.may).Minus(yes)}
-}
-
 // not returns who of all does not meet a.
 func (a answer) not(all reach.Ranges) answer {
 	return answer{yes: all.Minus(a.any()), may: a.may}

@@ -17,17 +17,18 @@ func (p packet) compare(v value, op ruleset.CmpOp, data []byte) answer {
 	if v.size() < len(data) {
 		return answer{may: p.all}
 	}
-	switch op {
-	case ruleset.Equal:
-		return p.within(v, data, data)
-	case ruleset.NotEqual:
-		return p.within(v, data, data).not(p.all)
+	if op == ruleset.Equal || op == ruleset.NotEqual {
+		same := p.within(v, data, data)
+		if op == ruleset.NotEqual {
+			return same.not(p.all)
+		}
+		return same
 	}
 	if len(v) != 1 || len(data) != v[0].size {
 		return answer{may: p.all}
 	}
 	lowest, highest := make([]byte, len(data)), bytes.Repeat([]byte{0xff}, len(data))
-	switch op {
+	switch uint32(op) {
 	case unix.NFT_CMP_LTE:
 		return p.between(v[0], lowest, data)
 	case unix.NFT_CMP_GT:

@@ -101,7 +101,7 @@ func (c *cutter) set(where map[ruleset.Reg]int, src ruleset.Reg, id ruleset.SetI
 	for _, e := range c.Elements[id] {
 		for _, key := range [][]byte{e.Key, e.KeyEnd} {
 			for word := 0; word*4 < len(key); word++ {
-				c.port(where, src+ruleset.Reg(word), key[word*4:min(len(key), word*4+4)]) //nolint:gosec // Keys are short.
+				c.port(where, src+ruleset.Reg(word), key[word*4:min(len(key), word*4+4)])
 			}
 		}
 	}

@@ -1,20 +1,37 @@
-// Package foreign reads other people's tables and says which of them would keep
-// out somebody whom Sesame's gate lets in. In a kernel a drop anywhere is final,
+// Package foreign reads other people's tables and says what they do to the
+// connections that Sesame's gate lets in. In a kernel a drop anywhere is final,
 // and an accept is not: nothing that others write can open a locked port, but
 // much of it can defeat a grant.
 //
-// It follows one packet, the first of a connection to a port, through the chains
-// that it would meet on its way in, and the answer to it on its way out, with what
-// is certain about them: protocol, port, that they begin and answer a connection,
-// and that the other end is not this host. A packet that may be sent on to another
-// address, such as that of a container with a published port, meets the forward
-// hook with a destination that is not known: whether something drops it there is
-// unknown, wherever anything does.
-// What the packet's source or anything that this package does not model decides
-// is uncertain. A drop that is certain blocks; one behind an uncertain accept,
-// or an uncertain one in a rule that names the port, may block. An uncertain
-// drop that does not name the port, as in a block list for everything, is not
-// told: it is not about the grants.
+// It follows the first packet of a connection through the base chains that it
+// meets on its way in, by hook and priority, and the answer to it on its way out:
+// of every client at once, for TCP and UDP, and for every class of ports that the
+// rules tell apart. What it finds are the lines of a [firewall.Layer]: who is
+// dropped, at which port, from which port, by which rule.
+//
+// # What is known
+//
+// Of the packet are known its family, protocol and ports, the client's address,
+// that it begins or answers a connection, that it does not come by loopback and
+// that it is for this host. All comparisons with these are exact: masks, parts of
+// addresses as nft loads them, ranges, sets with and without intervals, their
+// concatenations, and maps of verdicts. A client's port 0, which no system sends
+// from, counts as the port above it.
+//
+// # What is not
+//
+// A condition on anything else (a mark, an interface, a rate, the host's address,
+// a match of xtables), a set that could not be read or that packets write to, and
+// an element that ends by itself are met perhaps. Then the rule's drop is a line
+// with Maybe, for those whom it is about, and after its accept a drop is only
+// possible. A rule that is not understood may drop what meets it, or accept it.
+//
+// A packet that a rule sends on to another port or address, with nat, redirect,
+// tproxy or by writing to it, has an unknown end: what drops it before surely
+// does, what happens later is not followed. So nothing is said about the hook
+// forward, which only such a packet passes.
+//
+// Protocols but TCP and UDP are not followed, and not known where anything drops.
 //
 // It does no I/O and changes nothing.
 package foreign

@@ -65,6 +65,7 @@ func stationOf(c ruleset.Chain) station {
 		if c.Hook.Type != "nat" { // which only sees the packet that begins a connection
 			return station{Chain: c, leg: answered, rank: 4 + int(c.Hook.Num-ruleset.Output)}
 		}
+	case ruleset.Forward:
 	}
 	return station{}
 }
@@ -84,10 +85,6 @@ func (s station) tracked() bool {
 
 // sees reports whether packets of family f pass s.
 func (s station) sees(f ruleset.Family) bool {
-	switch s.Table.Family {
-	case ruleset.IPv4, ruleset.IPv6:
-		return s.Table.Family == f
-	default:
-		return true
-	}
+	only := s.Table.Family
+	return only == f || only != ruleset.IPv4 && only != ruleset.IPv6
 }

@@ -116,6 +116,7 @@ func (n naive) chain(id ruleset.ChainID, i int, then func() ends) ends {
 		return out.or(n.chain(id.Table.Chain(v.Chain), 0, next))
 	case ruleset.VerdictGoto:
 		return out.or(n.chain(id.Table.Chain(v.Chain), 0, then))
+	case ruleset.VerdictContinue, ruleset.VerdictBreak:
 	}
 	return next()
 }
@@ -146,8 +147,8 @@ func (n naive) rule(r ruleset.Rule) (v ruleset.Verdict, unsure bool) {
 				b[0] = byte(n.family)
 			case ruleset.MetaInputIndex:
 				binary.NativeEndian.PutUint32(b, n.iif)
-			default:
-				panic(x)
+			case ruleset.MetaOutputIndex, ruleset.MetaInputName, ruleset.MetaOutputName:
+				panic("it is not drawn")
 			}
 			copy(regs[x.Dst*4:], b)
 		case ruleset.Bitwise:
@@ -184,9 +185,6 @@ func (n naive) rule(r ruleset.Rule) (v ruleset.Verdict, unsure bool) {
 					return *k.verdict, unsure
 				}
 				return none, false
-			case "range":
-				met = false
-				panic("not drawn")
 			}
 		}
 		if !met {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -268,7 +269,7 @@ func draw(t *rapid.T) *world {
 		for at, name := range chains {
 			c := ruleset.Chain{ChainID: table.Chain(name)}
 			if at == 0 {
-				c.Hook = ruleset.Hook{Type: "filter", Num: hook, Policy: ruleset.VerdictCode(w.n(1, "policy"))} //nolint:gosec // Drop or accept.
+				c.Hook = ruleset.Hook{Type: "filter", Num: hook, Policy: ruleset.VerdictCode(w.n(1, "policy"))}
 			}
 			w.Chains = append(w.Chains, c)
 			for range w.n(4, "rules") {
@@ -340,7 +341,7 @@ func TestAgainstNaive(t *testing.T) {
 						continue
 					}
 					if !w.unsure || got != reach.Unknown {
-						t.Fatalf("%s from %s: %s, want %s\n%v", d, from, got, want, l.Rules)
+						t.Fatalf("%s from %s: %s, want %s\n%v\n%+v\n%v", d, from, got, want, w.Chains, rulesText(w), w.Elements)
 					}
 				}
 			}
@@ -352,4 +353,13 @@ func TestAgainstNaive(t *testing.T) {
 			t.Errorf("of %d that are %s the layer knows %d", n, reach.Verdict(v), exact[v])
 		}
 	}
+}
+
+// rulesText writes the rules of a counterexample.
+func rulesText(w *world) string {
+	var out strings.Builder
+	for _, r := range w.Rules {
+		fmt.Fprintf(&out, "%s %d: %+v\n", r.ChainID, r.Handle, r.Exprs)
+	}
+	return out.String()
 }

@@ -40,7 +40,7 @@ func (g registers) load(dst ruleset.Reg, v value) {
 }
 
 // at returns what the registers from src on hold: fields side by side, each padded
-// with zeros. Single is the first of them alone.
+// with zeros.
 func (g registers) at(src ruleset.Reg, size int) (out value) {
 	for n := 0; n < size; {
 		v, loaded := g[src]
@@ -145,7 +145,7 @@ func (p packet) raw(x ruleset.Raw, regs registers) answer {
 			}
 			return a
 		}
-	case "log", "notrack", "last", "counter", "objref", "target", "dup", "quota_log":
+	case "log", "notrack", "last", "counter", "objref", "target", "dup":
 		return sure
 	case "immediate", "meta", "numgen", "hash", "bitwise", "byteorder": // it may have loaded any of them
 		clear(regs)

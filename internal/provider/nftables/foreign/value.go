@@ -153,8 +153,10 @@ func (v value) masked(x ruleset.Bitwise) value {
 		return unknown(len(x.Mask))
 	}
 	p, ones := v[0], leading(x.Mask)
-	xors := bytes.ContainsFunc(x.Xor, func(r rune) bool { return r != 0 })
+	xors := len(bytes.Trim(x.Xor, "\x00")) > 0
 	switch {
+	case len(bytes.Trim(x.Mask, "\x00")) == 0 && !xors:
+		return known(make([]byte, p.size)...)
 	case p.known != nil && (!p.port || ones == 8*p.size && !xors):
 		out := make([]byte, p.size)
 		for i := range out {

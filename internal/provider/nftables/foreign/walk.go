@@ -96,15 +96,16 @@ type way struct{ on, out, spared reach.Ranges }
 // step does what the branch does. Gone are those who from there on are not sure to
 // come to the next rule any more, without having been dropped.
 func (w *walk) step(r ruleset.Rule, s step, depth int) (went way, gone reach.Ranges) {
-	switch {
-	case s.effect == bends:
+	switch s.effect {
+	case bends:
 		certain := s.at.Intersect(s.yes)
 		w.say(line{by: name(r) + " sends it on", action: firewall.Unknown, from: certain})
 		w.say(line{by: name(r) + " sends it on", action: firewall.Unknown, maybe: true, from: s.at.Minus(certain)})
 		return way{spared: s.at}, s.at
-	case s.effect == mystery:
+	case mystery:
 		w.drop(name(r), s.at, nil)
 		return way{on: s.at, spared: s.at}, s.at
+	case decides:
 	}
 	switch s.verdict.Code {
 	case ruleset.VerdictAccept:
