@@ -39,6 +39,7 @@ func TestBesideIsTrue(t *testing.T) {
 		{"beside a redirect", "table inet n { chain p { type nat hook prerouting priority dstnat; tcp dport 2222 redirect to :22; }; }", 22, open, open},
 		{"before a redirect", "table inet n { chain r { type filter hook prerouting priority raw; tcp dport 2222 drop; }; chain p { type nat hook prerouting priority dstnat; tcp dport 2222 redirect to :22; }; }", 2222, closed, closed},
 		{"a range that is not", input("accept", "tcp dport != 23-80 drop"), 22, closed, closed},
+		{"a goto of some that comes out", "table inet f { chain a { }; chain i { type filter hook input priority 0; policy accept; limit rate 1/day goto a; tcp dport 22 drop; }; }", 22, unknown, unknown},
 		{"a rate", input("accept", "tcp dport 22 limit rate over 1/day drop"), 22, unknown, unknown},
 	} {
 		t.Run(c.name, func(t *testing.T) {
