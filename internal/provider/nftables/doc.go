@@ -29,9 +29,10 @@
 // of another installation is reported as an obstacle and never written to, and
 // nothing is opened beside an element that another one left in ours. Anything
 // else that is found in the table is repaired in place. Tables of others are
-// read, never written: where one would keep out people with a grant, it is named
-// as an obstacle. None of them can open a socket's locked port by redirecting
-// another port to it.
+// read, never written. What they do to connections at any port, locked or not, is
+// a layer beside ours (package foreign); what surely keeps everybody out of a
+// locked port is named as an obstacle, too. None of them can open a socket's
+// locked port by redirecting another port to it.
 //
 // What the gate cannot see is a way to the service that bypasses its port on this
 // host: a container's port that is published under another number is locked only
