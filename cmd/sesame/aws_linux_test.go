@@ -238,7 +238,7 @@ func TestEndToEndAWS(t *testing.T) {
 	}
 	c.wants(one, 22, "198.51.100.4")
 
-	a.must(nil, "", "disable", one.name, "--port", "22", "--yes")
+	a.must(nil, "", "disable", one.name, "--port", "22", "--yes", "--restore-open")
 	eventually(t, "the rule is back", func() bool { return !strings.Contains(c.document(), a.instance()) })
 	c.wants(one, 22, everybody...)
 	if diff := cmp.Diff(ofB, c.ours(b)); ofB == "" || diff != "" {
@@ -248,7 +248,7 @@ func TestEndToEndAWS(t *testing.T) {
 	c.sweptAlone(b, two, doomed, kept)
 
 	b.start()
-	b.must(nil, "", "disable", two.name, "--port", "22", "--yes")
+	b.must(nil, "", "disable", two.name, "--port", "22", "--yes", "--restore-open")
 	eventually(t, "everything of ours is gone", func() bool { return !strings.Contains(c.document(), "sesame") })
 	if diff := cmp.Diff(before, c.document()); diff != "" {
 		t.Errorf("not what was:\n%s", diff)

@@ -68,7 +68,7 @@ func (s *story) aloft(ctx context.Context) error {
 	if err := s.reaches(s.cloud, ground.Shop, false, sshPort, ground.Office, ground.Elsewhere); err != nil {
 		return err
 	}
-	if err := s.types(ctx, authz.Admin, 0, "disable", ground.Shop, "--yes"); err != nil {
+	if err := s.types(ctx, authz.Admin, 0, "disable", ground.Shop, "--yes", "--restore-open"); err != nil {
 		return err
 	}
 	if err := s.restored(ctx, s.cloud, before); err != nil {

@@ -114,7 +114,7 @@ func newGround(t testing.TB, c arm.Config, machines int, rules ...fleet.Rule) *g
 			m.configs = append(m.configs, fmt.Sprintf("%s/ipConfigurations/ipconfig%d", b.ID("networkInterfaces", fmt.Sprintf("nic-%d", i)), n+1))
 		}
 		nic := must(b.NIC(fmt.Sprintf("nic-%d", i), g.named, ips...))
-		m.id = firewall.VMID(must(b.VM(fmt.Sprintf("vm-%d", i), "Linux", nil, nic)))
+		m.id = firewall.VMID(strings.ToLower(must(b.VM(fmt.Sprintf("vm-%d", i), "Linux", nil, nic))))
 		g.machines = append(g.machines, m)
 	}
 	g.ssh = firewall.Door{VM: g.machines[0].id, Protocol: firewall.TCP, Port: 22}
