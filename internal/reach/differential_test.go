@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"runtime"
-	"strconv"
 	"testing"
 
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/reach"
+	"github.com/sesame-access/sesame/internal/reach/reachtest"
 )
 
 // A dice draws models. Everything is drawn from few values that meet: prefixes
@@ -142,13 +141,11 @@ func agree(t testing.TB, q *reach.Query, seed uint64) (packets int) {
 // TestAgainstNaive compares engine and naive evaluator on random models. Without
 // more to do it is short; `make fuzz` asks for a hundred million packets.
 func TestAgainstNaive(t *testing.T) {
-	want, seed, workers := 1_000_000, uint64(1), 1
-	if s := os.Getenv("SESAME_REACH_PACKETS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want, seed, workers = n, rand.Uint64(), runtime.GOMAXPROCS(0)
+	const few = 1_000_000
+	want, seed := reachtest.Packets(t, few)
+	workers := 1
+	if want != few {
+		workers = runtime.GOMAXPROCS(0)
 	}
 	for n := range workers {
 		t.Run(fmt.Sprint("worker=", n), func(t *testing.T) {

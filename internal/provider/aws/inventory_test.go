@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net/http/httptest"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +23,7 @@ import (
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/provider/aws"
 	"github.com/sesame-access/sesame/internal/reach"
+	"github.com/sesame-access/sesame/internal/reach/reachtest"
 )
 
 func TestInventory(t *testing.T) {
@@ -324,14 +324,9 @@ func (r trial) agree(t *testing.T) (packets int) {
 // Inventory and layers, read over a connection, say of every packet what becomes
 // of it. Without more to do the test is short; `make fuzz` asks for more.
 func TestAgainstSimulatedPackets(t *testing.T) {
-	want, seed := 20_000, uint64(1)
-	if s := os.Getenv("SESAME_REACH_PACKETS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want, seed = n/1000, rand.Uint64() // each costs a thousand times as much
-	}
+	const costly = 1000 // times as much as a packet through a model
+	want, seed := reachtest.Packets(t, 20_000*costly)
+	want /= costly
 	packets, worlds := 0, uint64(0)
 	for ; packets < want && !t.Failed(); worlds++ {
 		sim, err := ec2.New(ec2.Config{Unthrottled: true, Seed: seed + worlds, ShortPages: worlds%2 == 0})

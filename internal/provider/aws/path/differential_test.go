@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
-	"strconv"
 	"testing"
 
 	"github.com/sesame-access/sesame/internal/cloudsim/ec2/packet"
@@ -220,21 +218,7 @@ func agree(t testing.TB, seed uint64) (packets int) {
 
 // TestAgainstPackets compares on random worlds. Without more to do it is short;
 // `make fuzz` asks for 10^8 packets.
-func TestAgainstPackets(t *testing.T) {
-	want, seed := 400_000, uint64(1)
-	if s := os.Getenv("SESAME_REACH_PACKETS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want, seed = n, rand.Uint64()
-	}
-	packets, worlds := 0, 0
-	for ; packets < want; worlds++ {
-		packets += agree(t, seed+uint64(worlds))
-	}
-	t.Logf("%d packets through %d worlds, no difference", packets, worlds)
-}
+func TestAgainstPackets(t *testing.T) { reachtest.Agree(t, 400_000, agree) }
 
 func FuzzAgainstPackets(f *testing.F) {
 	f.Add(uint64(0))

@@ -3,9 +3,7 @@ package path_test
 import (
 	"encoding/json"
 	"maps"
-	"math/rand/v2"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -235,21 +233,7 @@ func explain(s reach.Span) string {
 
 // TestAgainstPackets compares on random worlds. Without more to do it is short;
 // `make fuzz` asks for 10^8 packets.
-func TestAgainstPackets(t *testing.T) {
-	want, seed := 100_000, uint64(1)
-	if s := os.Getenv("SESAME_REACH_PACKETS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want, seed = n, rand.Uint64()
-	}
-	packets, worlds := 0, 0
-	for ; packets < want; worlds++ {
-		packets += agree(t, seed+uint64(worlds))
-	}
-	t.Logf("%d packets through %d worlds, no difference", packets, worlds)
-}
+func TestAgainstPackets(t *testing.T) { reachtest.Agree(t, 100_000, agree) }
 
 func FuzzAgainstPackets(f *testing.F) {
 	f.Add(uint64(0))
