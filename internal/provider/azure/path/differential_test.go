@@ -200,7 +200,8 @@ func agree(t testing.TB, seed uint64) int {
 }
 
 // shut reports whether nobody gets through d of v of those for whom something that
-// nobody can see into might let a pass: a itself, and who stands where it stands.
+// nobody can see into might let a pass: a itself, and who stands
+// in a network of appliances.
 func (j *judge) shut(v inventory.VM, d firewall.Door, a netip.Addr) bool {
 	there := append(corners(), a)
 	for i, own := range j.vms[string(v.ID)] {
@@ -235,7 +236,12 @@ func explain(s reach.Span) string {
 // `make fuzz` asks for 10^8 packets.
 func TestAgainstPackets(t *testing.T) { reachtest.Agree(t, 100_000, agree) }
 
+// An appliance that nobody knows, with an address among some that a rule denies,
+// may have an interface among others that another rule lets in.
+func TestUnknownApplianceMayStandInTwoSubnets(t *testing.T) { agree(t, 12585015540402403011) }
+
 func FuzzAgainstPackets(f *testing.F) {
 	f.Add(uint64(0))
+	f.Add(uint64(12585015540402403011))
 	f.Fuzz(func(t *testing.T, seed uint64) { agree(t, seed) })
 }

@@ -188,9 +188,41 @@ func TestOneFirewallBetweenSubnets(t *testing.T) {
 func TestWaysThatNobodySeesInto(t *testing.T) {
 	d := walled(thing{}, "b 100 Allow Tcp 10.0.0.5 * 22", "no 200 Deny * * * *")
 	d.put("routeTables", "t", thing{"routes": list{thing{"name": "nva", "properties": thing{"addressPrefix": "10.0.0.0/24", "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.0.9.9"}}}})
-	d.expect(t, path.Known{}, "a 10.0.0.5 22 unknown nva", "a 10.0.0.6 22 closed", "a 10.0.0.5 23 closed")
+	// Who is behind 10.0.9.9 is not known: it may have an interface next to 10.0.0.5.
+	d.expect(t, path.Known{}, "a 10.0.0.5 22 unknown nva", "a 10.0.0.6 22 unknown nva", "a 10.0.0.5 23 closed")
 	delete(d, base+"routeTables/t")
 	d.expect(t, path.Known{}, "a 10.0.0.5 22 unknown table", "a 10.0.0.5 23 closed")
+}
+
+// Appliances have an interface in every subnet that they stand between: a packet may
+// come with the address of any of them, and of no other.
+func TestApplianceWithTwoInterfaces(t *testing.T) {
+	d := walled(thing{}, "b 100 Allow Tcp 10.0.0.5 * 22", "no 200 Deny * * * *")
+	d.put("routeTables", "t", thing{"routes": list{thing{"name": "nva", "properties": thing{"addressPrefix": "10.0.0.0/24", "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.0.9.9"}}}})
+	d.vm("nva", thing{}, config("v", "AzureFirewallSubnet", "10.0.9.9"))
+	d.expect(t, path.Known{}, "a 10.0.0.5 22 unknown nva", "a 10.0.0.6 22 closed", "a 10.0.0.5 23 closed")
+	c := config("v", "s", "10.0.0.99")
+	d.put("networkInterfaces", "inner", thing{
+		"virtualMachine":   thing{"id": compute + "nva"},
+		"ipConfigurations": list{thing{"id": base + "networkInterfaces/inner/ipConfigurations/c0", "properties": c}},
+	})
+	two := list{ref("networkInterfaces", "nva"), ref("networkInterfaces", "inner")}
+	d.write(compute+"nva", thing{"properties": thing{"networkProfile": thing{"networkInterfaces": two}}})
+	d.expect(t, path.Known{}, "a 10.0.0.6 22 unknown nva", "a 10.0.0.6 23 closed")
+	delete(d, base+"networkInterfaces/inner")
+	d.expect(t, path.Known{}, "a 10.0.0.6 22 unknown nva")
+}
+
+// Somebody in another network has the same address, and does not matter.
+func TestApplianceOfAnotherNetwork(t *testing.T) {
+	d := walled(thing{}, "b 100 Allow Tcp 10.0.0.5 * 22", "no 200 Deny * * * *")
+	d.put("routeTables", "t", thing{"routes": list{thing{"name": "nva", "properties": thing{"addressPrefix": "10.0.0.0/24", "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.0.9.9"}}}})
+	d.put("virtualNetworks", "w", thing{
+		"addressSpace": thing{"addressPrefixes": []string{"10.0.9.0/24"}},
+		"subnets":      list{thing{"name": "s", "properties": thing{"addressPrefix": "10.0.9.0/24"}}},
+	})
+	d.vm("nva", thing{}, config("w", "s", "10.0.9.9"))
+	d.expect(t, path.Known{}, "a 10.0.0.6 22 unknown nva")
 }
 
 func TestPeerThatWasNotRead(t *testing.T) {

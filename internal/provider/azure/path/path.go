@@ -32,7 +32,9 @@
 //
 // Of what was not read nothing is known: a group is a layer that may do anything, a
 // peer's routes may lead anywhere, and what package topology found missing is said
-// in the machine's Missing.
+// in the machine's Missing. Behind an appliance of somebody else the source is the
+// client's, or an address of a subnet that the appliance has an interface in; if it
+// is not known which machine it is, of any in its network.
 //
 // # Who should stay exempt
 //
@@ -91,6 +93,8 @@ type estate struct {
 	paths  map[*topology.Config][]inventory.Path
 	shared map[destination][]way
 	floats map[*topology.Config][]netip.Addr
+
+	holders map[netip.Addr][]*topology.Machine // by private address, in each network
 }
 
 func newEstate(t *topology.Estate, known Known) *estate {
@@ -102,6 +106,13 @@ func newEstate(t *topology.Estate, known Known) *estate {
 		paths:  map[*topology.Config][]inventory.Path{},
 		shared: map[destination][]way{},
 		floats: map[*topology.Config][]netip.Addr{},
+
+		holders: map[netip.Addr][]*topology.Machine{},
+	}
+	for _, m := range t.Machines {
+		for _, c := range m.Configs {
+			e.holders[c.Address] = append(e.holders[c.Address], m)
+		}
 	}
 	for name, list := range known.Tags {
 		e.known.Tags[strings.ToLower(name)] = list

@@ -92,7 +92,7 @@ func (e *estate) anywhere(w *wall, x approach) {
 	for _, port := range slices.Compact(ports) {
 		for _, c := range e.Configs() {
 			if w.subnet == nil || topology.Near(w.subnet.Network, c.Subnet.Network) {
-				hops := append([]inventory.Hop{e.unknown(why)}, e.end(c, false, around(w.subnet, c.Address))...)
+				hops := append([]inventory.Hop{e.unknown(why)}, e.end(c, false, around(w.addresses(), c.Address))...)
 				e.over(w, x, c, inventory.Path{Name: why, Port: port, Hops: hops})
 			}
 		}
@@ -130,7 +130,7 @@ func (e *estate) aimed(w *wall, t target, door uint16, from []approach) {
 		if l.backend != 0 {
 			port = l.backend
 		}
-		end := l.seen(e.end(l.to, false, around(w.subnet, l.to.Address)))
+		end := l.seen(e.end(l.to, false, around(w.addresses(), l.to.Address)))
 		for _, x := range from {
 			at := inventory.Hop{Firewall: w.translations(t), To: x.to, Port: door, Sees: x.sees}
 			hops := slices.Concat(x.hops, []inventory.Hop{at}, behind, e.doubtful(l), end)

@@ -147,14 +147,20 @@ func (w *wall) doors(t target) []uint16 {
 	return out
 }
 
-// around returns what a machine at address a takes for the source of a connection
-// that something in s makes: some address of s, and nobody says which.
-func around(s *topology.Subnet, a netip.Addr) netip.Prefix {
-	var found netip.Prefix
-	if s == nil {
-		return netip.PrefixFrom(a, 0).Masked()
+// addresses returns what w may take its own addresses from; none are any.
+func (w *wall) addresses() []netip.Prefix {
+	if w.subnet == nil {
+		return nil
 	}
-	for _, p := range s.Prefixes {
+	return w.subnet.Prefixes
+}
+
+// around returns what a machine at address a takes for the source of a connection
+// that something makes whose addresses are in own: some address there, and nobody
+// says which.
+func around(own []netip.Prefix, a netip.Addr) netip.Prefix {
+	var found netip.Prefix
+	for _, p := range own {
 		if p.Addr().BitLen() != a.BitLen() {
 			continue
 		}

@@ -15,9 +15,10 @@ import (
 // A turn is where a subnet's routes send packets to some address.
 type turn struct {
 	kind kind
-	wall *wall            // the firewall that they lead through
-	what string           // what nobody can see into
-	at   *topology.Subnet // where that stands, if it is known
+	wall *wall             // the firewall that they lead through
+	what string            // what nobody can see into
+	at   *topology.Network // where that stands, if it is known
+	own  netip.Prefix      // the addresses that it may have for its own
 }
 
 type kind uint8
@@ -46,7 +47,7 @@ type way struct {
 func (e *estate) turn(s *topology.Subnet, a netip.Addr) turn {
 	routes, known := e.RoutesOf(s)
 	if !known {
-		return turn{kind: blind, what: "route table " + last(s.Table) + " was not read"}
+		return turn{kind: blind, what: "route table " + last(s.Table) + " was not read", own: around(nil, a)}
 	}
 	var best topology.Route
 	for _, r := range routes {
@@ -75,21 +76,38 @@ func (e *estate) turn(s *topology.Subnet, a netip.Addr) turn {
 				return turn{kind: through, wall: w}
 			}
 		}
-		return turn{kind: blind, what: "route " + best.Name + " leads through " + best.To.String(), at: e.subnetAt(s.Network, best.To)}
+		at, own := e.site(s.Network, best.To)
+		return turn{kind: blind, what: "route " + best.Name + " leads through " + best.To.String(), at: at, own: around(own, a)}
 	}
-	return turn{kind: blind, what: "route " + best.Name + " leads to " + best.Hop}
+	return turn{kind: blind, what: "route " + best.Name + " leads to " + best.Hop, own: around(nil, a)}
 }
 
-// subnetAt returns the subnet of n, or of a network around it, that a lies in.
-func (e *estate) subnetAt(n *topology.Network, a netip.Addr) *topology.Subnet {
+// site returns the network, n or one around it, where an appliance with address a
+// stands, and the subnets in which it has interfaces. Of one that was not read, or
+// that a load balancer stands before, these may be all of the network: a machine's
+// interfaces are in one network, and often in a subnet each. None are any.
+func (e *estate) site(n *topology.Network, a netip.Addr) (at *topology.Network, own []netip.Prefix) {
 	for _, m := range append([]*topology.Network{n}, e.Networks...) {
-		for _, s := range m.Subnets {
-			if topology.Near(n, m) && prefix.Contains(s.Prefixes, a) {
-				return s
+		lies := func(s *topology.Subnet) bool { return prefix.Contains(s.Prefixes, a) }
+		if topology.Near(n, m) && slices.ContainsFunc(m.Subnets, lies) {
+			at = m
+			break
+		}
+	}
+	if at == nil {
+		return nil, nil
+	}
+	for _, m := range e.holders[a] {
+		for _, c := range m.Configs {
+			if c.Subnet.Network == at && len(m.Missing) == 0 {
+				own = append(own, c.Subnet.Prefixes...)
 			}
 		}
 	}
-	return nil
+	if own == nil {
+		own = at.Space
+	}
+	return at, own
 }
 
 // leads reports whether t may lead packets from network m to one of n. A next hop
@@ -101,7 +119,7 @@ func (t turn) leads(m, n *topology.Network) bool {
 	case through:
 		return topology.Near(t.wall.subnet.Network, n)
 	case blind:
-		return topology.Near(m, n) || t.at != nil && topology.Near(t.at.Network, n)
+		return topology.Near(m, n) || t.at != nil && topology.Near(t.at, n)
 	case nowhere:
 	}
 	return false
@@ -187,7 +205,7 @@ func (e *estate) ways(n *topology.Network, a netip.Addr, to []netip.Addr, port u
 	for _, p := range n.Peerings {
 		if p.Connected && e.Network(p.Remote) == nil {
 			// What its packets meet is not known; they come from its addresses.
-			w := at(turn{kind: blind, what: "peered network " + last(p.Remote) + " was not read", at: &topology.Subnet{Network: n, Prefixes: p.Space}})
+			w := at(turn{kind: blind, what: "peered network " + last(p.Remote) + " was not read", own: around(p.Space, a)})
 			w.from = append(w.from, p.Space...)
 			w.unsure = w.unsure || p.Gateways
 		}
@@ -217,10 +235,10 @@ func (e *estate) along(w way, a netip.Addr, to []netip.Addr, port uint16) []way 
 	case blind:
 		w.name += ", " + w.what
 		w.hops = []inventory.Hop{e.unknown(w.what)}
-		// It keeps the source, or takes an address from where it stands.
+		// It keeps the source, or takes an address of its own.
 		kept := w
 		w.name += ", from its own address"
-		w.sees = around(w.at, a)
+		w.sees = w.own
 		return []way{kept, w}
 	case nowhere:
 		return nil
@@ -234,13 +252,13 @@ func (e *estate) along(w way, a netip.Addr, to []netip.Addr, port uint16) []way 
 		// The source is kept, or not.
 		w.hops = append(slices.Clone(w.hops), e.unknown(last(f.ID)+" has its own ranges of private addresses"))
 		ways = []way{w}
-		w.sees = around(f.subnet, a)
+		w.sees = around(f.addresses(), a)
 		ways = append(ways, w)
 	}
 	if len(f.rules.Application) > 0 {
 		w.name += " by application rules"
 		w.hops = []inventory.Hop{{Firewall: f.applications(), To: to, Port: port}}
-		w.sees = around(f.subnet, a)
+		w.sees = around(f.addresses(), a)
 		ways = append(ways, w)
 	}
 	return ways
