@@ -94,9 +94,10 @@ type Shift struct {
 
 // Replace puts after in the place of before, which is what the survey was made
 // with, and returns the doors whose reach is not what it was. Only those that a
-// changed rule may be about are asked about again; their number is asked.
+// changed rule may be about are asked about again, one that has another name among
+// them; their number is asked.
 func (s *Survey) Replace(before, after firewall.Layer) (shifts []Shift, asked int) {
-	changed := reach.Changed(before, after)
+	changed := reach.Edited(before, after)
 	s.model.Put(after)
 	r := newRound(s.model, s.ports)
 	for _, i := range s.behind[after.Firewall] {

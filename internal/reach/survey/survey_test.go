@@ -139,8 +139,10 @@ func TestSurveySaysWhatAskingEachSays(t *testing.T) {
 			switch i := r.IntN(len(after.Rules) + 1); {
 			case i == len(after.Rules):
 				after.Rules = append(after.Rules, drawRule(r))
-			case r.IntN(2) == 0:
+			case r.IntN(3) == 0:
 				after.Rules = slices.Delete(after.Rules, i, i+1)
+			case r.IntN(2) == 0:
+				after.Rules[i].Name = "d"
 			default:
 				after.Rules[i] = drawRule(r)
 			}
@@ -273,4 +275,58 @@ func TestOneRuleOfSharedLayers(t *testing.T) {
 			t.Fatalf("%s:\n%swant, at %s,\n%s", d, text(t, got), fresh, text(t, want))
 		}
 	}
+}
+
+// The two ways are alike but for who comes along them: anybody, and nobody.
+func TestNobodyIsNotAnybody(t *testing.T) {
+	layers := map[firewall.ID]firewall.Layer{"nsg": {Firewall: "nsg", Default: firewall.Allow}}
+	var vms []inventory.VM
+	for n, from := range [][]netip.Prefix{nil, {}, nil, {}} {
+		vms = append(vms, inventory.VM{ID: firewall.VMID(fmt.Sprint("host://vm-", n)), Paths: []inventory.Path{{From: from, Hops: []inventory.Hop{{Firewall: "nsg"}}}}})
+	}
+	hold(t, survey.New(vms, reach.NewModel(layers), ports()...), vms, layers)
+}
+
+// A rule is about the door as its firewall sees it: behind a translation about
+// another port, and by another address.
+func TestReplaceAsksAboutTranslatedDoors(t *testing.T) {
+	rule := func(port uint16, to string) firewall.LayerRule {
+		return firewall.LayerRule{Name: "grant", Action: firewall.Allow, Protocol: firewall.TCP, First: port, Last: port, To: []netip.Prefix{netip.MustParsePrefix(to)}}
+	}
+	vms := []inventory.VM{{ID: "host://vm-0", Paths: []inventory.Path{{
+		To: []netip.Addr{netip.MustParseAddr("10.0.0.4")}, Protocol: firewall.TCP, Port: 22,
+		Hops: []inventory.Hop{{Firewall: "edge", To: []netip.Addr{netip.MustParseAddr("203.0.113.1")}, Port: 50022}},
+	}}}}
+	for _, c := range []struct {
+		rule  firewall.LayerRule
+		asked int
+	}{
+		{rule(50022, "203.0.113.1/32"), 1}, {rule(22, "203.0.113.1/32"), 0}, {rule(50022, "10.0.0.4/32"), 0}, {rule(50023, "203.0.113.1/32"), 0},
+	} {
+		before := firewall.Layer{Firewall: "edge", Default: firewall.Deny}
+		s := survey.New(vms, reach.NewModel(map[firewall.ID]firewall.Layer{"edge": before}), ports()...)
+		after := before
+		after.Rules = []firewall.LayerRule{c.rule}
+		shifts, asked := s.Replace(before, after)
+		if asked != c.asked || len(shifts) != c.asked {
+			t.Errorf("%+v: asked %d times, %d shifts", c.rule, asked, len(shifts))
+		}
+		hold(t, s, vms, map[firewall.ID]firewall.Layer{"edge": after})
+	}
+}
+
+// A rule that is renamed shifts nobody, and the survey says its new name.
+func TestReplaceTellsNewNames(t *testing.T) {
+	before := firewall.Layer{Firewall: "nsg", Default: firewall.Deny, Rules: []firewall.LayerRule{
+		{Name: "old", Action: firewall.Allow, Protocol: firewall.TCP, First: 22, Last: 22}, {Name: "web", Action: firewall.Allow, Protocol: firewall.TCP, First: 80, Last: 80},
+	}}
+	vms := []inventory.VM{{ID: "host://vm-0", Paths: []inventory.Path{{Hops: []inventory.Hop{{Firewall: "nsg"}}}}}}
+	s := survey.New(vms, reach.NewModel(map[firewall.ID]firewall.Layer{"nsg": before}), ports()...)
+	after := before
+	after.Rules = slices.Clone(before.Rules)
+	after.Rules[0].Name = "new"
+	if shifts, asked := s.Replace(before, after); len(shifts) != 0 || asked != 1 {
+		t.Errorf("asked %d times, %d shifts", asked, len(shifts))
+	}
+	hold(t, s, vms, map[firewall.ID]firewall.Layer{"nsg": after})
 }
