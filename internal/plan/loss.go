@@ -128,12 +128,9 @@ func accepted(l firewall.Loss, agreed []firewall.Loss) bool {
 	about := slices.DeleteFunc(slices.Clone(agreed), func(a firewall.Loss) bool { return !speaksFor(a, l) })
 	for port := int(l.First); port <= int(l.Last); {
 		var from []netip.Prefix
-		next := int(l.Last) + 1 // where other agreements begin or end
+		next := int(l.Last) + 1 // where one of these agreements ends; others may only add to them
 		for _, a := range about {
-			switch {
-			case int(a.First) > port:
-				next = min(next, int(a.First))
-			case int(a.Last) >= port:
+			if int(a.First) <= port && port <= int(a.Last) {
 				from, next = append(from, a.From...), min(next, int(a.Last)+1)
 			}
 		}

@@ -214,6 +214,39 @@ func TestNothingIsLostThatNobodyAgreedTo(t *testing.T) {
 	})
 }
 
+// TestAgreementsEndWithTheirPorts: many ports are lost in one piece, and each of
+// them needs somebody who agreed for all of its sources.
+func TestAgreementsEndWithTheirPorts(t *testing.T) {
+	from := sources("10.0.0.0/8")
+	others := []firewall.Loss{
+		{VM: db.VM, Protocol: 0, But: []firewall.Protocol{firewall.TCP, firewall.UDP}, From: from},
+		{VM: web.VM, Protocol: 0, But: []firewall.Protocol{firewall.TCP, firewall.UDP}, From: from},
+		{VM: web.VM, Protocol: firewall.TCP, First: 23, Last: 65535, From: from},
+	}
+	agree := func(first, last uint16, from ...string) firewall.Loss {
+		return firewall.Loss{VM: db.VM, Protocol: firewall.TCP, First: first, Last: last, From: sources(from...)}
+	}
+	const all, low, high = "10.0.0.0/8", "10.0.0.0/9", "10.128.0.0/9"
+	for name, c := range map[string]struct {
+		agreed []firewall.Loss
+		want   bool
+	}{
+		"one for all":                {[]firewall.Loss{agree(22, 65535, all)}, true},
+		"one after another":          {[]firewall.Loss{agree(80, 65535, all), agree(0, 79, all)}, true},
+		"a gap":                      {[]firewall.Loss{agree(22, 79, all), agree(81, 65535, all)}, false},
+		"one port less":              {[]firewall.Loss{agree(22, 65534, all)}, false},
+		"begins late":                {[]firewall.Loss{agree(23, 65535, all)}, false},
+		"half of the sources end":    {[]firewall.Loss{agree(22, 65535, low), agree(22, 79, high)}, false},
+		"half of them end, and more": {[]firewall.Loss{agree(22, 79, high), agree(22, 65535, low), agree(80, 65535, high)}, true},
+	} {
+		k := losing(append(c.agreed, others...)...)
+		k.Plan.After.Rules = append(k.Plan.After.Rules[:1:1], k.Plan.After.Rules[2:]...) // TCP from 23 goes as well
+		if refused := plan.Verify(k); (len(refused) == 0) != c.want {
+			t.Errorf("%s: %v", name, refused)
+		}
+	}
+}
+
 // TestHoldSpares: where all that is refused is that a foreign rule goes, a lock
 // that is shown spares it and goes on opening; one that is not is not made.
 func TestHoldSpares(t *testing.T) {
@@ -239,10 +272,13 @@ func TestUnlockGivesBack(t *testing.T) {
 		edit    func(*plan.Case)
 		refused bool
 	}{
-		"an unlock":                   {func(*plan.Case) {}, false},
-		"nobody unlocks":              {func(c *plan.Case) { c.Unlocking = nil }, true},
-		"another rule comes with it":  {func(c *plan.Case) { c.Plan.After.Rules[0].Name = "more" }, true},
-		"nobody knows which":          {func(c *plan.Case) { c.Plan.Changes[1].Rule = "" }, true},
+		"an unlock":                  {func(*plan.Case) {}, false},
+		"nobody unlocks":             {func(c *plan.Case) { c.Unlocking = nil }, true},
+		"another rule comes with it": {func(c *plan.Case) { c.Plan.After.Rules[0].Name = "more" }, true},
+		"nobody knows which":         {func(c *plan.Case) { c.Plan.Changes[1].Rule = "" }, true},
+		"a rule without a name, and nobody knows which": {func(c *plan.Case) {
+			c.Plan.Changes[1].Rule, c.Plan.After.Rules[0].Name = "", ""
+		}, true},
 		"into a door that is locked":  {func(c *plan.Case) { c.Want = firewall.Wants{locked(db)} }, true},
 		"it is not restored but kept": {func(c *plan.Case) { c.Plan.Changes[1].Op = plan.Keep }, true},
 	} {

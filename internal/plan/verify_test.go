@@ -312,11 +312,25 @@ func TestVerify(t *testing.T) {
 		"something about another VM is missing": {
 			situation{[]firewall.LayerRule{lock}, []firewall.LayerRule{allow, lock}, []plan.Change{opens}, firewall.Wants{locked(web, me)}, func(c *plan.Case) { c.VMs[1].Missing = []string{"eth1 could not be read"} }}, nil,
 		},
+		"an exempt source while something is missing": {
+			situation{
+				[]firewall.LayerRule{lock},
+				[]firewall.LayerRule{allow, lock},
+				[]plan.Change{change(plan.Open, web, opening("203.0.113.7", 0, ""))},
+				firewall.Wants{locked(web, opening("203.0.113.7", 0, ""))},
+				func(c *plan.Case) { c.VMs[0].Missing = []string{"eth1 could not be read"} },
+			},
+			nil,
+		},
 		"a lock while something is missing": {
 			situation{nil, []firewall.LayerRule{lock}, []plan.Change{locks}, firewall.Wants{locked(web)}, func(c *plan.Case) { c.VMs[0].Missing = []string{"eth1 could not be read"} }}, nil,
 		},
 		"a close while something is missing": {
 			situation{[]firewall.LayerRule{allow, lock}, []firewall.LayerRule{lock}, []plan.Change{closes}, firewall.Wants{locked(web)}, func(c *plan.Case) { c.VMs[0].Missing = []string{"eth1 could not be read"} }}, nil,
+		},
+		"a rule comes back for a VM that has left the inventory": {
+			situation{[]firewall.LayerRule{lock}, nil, []plan.Change{drops, change(plan.Restore, web, firewall.Opening{})}, nil, func(c *plan.Case) { c.VMs, c.Unlocking = c.VMs[1:], []firewall.Door{web} }},
+			[]string{"host://web:22/tcp *: nothing is known about host://web any more, so nothing is opened there"},
 		},
 		"the VM has left the inventory": {
 			situation{[]firewall.LayerRule{lock}, []firewall.LayerRule{allow, lock}, []plan.Change{opens}, firewall.Wants{locked(web, me)}, func(c *plan.Case) { c.VMs = c.VMs[1:] }},
