@@ -13,19 +13,20 @@ import (
 
 // Sentence writes who can come through d for people:
 //
-//	203.0.113.0/24 → web-1 tcp/22: open, by nsg-web rule 310 "old-office"; everybody else: closed, by nsg-web rule 100 "sesame-lock"
+//	203.0.113.0/24 → web-1 tcp/22: open, by nsg-web rule 310 "old-office"; everything else: closed by rule 100 "sesame-lock"
 //
-// Who gets in comes first, and the most that is decided in one way comes last.
+// Who gets in comes first, and the most that is decided in one way comes last. A
+// firewall goes by the last part of its id, and once where it is meant again.
 func (s Set) Sentence(d firewall.Door) string {
 	type part struct {
 		verdict Verdict
-		by      string
+		by      Step
 		sources Ranges
 	}
 	var parts []part
 	for x := range s.All() {
-		p := part{verdict: x.Verdict, by: x.because(), sources: Ranges{x.Range}}
-		i := slices.IndexFunc(parts, func(y part) bool { return y.verdict == p.verdict && y.by == p.by })
+		p := part{verdict: x.Verdict, by: x.by(), sources: Ranges{x.Range}}
+		i := slices.IndexFunc(parts, func(y part) bool { return y.verdict == p.verdict && y.by.String() == p.by.String() })
 		if i < 0 {
 			parts = append(parts, p)
 		} else {
@@ -44,24 +45,23 @@ func (s Set) Sentence(d firewall.Door) string {
 	for i, p := range parts {
 		switch {
 		case i > 0 && i == len(parts)-1:
-			b.WriteString("; everybody else")
+			b.WriteString("; everything else")
 		case i > 0:
 			fmt.Fprintf(&b, "; %s", p.sources)
 		default:
 			fmt.Fprintf(&b, "%s → %s %s/%d", p.sources, d.VM.Name(), d.Protocol, d.Port)
 		}
-		fmt.Fprintf(&b, ": %s, %s", p.verdict, p.by)
+		fmt.Fprintf(&b, ": %s", p.verdict)
+		switch id := p.by.Firewall; {
+		case id == "":
+			fmt.Fprintf(&b, ", %s", p.by)
+		case i > 0 && parts[i-1].by.Firewall == id:
+			fmt.Fprintf(&b, " by rule %s", p.by.named())
+		default:
+			fmt.Fprintf(&b, ", by %s rule %s", id[strings.LastIndexByte(string(id), '/')+1:], p.by.named())
+		}
 	}
 	return b.String()
-}
-
-// because says what decides x, for people.
-func (x Span) because() string {
-	s := x.by()
-	if s.Firewall == "" {
-		return s.String()
-	}
-	return fmt.Sprintf("by %s rule %s", s.Firewall, s.named())
 }
 
 // MarshalText writes s, one span a line: its sources, its verdict, its path, and

@@ -125,11 +125,14 @@ func (a commands) printExplanation(e api.Explanation) error {
 	if err := output.WriteTable(a.Out, "Nothing is known about that source.", []string{"SOURCES", "VERDICT", "DECIDED BY"}, rows); err != nil {
 		return err
 	}
+	if e.Source == nil {
+		if e.Reach.Omitted > 0 {
+			fmt.Fprintf(a.Out, "and %d ranges more; --from asks about one\n", e.Reach.Omitted)
+		}
+		fmt.Fprintf(a.Out, "\n%s\n", output.Plain(e.Says))
+	}
 	if len(e.Grants) > 0 {
 		fmt.Fprintln(a.Out)
-	}
-	if e.Reach.Omitted > 0 && e.Source == nil {
-		fmt.Fprintf(a.Out, "and %d ranges more; --from asks about one\n", e.Reach.Omitted)
 	}
 	for _, g := range e.Grants {
 		fmt.Fprintf(a.Out, "%s: %s for %s, %s\n", g.ID, g.State, strings.Join(g.Sources, " "), output.Until(g.Deadline.Time, console.Now()))
