@@ -32,6 +32,31 @@ type Query struct {
 	// By family, what is known so far, and of one family what a walk finds:
 	best           [2][]stretch
 	walked, folded []stretch
+
+	// For answers:
+	stretches room[stretch]
+	linked    room[link]
+}
+
+// A room gives out memory for answers. Who asks once pays for one answer; who goes on
+// asking gets many out of one piece, which lives as long as any of them.
+type room[T any] struct {
+	free []T
+	last int // how large the last piece was
+}
+
+// mostAtOnce is how large a piece gets: so much may an answer that is kept hold with it.
+const mostAtOnce = 1 << 10
+
+// take returns n zero values.
+func (r *room[T]) take(n int) []T {
+	if n > len(r.free) {
+		r.last = max(n, min(2*r.last, mostAtOnce))
+		r.free = make([]T, r.last)
+	}
+	out := r.free[:n:n]
+	r.free = r.free[n:]
+	return out
 }
 
 // A column is what one firewall on a path does to each source, by family.
@@ -79,7 +104,7 @@ func (q *Query) VM(v inventory.VM, m Model, d firewall.Door) Set {
 // Enter goes to v, about whose doors Ask is asked from then on, as long as neither
 // v nor m changes.
 func (q *Query) Enter(v *inventory.VM, m Model) {
-	q.vm, q.layers = v, q.layers[:0]
+	q.EnterPast(v, nil)
 	for i := range v.Paths {
 		for h := range v.Paths[i].Hops {
 			hop := &v.Paths[i].Hops[h]
@@ -89,6 +114,12 @@ func (q *Query) Enter(v *inventory.VM, m Model) {
 			}
 		}
 	}
+}
+
+// EnterPast is Enter for who has looked the layers up: by path, hop and alternative,
+// nil where there is none.
+func (q *Query) EnterPast(v *inventory.VM, layers []*sieve.Layer) {
+	q.vm, q.layers = v, append(q.layers[:0], layers...)
 }
 
 // Ask returns who can come through d of the VM that was entered. A source gets in

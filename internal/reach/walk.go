@@ -226,12 +226,14 @@ func (q *Query) answer() Set {
 	if !slices.Equal(q.places, q.given) {
 		q.given = slices.Clone(q.places)
 	}
-	s := Set{stretches: slices.Concat(q.best[sieve.IPv4], q.best[sieve.IPv6]), links: nil, places: q.given}
+	s := Set{stretches: q.stretches.take(len(q.best[sieve.IPv4]) + len(q.best[sieve.IPv6])), links: nil, places: q.given}
+	copy(s.stretches[copy(s.stretches, q.best[sieve.IPv4]):], q.best[sieve.IPv6])
 	if links >= len(q.links) {
-		s.links = slices.Clone(q.links)
+		s.links = q.linked.take(len(q.links))
+		copy(s.links, q.links)
 		return s
 	}
-	s.links = make([]link, 0, links)
+	s.links = q.linked.take(links)[:0]
 	for i := range s.stretches {
 		x := &s.stretches[i]
 		from := small(len(s.links))

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/sesame-access/sesame/internal/firewall"
 )
@@ -27,7 +28,8 @@ type Layer struct {
 	whom     []uint32                 // the addresses of the lines; see head
 	keys     []Key                    // of IPv6, sorted: what its cuts stand for; the first is that of ::
 	sources  []span                   // by rule, the client's ports; nil when no rule looks at them
-	names    []string                 // of the rules, and of the default
+	names    string                   // of the rules, and of the default, one behind the other
+	ends     []uint32                 // where they do
 	first    []uint32                 // by rule, the first of its name; nil when no two have one
 	fallback Decision                 // where no certain rule decides
 	vms      map[firewall.VMID]uint32 // the VMs that rules name, from 1
@@ -134,14 +136,10 @@ func Compile(l firewall.Layer) *Layer {
 	}
 	out := &Layer{
 		lines: make([]line, 0, n), ports: nil, whom: make([]uint32, 0, words), keys: nil, sources: nil,
-		names: make([]string, n+1), first: nil, fallback: Decision{Rule: index(n), Maybe: Nobody, Can: l.Default.Outcomes()},
+		names: "", ends: make([]uint32, 0, n+1), first: nil, fallback: Decision{Rule: index(n), Maybe: Nobody, Can: l.Default.Outcomes()},
 		vms: nil, aimed: false,
 	}
 	var m maker
-	for i := range rules {
-		out.names[i] = rules[i].Name
-	}
-	out.names[n] = Default
 	for _, key := range byPort(rules) {
 		if port := index(key >> 32); port > 0 && (len(out.ports) == 0 || out.ports[len(out.ports)-1].port != port-1) {
 			out.ports = append(out.ports, run{port: port - 1, from: index(len(out.lines))})
@@ -150,7 +148,7 @@ func Compile(l firewall.Layer) *Layer {
 		out.addLine(i, rules[i], &m)
 	}
 	out.ports = append(out.ports, run{port: 1 << 16, from: index(n)})
-	out.call()
+	out.call(rules)
 	out.number(m.wide)
 	return out
 }
@@ -168,18 +166,32 @@ func byPort(rules []firewall.LayerRule) []uint64 {
 	return order
 }
 
-// call says which rule goes by which name, the default among them: one line of a
-// document may be several rules.
-func (l *Layer) call() {
-	called, first := make(map[string]uint32, len(l.names)), make([]uint32, len(l.names))
-	for i, name := range l.names {
+// call keeps the names of the rules, the default among them, and says which rule
+// goes by which: one line of a document may be several rules. A fleet has too many
+// names for the garbage collector to look at each.
+func (l *Layer) call(rules []firewall.LayerRule) {
+	called, first := make(map[string]uint32, len(rules)+1), make([]uint32, len(rules)+1)
+	var names strings.Builder
+	size := len(Default)
+	for i := range rules {
+		size += len(rules[i].Name)
+	}
+	names.Grow(size)
+	for i := range first {
+		name := Default
+		if i < len(rules) {
+			name = rules[i].Name
+		}
 		rule, again := called[name]
 		if !again {
 			rule = index(i)
 			called[name] = rule
+			names.WriteString(name)
 		}
 		first[i] = rule
+		l.ends = append(l.ends, index(names.Len()))
 	}
+	l.names = names.String()
 	if len(called) < len(first) {
 		l.first = first
 		l.fallback.Rule = first[len(l.lines)]
@@ -333,7 +345,12 @@ func blocksOf(list []netip.Prefix, buf [2][]Block) [2][]Block {
 func index[T int | uint64](n T) uint32 { return uint32(n) }
 
 // Name returns the name of a rule that a decision names.
-func (l *Layer) Name(rule uint32) string { return l.names[rule] }
+func (l *Layer) Name(rule uint32) string {
+	if rule == 0 {
+		return l.names[:l.ends[0]]
+	}
+	return l.names[l.ends[rule-1]:l.ends[rule]]
+}
 
 // LooksAtSourcePorts reports whether some rule of l is about some source ports
 // only.

@@ -17,16 +17,18 @@ import (
 // name, and where no rule for a port looks at these they share its answer; where
 // one does, those share it that it does not tell apart.
 type round struct {
-	model reach.Model
-	ports []Port
-	query reach.Query
+	model  reach.Model
+	ports  []Port
+	query  reach.Query
+	layers []*sieve.Layer // on the ways of one VM
 
 	fronts   map[firewall.ID]*front
 	expected []*front // of every hop of every VM
-	begins   []int    // by VM
+	begins   []int    // by VM, and where the last ends
 
 	frames  map[string]*frame
 	current *frame         // of the VM that was entered; nil when it shares nothing
+	nth     int            // it is
 	entered bool           // by the query, too
 	way     []*front       // of the current VM
 	packets []sieve.Packet // to the VM, as each of its fronts sees them
@@ -36,7 +38,7 @@ type round struct {
 
 // A front is a firewall of the fleet, with what it tells apart for each port.
 type front struct {
-	id          firewall.ID
+	layer       *sieve.Layer // nil if there is none
 	number, vms int
 	aims        []*sieve.Aims // once it is shared
 }
@@ -48,14 +50,14 @@ type frame struct {
 	finer []map[string]reach.Set // by port, where rules tell them apart; else nil
 }
 
-func newRound(m reach.Model, ports []Port) *round {
-	return &round{model: m, ports: ports, fronts: map[firewall.ID]*front{}, frames: map[string]*frame{}}
+// newRound returns a round past about so many firewalls.
+func newRound(m reach.Model, ports []Port, fronts int) *round {
+	return &round{model: m, ports: ports, fronts: make(map[firewall.ID]*front, fronts), begins: []int{0}, frames: map[string]*frame{}}
 }
 
 // expect says that v will be asked about, and counts the VMs behind a firewall.
 // What it looks up is looked up once.
 func (r *round) expect(v *inventory.VM) {
-	r.begins = append(r.begins, len(r.expected))
 	for i := range v.Paths {
 		for h := range v.Paths[i].Hops {
 			hop := &v.Paths[i].Hops[h]
@@ -65,12 +67,13 @@ func (r *round) expect(v *inventory.VM) {
 			}
 		}
 	}
+	r.begins = append(r.begins, len(r.expected))
 }
 
 func (r *round) meet(id firewall.ID) {
 	f := r.fronts[id]
 	if f == nil {
-		f = &front{id: id, number: len(r.fronts)}
+		f = &front{layer: r.model[id], number: len(r.fronts)}
 		r.fronts[id] = f
 	}
 	f.vms++
@@ -82,7 +85,7 @@ func (r *round) meet(id firewall.ID) {
 // are translated, and where nobody else is behind one of its firewalls.
 func (r *round) enter(n int, v *inventory.VM) {
 	r.current, r.key, r.way, r.packets = nil, r.key[:0], r.expected[r.begins[n]:r.begins[n]], r.packets[:0]
-	r.entered = false
+	r.nth, r.entered = n, false
 	if len(v.Paths) == 0 || len(v.Missing) > 0 {
 		return
 	}
@@ -186,9 +189,9 @@ func (r *round) classes(n int) []byte {
 func (r *round) aims(f *front) []*sieve.Aims {
 	if f.aims == nil {
 		f.aims = make([]*sieve.Aims, len(r.ports))
-		if l := r.model[f.id]; l != nil {
+		if f.layer != nil {
 			for n, p := range r.ports {
-				f.aims[n] = l.Aims(p.of(""))
+				f.aims[n] = f.layer.Aims(p.of(""))
 			}
 		}
 	}
@@ -220,7 +223,11 @@ func (r *round) ask(v *inventory.VM, n int) reach.Set {
 // alone asks about a door whose answer is not known yet.
 func (r *round) alone(v *inventory.VM, d firewall.Door) reach.Set {
 	if !r.entered {
-		r.query.Enter(v, r.model)
+		r.layers = r.layers[:0]
+		for _, f := range r.expected[r.begins[r.nth]:r.begins[r.nth+1]] {
+			r.layers = append(r.layers, f.layer)
+		}
+		r.query.EnterPast(v, r.layers)
 		r.entered = true
 	}
 	return r.query.Ask(d)

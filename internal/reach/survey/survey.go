@@ -33,7 +33,7 @@ func (p Port) of(vm firewall.VMID) firewall.Door {
 // which they are given. Nothing is kept but what is shared.
 func Ask(vms []inventory.VM, m reach.Model, ports ...Port) iter.Seq2[firewall.Door, reach.Set] {
 	return func(yield func(firewall.Door, reach.Set) bool) {
-		r := newRound(m, ports)
+		r := newRound(m, ports, min(len(m), 4*len(vms)))
 		for i := range vms {
 			r.expect(&vms[i])
 		}
@@ -99,7 +99,7 @@ type Shift struct {
 func (s *Survey) Replace(before, after firewall.Layer) (shifts []Shift, asked int) {
 	changed := reach.Edited(before, after)
 	s.model.Put(after)
-	r := newRound(s.model, s.ports)
+	r := newRound(s.model, s.ports, 0)
 	for _, i := range s.behind[after.Firewall] {
 		r.expect(&s.vms[i])
 	}
