@@ -3,6 +3,7 @@ package survey
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
@@ -22,15 +23,15 @@ type round struct {
 	query  reach.Query
 	layers []*sieve.Layer // on the ways of one VM
 
-	fronts   map[firewall.ID]*front
-	expected []*front // of every hop of every VM
-	begins   []int    // by VM, and where the last ends
+	numbers  map[firewall.ID]int
+	fronts   []front // by number
+	expected []int   // fronts, of every hop of every VM
+	begins   []int   // by VM, and where the last ends
 
 	frames  map[string]*frame
 	current *frame         // of the VM that was entered; nil when it shares nothing
-	nth     int            // it is
 	entered bool           // by the query, too
-	way     []*front       // of the current VM
+	way     []int          // of the current VM, its fronts
 	packets []sieve.Packet // to the VM, as each of its fronts sees them
 	key     []byte         // of the frame
 	class   []byte         // within it
@@ -38,21 +39,20 @@ type round struct {
 
 // A front is a firewall of the fleet, with what it tells apart for each port.
 type front struct {
-	layer       *sieve.Layer // nil if there is none
-	number, vms int
-	aims        []*sieve.Aims // once it is shared
+	layer *sieve.Layer // nil if there is none
+	vms   int
+	aims  []*sieve.Aims // once it is shared
 }
 
 // A frame is the answers of VMs that are alike but for name and address.
 type frame struct {
-	way   []*front               // of every hop of every path
 	sets  []reach.Set            // by port, where all are alike
 	finer []map[string]reach.Set // by port, where rules tell them apart; else nil
 }
 
 // newRound returns a round past about so many firewalls.
 func newRound(m reach.Model, ports []Port, fronts int) *round {
-	return &round{model: m, ports: ports, fronts: make(map[firewall.ID]*front, fronts), begins: []int{0}, frames: map[string]*frame{}}
+	return &round{model: m, ports: ports, numbers: make(map[firewall.ID]int, fronts), fronts: make([]front, 0, fronts), begins: []int{0}, frames: map[string]*frame{}}
 }
 
 // expect says that v will be asked about, and counts the VMs behind a firewall.
@@ -71,22 +71,23 @@ func (r *round) expect(v *inventory.VM) {
 }
 
 func (r *round) meet(id firewall.ID) {
-	f := r.fronts[id]
-	if f == nil {
-		f = &front{layer: r.model[id], number: len(r.fronts)}
-		r.fronts[id] = f
+	n, met := r.numbers[id]
+	if !met {
+		n = len(r.fronts)
+		r.numbers[id], r.fronts = n, append(r.fronts, front{layer: r.model[id], vms: 0, aims: nil})
 	}
-	f.vms++
-	r.expected = append(r.expected, f)
+	r.fronts[n].vms++
+	r.expected = append(r.expected, n)
 }
 
 // enter finds the frame of v, the nth that was expected. There is none where the answer may say something of
 // v alone, what is missing about it or that no way leads to a port, where ports
 // are translated, and where nobody else is behind one of its firewalls.
 func (r *round) enter(n int, v *inventory.VM) {
-	r.current, r.key, r.way, r.packets = nil, r.key[:0], r.expected[r.begins[n]:r.begins[n]], r.packets[:0]
-	r.nth, r.entered = n, false
-	if len(v.Paths) == 0 || len(v.Missing) > 0 {
+	r.current, r.key, r.way, r.packets = nil, r.key[:0], r.expected[r.begins[n]:r.begins[n+1]], r.packets[:0]
+	r.entered = false
+	alone := func(f int) bool { return r.fronts[f].vms < 2 }
+	if len(v.Paths) == 0 || len(v.Missing) > 0 || slices.ContainsFunc(r.way, alone) {
 		return
 	}
 	for i := range v.Paths {
@@ -95,7 +96,7 @@ func (r *round) enter(n int, v *inventory.VM) {
 		}
 	}
 	if r.current = r.frames[string(r.key)]; r.current == nil {
-		f := &frame{way: r.way, sets: make([]reach.Set, len(r.ports)), finer: make([]map[string]reach.Set, len(r.ports))}
+		f := &frame{sets: make([]reach.Set, len(r.ports)), finer: make([]map[string]reach.Set, len(r.ports))}
 		r.frames[string(r.key)], r.current = f, f
 		for n := range r.ports {
 			if len(r.classes(n)) > 0 {
@@ -124,15 +125,13 @@ func (r *round) path(vm firewall.VMID, p *inventory.Path) bool {
 	r.number(len(p.Hops))
 	for i := range p.Hops {
 		h := &p.Hops[i]
+		if h.Port != 0 {
+			return false
+		}
 		packet := sieve.NewPacket(p.Seen(*h, door))
 		r.number(len(h.Or))
 		for range 1 + len(h.Or) {
-			r.way = r.way[:len(r.way)+1]
-			f := r.way[len(r.way)-1]
-			if f.vms < 2 || h.Port != 0 {
-				return false
-			}
-			r.number(f.number)
+			r.number(r.way[len(r.packets)])
 			r.packets = append(r.packets, packet)
 		}
 		r.prefix(h.Sees)
@@ -177,8 +176,8 @@ func (r *round) flag(b bool) {
 // is; empty where they tell none apart.
 func (r *round) classes(n int) []byte {
 	r.class = r.class[:0]
-	for i, f := range r.current.way {
-		if aims := r.aims(f)[n]; aims != nil {
+	for i, f := range r.way {
+		if aims := r.aims(&r.fronts[f])[n]; aims != nil {
 			r.class = aims.Append(r.class, &r.packets[i])
 		}
 	}
@@ -224,8 +223,8 @@ func (r *round) ask(v *inventory.VM, n int) reach.Set {
 func (r *round) alone(v *inventory.VM, d firewall.Door) reach.Set {
 	if !r.entered {
 		r.layers = r.layers[:0]
-		for _, f := range r.expected[r.begins[r.nth]:r.begins[r.nth+1]] {
-			r.layers = append(r.layers, f.layer)
+		for _, f := range r.way {
+			r.layers = append(r.layers, r.fronts[f].layer)
 		}
 		r.query.EnterPast(v, r.layers)
 		r.entered = true
