@@ -309,7 +309,7 @@ func (q *Query) hop(p *inventory.Path, h *inventory.Hop, layers []*sieve.Layer, 
 		case h.Sees.IsValid():
 			q.constant(&c, q.translated(l, *seen, h.Sees))
 		case l.LooksAtSourcePorts() && hasPorts(d.Protocol):
-			q.sources, c.varies = l.SourcePorts(q.sources, d), true
+			q.sources, c.varies = q.sieve.SourcePorts(l, q.sources, d), true
 		default:
 			c.pieces = q.sweep(l, seen)
 		}
@@ -325,7 +325,7 @@ func (q *Query) translated(l *sieve.Layer, p sieve.Packet, sees netip.Prefix) (o
 	before, cuts := len(q.pieces), len(q.sources)
 	q.sources = append(q.sources, 0)
 	if l.LooksAtSourcePorts() && hasPorts(p.Door.Protocol) {
-		q.sources = l.SourcePorts(q.sources, p.Door)
+		q.sources = q.sieve.SourcePorts(l, q.sources, p.Door)
 	}
 	for i := cuts; i < len(q.sources); i++ {
 		p.Source = q.sources[i]

@@ -21,7 +21,8 @@ func (l *Layer) Aims(d firewall.Door) *Aims {
 		return nil
 	}
 	var a Aims
-	for x := range l.speakers(d) {
+	for _, n := range l.speakers(nil, d) {
+		x := &l.lines[n]
 		if l.whom[x.at] != 0 {
 			a.vms = l.vms
 		}

@@ -4,7 +4,6 @@ package sieve
 
 import (
 	"cmp"
-	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -68,26 +67,26 @@ const (
 	headSize
 )
 
-// speakers returns the lines that are about the port of d, of some VM, in the order
-// of the rules.
-func (l *Layer) speakers(d firewall.Door) iter.Seq[*line] {
-	return func(yield func(*line) bool) {
-		several, alone := l.lines[:l.ports[0].from], []line(nil)
-		if n, ok := slices.BinarySearchFunc(l.ports, uint32(d.Port), run.compare); ok {
-			alone = l.lines[l.ports[n].from:l.ports[n+1].from]
+// speakers appends to out the numbers of the lines that are about the port of d, of
+// some VM, in the order of the rules.
+func (l *Layer) speakers(out []uint32, d firewall.Door) []uint32 {
+	several, alone, end := uint32(0), uint32(0), uint32(0)
+	if n, ok := slices.BinarySearchFunc(l.ports, uint32(d.Port), run.compare); ok {
+		alone, end = l.ports[n].from, l.ports[n+1].from
+	}
+	for last := l.ports[0].from; several < last || alone < end; {
+		next := several
+		if several == last || alone < end && l.lines[alone].rule < l.lines[several].rule {
+			next = alone
+			alone++
+		} else {
+			several++
 		}
-		for more := true; more && len(several)+len(alone) > 0; {
-			from := &several
-			if len(several) == 0 || len(alone) > 0 && alone[0].rule < several[0].rule {
-				from = &alone
-			}
-			x := &(*from)[0]
-			*from = (*from)[1:]
-			if x.ports.holds(d.Port) && (x.protocol == d.Protocol || x.protocol == 0) {
-				more = yield(x)
-			}
+		if x := &l.lines[next]; x.ports.holds(d.Port) && (x.protocol == d.Protocol || x.protocol == 0) {
+			out = append(out, next)
 		}
 	}
+	return out
 }
 
 // cuts returns the cuts of the destinations and of the sources of a line.
@@ -355,18 +354,3 @@ func (l *Layer) Name(rule uint32) string {
 // LooksAtSourcePorts reports whether some rule of l is about some source ports
 // only.
 func (l *Layer) LooksAtSourcePorts() bool { return l.sources != nil }
-
-// SourcePorts appends to cuts where the rules that may speak about packets to d
-// begin or end to do so with the client's port.
-func (l *Layer) SourcePorts(cuts []uint16, d firewall.Door) []uint16 {
-	for x := range l.speakers(d) {
-		s := l.sources[x.rule]
-		if s.first > 0 {
-			cuts = append(cuts, s.first)
-		}
-		if last := s.first + s.more; last < 65535 {
-			cuts = append(cuts, last+1)
-		}
-	}
-	return cuts
-}

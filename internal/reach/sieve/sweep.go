@@ -13,10 +13,10 @@ type Sieve struct {
 	layer  *Layer    // that was matched last, against the packet
 	to     [2]uint32 // its destination, as a cut, where that is known
 	aimed  [2]bool
-	spoken []line // of the rules that speak about it, if its addresses are right
+	spoken []uint32 // the lines that speak about it, if its addresses are right
 
 	// Of one family, those that do, by their rank among them:
-	rules    []line
+	rules    []uint32       // their lines
 	kinds    []kind         // how they speak
 	doubtful bool           // some of them may match or not
 	cuts     []uint64       // where their sources begin or have ended, and their rank
@@ -65,7 +65,7 @@ type Piece struct {
 // Match finds the rules of l that speak about p, whatever its addresses. Sweep
 // goes on from there.
 func (s *Sieve) Match(l *Layer, p *Packet) {
-	s.layer, s.aimed, s.spoken = l, p.Aimed, s.spoken[:0]
+	s.layer, s.aimed = l, p.Aimed
 	if s.to[IPv4] = index(p.To[IPv4].Lo); p.Aimed[IPv6] && l.aimed {
 		n, exact := slices.BinarySearchFunc(l.keys, p.To[IPv6], Key.Compare)
 		if s.to[IPv6] = index(n); !exact {
@@ -73,14 +73,33 @@ func (s *Sieve) Match(l *Layer, p *Packet) {
 		}
 	}
 	vm := l.vms[p.Door.VM]
-	for x := range l.speakers(p.Door) {
+	speakers := l.speakers(s.spoken[:0], p.Door)
+	s.spoken = speakers[:0]
+	for _, n := range speakers {
+		x := &l.lines[n]
 		if l.sources != nil && !l.sources[x.rule].holds(p.Source) {
 			continue
 		}
 		if only := l.whom[x.at]; only == 0 || only == vm {
-			s.spoken = append(s.spoken, *x)
+			s.spoken = append(s.spoken, n)
 		}
 	}
+}
+
+// SourcePorts appends to cuts where the rules of l that may speak about packets to d
+// begin or end to do so with the client's port. What was matched is forgotten.
+func (s *Sieve) SourcePorts(l *Layer, cuts []uint16, d firewall.Door) []uint16 {
+	s.spoken = l.speakers(s.spoken[:0], d)
+	for _, n := range s.spoken {
+		x := l.sources[l.lines[n].rule]
+		if x.first > 0 {
+			cuts = append(cuts, x.first)
+		}
+		if last := x.first + x.more; last < 65535 {
+			cuts = append(cuts, last+1)
+		}
+	}
+	return cuts
 }
 
 // Sweep cuts the sources of one family into pieces, which it appends to out: what
@@ -121,8 +140,8 @@ func (s *Sieve) Sweep(f Family, out []Piece) []Piece {
 // Behind a certain one that means every source no rule decides anything.
 func (s *Sieve) collect(f Family) {
 	s.rules, s.kinds, s.cuts, s.doubtful = s.rules[:0], s.kinds[:0], s.cuts[:0], false
-	for i := range s.spoken {
-		x := &s.spoken[i]
+	for _, n := range s.spoken {
+		x := &s.layer.lines[n]
 		to, from := s.layer.cuts(x, f)
 		k := s.aim(x, to, f)
 		if k == none || len(from) == 0 {
@@ -132,7 +151,7 @@ func (s *Sieve) collect(f Family) {
 		for _, cut := range from {
 			s.cuts = append(s.cuts, uint64(cut)<<32|rank)
 		}
-		s.rules, s.kinds, s.doubtful = append(s.rules, *x), append(s.kinds, k), s.doubtful || k != certain
+		s.rules, s.kinds, s.doubtful = append(s.rules, n), append(s.kinds, k), s.doubtful || k != certain
 		if k == certain && len(from) == 1 && from[0] == 0 {
 			break
 		}
@@ -163,7 +182,7 @@ func (s *Sieve) aim(x *line, to []uint32, f Family) kind {
 
 // rule returns the rule that a rank stands for, by its name.
 func (s *Sieve) rule(rank uint32) uint32 {
-	rule := s.rules[rank].rule
+	rule := s.layer.lines[s.rules[rank]].rule
 	if s.layer.first == nil {
 		return rule
 	}
@@ -176,7 +195,7 @@ func (s *Sieve) decide(first uint32) Decision {
 	d, last := s.layer.fallback, index(len(s.rules))
 	if first < last {
 		last = first
-		d.Rule, d.Can = s.rule(first), s.rules[first].can
+		d.Rule, d.Can = s.rule(first), s.layer.lines[s.rules[first]].can
 	}
 	if !s.doubtful {
 		return d
@@ -187,7 +206,7 @@ func (s *Sieve) decide(first uint32) Decision {
 		if first >= last {
 			continue
 		}
-		can := s.rules[first].can
+		can := s.layer.lines[s.rules[first]].can
 		d.Can |= can
 		if can&^sure != 0 && first < earliest {
 			earliest, d.Maybe = first, s.rule(first)

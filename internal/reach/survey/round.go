@@ -106,8 +106,9 @@ func (r *round) enter(n int, v *inventory.VM) {
 	}
 }
 
-// path appends p to the key, but for the VM's addresses. It is false where p
-// cannot be shared.
+// path appends p to the key, but for the VM's addresses, of which only matters to the
+// way itself of which families they are; what they are to rules is in classes. It is
+// false where p cannot be shared.
 func (r *round) path(vm firewall.VMID, p *inventory.Path) bool {
 	if p.Protocol != 0 || p.Port != 0 {
 		return false
@@ -121,7 +122,9 @@ func (r *round) path(vm firewall.VMID, p *inventory.Path) bool {
 	r.flag(p.Unsure)
 	door := firewall.Door{VM: vm, Protocol: 0, Port: 0}
 	own := sieve.NewPacket(door, p.To)
-	r.aimed(&own)
+	r.flag(len(p.To) > 0)
+	r.flag(own.Aimed[sieve.IPv4])
+	r.flag(own.Aimed[sieve.IPv6])
 	r.number(len(p.Hops))
 	for i := range p.Hops {
 		h := &p.Hops[i]
@@ -135,17 +138,9 @@ func (r *round) path(vm firewall.VMID, p *inventory.Path) bool {
 			r.packets = append(r.packets, packet)
 		}
 		r.prefix(h.Sees)
-		r.flag(h.To != nil)
-		r.aimed(&packet)
 		r.flag(h.Always)
 	}
 	return true
-}
-
-// aimed appends of which families the destination is known.
-func (r *round) aimed(p *sieve.Packet) {
-	r.flag(p.Aimed[sieve.IPv4])
-	r.flag(p.Aimed[sieve.IPv6])
 }
 
 func (r *round) text(s string) {

@@ -330,3 +330,72 @@ func TestReplaceTellsNewNames(t *testing.T) {
 	}
 	hold(t, s, vms, map[firewall.ID]firewall.Layer{"nsg": after})
 }
+
+// Machines that differ in one thing that matters do not share an answer, and those
+// that do not differ do.
+func TestWhatTellsMachinesApart(t *testing.T) {
+	allow := func(port uint16, from string, to ...netip.Prefix) firewall.LayerRule {
+		return firewall.LayerRule{Name: from, Action: firewall.Allow, Protocol: firewall.TCP, First: port, Last: port, From: []netip.Prefix{netip.MustParsePrefix(from)}, To: to}
+	}
+	layers := map[firewall.ID]firewall.Layer{
+		"f1": {Firewall: "f1", Default: firewall.Deny, Rules: []firewall.LayerRule{
+			allow(22, "203.0.113.0/24", netip.MustParsePrefix("10.0.0.4/32")), allow(80, "203.0.113.0/25"), allow(80, "10.9.0.0/24"),
+		}},
+		"f2": {Firewall: "f2", Kind: firewall.Union, Default: firewall.Deny, Rules: []firewall.LayerRule{{Name: "all", Action: firewall.Allow, Last: 65535}}},
+	}
+	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
+	for name, edit := range map[string]func(v *inventory.VM, p *inventory.Path, h *inventory.Hop){
+		"nothing":                 func(*inventory.VM, *inventory.Path, *inventory.Hop) {},
+		"something is missing":    func(v *inventory.VM, _ *inventory.Path, _ *inventory.Hop) { v.Missing = []string{"an interface"} },
+		"something else is":       func(v *inventory.VM, _ *inventory.Path, _ *inventory.Hop) { v.Missing = []string{"a subnet"} },
+		"no path":                 func(v *inventory.VM, _ *inventory.Path, _ *inventory.Hop) { v.Paths = nil },
+		"a path for one protocol": func(_ *inventory.VM, p *inventory.Path, _ *inventory.Hop) { p.Protocol = firewall.UDP },
+		"a path to one port":      func(_ *inventory.VM, p *inventory.Path, _ *inventory.Hop) { p.Port = 22 },
+		"the name of the path":    func(_ *inventory.VM, p *inventory.Path, _ *inventory.Hop) { p.Name = "eth1" },
+		"another address":         func(_ *inventory.VM, p *inventory.Path, _ *inventory.Hop) { p.To[0] = addr("10.0.0.5") },
+		"no address":              func(_ *inventory.VM, p *inventory.Path, _ *inventory.Hop) { p.To = nil },
+		"an address that is none": func(_ *inventory.VM, p *inventory.Path, _ *inventory.Hop) { p.To = []netip.Addr{{}} },
+		"one of the other family": func(_ *inventory.VM, p *inventory.Path, _ *inventory.Hop) { p.To[0] = addr("2001:db8::4") },
+		"one of both":             func(_ *inventory.VM, p *inventory.Path, _ *inventory.Hop) { p.To = append(p.To, addr("2001:db8::4")) },
+		"who comes": func(_ *inventory.VM, p *inventory.Path, _ *inventory.Hop) {
+			p.From = []netip.Prefix{prefix("203.0.113.0/26")}
+		},
+		"who else comes": func(_ *inventory.VM, p *inventory.Path, _ *inventory.Hop) {
+			p.From = []netip.Prefix{prefix("203.0.113.0/27")}
+		},
+		"that is not known":         func(_ *inventory.VM, p *inventory.Path, _ *inventory.Hop) { p.Unsure = true },
+		"a translated address":      func(_ *inventory.VM, _ *inventory.Path, h *inventory.Hop) { h.To = []netip.Addr{addr("10.0.0.5")} },
+		"one into the other family": func(_ *inventory.VM, _ *inventory.Path, h *inventory.Hop) { h.To = []netip.Addr{addr("2001:db8::5")} },
+		"a translated port":         func(_ *inventory.VM, _ *inventory.Path, h *inventory.Hop) { h.Port = 80 },
+		"a translated source":       func(_ *inventory.VM, _ *inventory.Path, h *inventory.Hop) { h.Sees = prefix("203.0.113.9/32") },
+		"another translated source": func(_ *inventory.VM, _ *inventory.Path, h *inventory.Hop) { h.Sees = prefix("10.9.0.9/32") },
+		"a second firewall":         func(_ *inventory.VM, _ *inventory.Path, h *inventory.Hop) { h.Or = []firewall.ID{"f2"} },
+		"another firewall":          func(_ *inventory.VM, _ *inventory.Path, h *inventory.Hop) { h.Firewall = "f2" },
+		"a firewall behind": func(_ *inventory.VM, p *inventory.Path, _ *inventory.Hop) {
+			p.Hops = append(p.Hops, inventory.Hop{Firewall: "f2"})
+		},
+		"a firewall nobody has read": func(_ *inventory.VM, _ *inventory.Path, h *inventory.Hop) { h.Firewall = "f3" },
+	} {
+		var vms []inventory.VM
+		for n := range 6 {
+			v := inventory.VM{ID: firewall.VMID(fmt.Sprint("host://vm-", n)), Paths: []inventory.Path{{
+				Name: "eth0", To: []netip.Addr{addr("10.0.0.4")}, Hops: []inventory.Hop{{Firewall: "f1"}},
+			}}}
+			if n >= 2 && n < 4 {
+				edit(&v, &v.Paths[0], &v.Paths[0].Hops[0])
+			}
+			vms = append(vms, v)
+		}
+		t.Run(name, func(t *testing.T) { hold(t, survey.New(vms, reach.NewModel(layers), ports()...), vms, layers) })
+	}
+}
+
+// Nobody comes to an address that is none, and anybody to one that is not known.
+func TestDamagedAddressIsNotUnknown(t *testing.T) {
+	layers := map[firewall.ID]firewall.Layer{"nsg": {Firewall: "nsg", Default: firewall.Allow}}
+	var vms []inventory.VM
+	for n, to := range [][]netip.Addr{nil, {{}}, nil, {{}}} {
+		vms = append(vms, inventory.VM{ID: firewall.VMID(fmt.Sprint("host://vm-", n)), Paths: []inventory.Path{{To: to, Hops: []inventory.Hop{{Firewall: "nsg"}}}}})
+	}
+	hold(t, survey.New(vms, reach.NewModel(layers), ports()...), vms, layers)
+}
