@@ -26,7 +26,9 @@ type Preview struct {
 	// Losses is what a supposed lock would take away from others, without what
 	// somebody has agreed to. It is held back, too, until somebody does.
 	Losses []plan.Loss
-	// Restored are the displaced rules that would be given back.
+	// Restored are the displaced rules that would be given back. Of a supposed change
+	// it is those that come back with it: what somebody else has given back already,
+	// and is still on its way, is neither here nor among the plans.
 	Restored []Restored
 }
 
@@ -64,14 +66,29 @@ func (f *Fleet) Preview(ctx context.Context, about []firewall.VMID, change Suppo
 	if change != nil {
 		locks, grants = change(slices.Clone(locks), slices.Clone(grants))
 	}
-	desired := plan.Desired(locks, grants, f.cfg.Clocks())
+	now := f.cfg.Clocks()
+	desired := plan.Desired(locks, grants, now)
 	vms, firewalls := f.concerned(about)
 	t := trial{
 		wants: plan.Route(desired, vms), given: slices.Concat(entries.Unlocked, unlocked(entries.Locks, locks)),
 		read: map[firewall.ID]provider.Snapshot{}, displaced: map[firewall.ID][]plan.Change{}, plans: nil,
 	}
+	already := t // what is to be written without change
+	if change != nil {
+		already.wants = plan.Route(plan.Desired(entries.Locks, entries.Grants, now), vms)
+		already.given = entries.Unlocked
+	}
 	for _, fw := range firewalls {
-		if err := t.compile(ctx, f.cfg.Book, fw); err != nil {
+		if err := t.look(ctx, f.cfg.Book, fw); err != nil {
+			return Preview{}, err
+		}
+		if err := t.compile(fw); err != nil {
+			return Preview{}, err
+		}
+		if change == nil {
+			continue
+		}
+		if err := already.compile(fw); err != nil {
 			return Preview{}, err
 		}
 	}
@@ -81,7 +98,7 @@ func (f *Fleet) Preview(ctx context.Context, about []firewall.VMID, change Suppo
 		after[p.Firewall] = p.After
 	}
 	var out Preview
-	for _, p := range t.plans {
+	for i, p := range t.plans {
 		if p.Empty() && len(p.Refused) == 0 {
 			continue
 		}
@@ -94,7 +111,14 @@ func (f *Fleet) Preview(ctx context.Context, about []firewall.VMID, change Suppo
 			out.Losses = append(out.Losses, losses...)
 			c.Want = accepting(c.Want, losses) // they are shown as losses, and not as refused
 		}
-		out.Plans, out.Refused = append(out.Plans, p), slices.Concat(out.Refused, p.Refused, plan.Verify(c))
+		out.Refused = slices.Concat(out.Refused, p.Refused, plan.Verify(c))
+		if change != nil {
+			p.Changes = besides(p.Changes, already.plans[i].Changes)
+		}
+		if p.Empty() && len(p.Refused) == 0 {
+			continue
+		}
+		out.Plans = append(out.Plans, p)
 		fw, _ := f.lookup(p.Firewall)
 		out.Restored = append(out.Restored, t.restored(fw, p)...)
 	}
@@ -135,8 +159,8 @@ type trial struct {
 	plans     []plan.Plan
 }
 
-// compile reads fw and adds what would be written to it.
-func (t *trial) compile(ctx context.Context, b book.Reader, fw reconcile.Firewall) error {
+// look reads fw, and what is displaced there.
+func (t *trial) look(ctx context.Context, b book.Reader, fw reconcile.Firewall) error {
 	seen, err := fw.Provider.Observe(ctx, fw.ID, nil)
 	if err != nil {
 		return fmt.Errorf("observe %s: %w", fw.ID, err)
@@ -145,13 +169,36 @@ func (t *trial) compile(ctx context.Context, b book.Reader, fw reconcile.Firewal
 	if err != nil {
 		return fmt.Errorf("read displaced rules of %s: %w", fw.ID, err)
 	}
+	t.read[fw.ID], t.displaced[fw.ID] = seen, displaced
+	return nil
+}
+
+// compile adds what would be written to fw.
+func (t *trial) compile(fw reconcile.Firewall) error {
+	seen := t.read[fw.ID]
 	t.wants[fw.ID] = plan.Sticky(t.wants[fw.ID], seen.Shown(), t.given)
-	p, err := fw.Provider.Compile(seen, t.wants[fw.ID], displaced)
+	p, err := fw.Provider.Compile(seen, t.wants[fw.ID], t.displaced[fw.ID])
 	if err != nil {
 		return fmt.Errorf("compile %s: %w", fw.ID, err)
 	}
-	t.read[fw.ID], t.displaced[fw.ID], t.plans = seen, displaced, append(t.plans, p)
+	t.plans = append(t.plans, p)
 	return nil
+}
+
+// besides returns the changes of all that are not among some, each of these as often
+// as it is there. A change is the same in whatever step it is made.
+func besides(all, some []plan.Change) []plan.Change {
+	some = slices.Clone(some)
+	return slices.DeleteFunc(slices.Clone(all), func(c plan.Change) bool {
+		i := slices.IndexFunc(some, func(x plan.Change) bool {
+			x.Step = c.Step
+			return x.Undo == c.Undo && plan.Compare(x, c) == 0
+		})
+		if i >= 0 {
+			some = slices.Delete(some, i, i+1)
+		}
+		return i >= 0
+	})
 }
 
 // restored returns the displaced rules that p gives back.
