@@ -186,6 +186,9 @@ func (s *server) admit(b box, from, span string) api.Grant {
 	return decode[api.Request](s.t, s.must(nil, "", "open", b.name, "--from", from, "--for", span, "-o", "json")).Grants[0]
 }
 
+// ruleInCode is what a rule in Terraform's code begins with.
+const ruleInCode = `resource "aws_vpc_security_group_ingress_rule"`
+
 // TestEndToEndAWS: two installations share a simulated account. Each locks an
 // instance and opens it; both are killed, one comes back, the other one's grant is
 // ended by a sweep alone. In the end everything is as it was.
@@ -217,6 +220,16 @@ func TestEndToEndAWS(t *testing.T) {
 	c.wants(two, 22)
 	c.wants(one, 21, everybody...) // the rest of the rule that had 22 in it
 	c.wants(two, 25, everybody...)
+
+	said := a.must(nil, "", "export", "terraform", one.name)
+	for _, line := range []string{"ignore_changes = [vpc_security_group_ids]", "ignore_changes = [ingress]", "until `sesame disable`: 20-25/tcp from 0.0.0.0/0"} {
+		if !strings.Contains(said, line) {
+			t.Errorf("Terraform is not told %s:\n%s", line, said)
+		}
+	}
+	if strings.Contains(said, ruleInCode) { // of its group nothing stands but what we kept
+		t.Errorf("Terraform is told of rules of ours:\n%s", said)
+	}
 
 	short, doomed := a.admit(one, "203.0.113.5", "1m"), b.admit(two, "203.0.113.6", "1m")
 	kept := b.admit(two, "203.0.113.5", "1h")

@@ -224,6 +224,11 @@ func TestEndToEndAzure(t *testing.T) {
 		t.Errorf("who cannot come there is told %d: %s", code, errs)
 	}
 
+	said := a.must(nil, "", "export", "terraform", one.name)
+	if !strings.Contains(said, "ignore_changes = [security_rule]") || !strings.Contains(said, `"for-years"`) || !strings.Contains(said, `"deny-all"`) || strings.Contains(strings.ToLower(said), "sesame-") {
+		t.Errorf("Terraform is told:\n%s", said)
+	}
+
 	short, doomed := a.admit(one, "203.0.113.5", "1m"), b.admit(two, "203.0.113.6", "1m")
 	kept := b.admit(two, "203.0.113.5", "1h")
 	n.wants(one.name, 22, "203.0.113.5", "198.51.100.4")

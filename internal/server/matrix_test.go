@@ -78,6 +78,7 @@ func probes(vm, grant, request, token string) map[string]probe {
 		"delete-policy":    {"/v1/policies/" + vm + "-ssh", "", ifSeenBy(204, 403, "admin")},
 		"disable":          {"/v1/disable", `{"vm":"` + vm + `","ports":[{"port":22}]}`, ifSeenBy(200, 403, "admin")},
 		"plan":             {"/v1/plan", "", global(200, everybody...)},
+		"export-terraform": {"/v1/export/terraform?of=" + vm, "", global(409, "admin")}, // of a host there is nothing to say
 		"sweep":            {"/v1/sweep", `{"dry_run":true}`, global(200, "admin")},
 		"list-tokens":      {"/v1/tokens", "", global(200, "admin")},
 		"create-token":     {"/v1/tokens", `{"name":"new-` + vm + `","role":"viewer","vms":["` + vm + `"]}`, global(201, "admin")},

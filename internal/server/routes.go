@@ -101,6 +101,8 @@ func (s *Server) ruleRoutes() []route {
 		get("/v1/plan", "plan", "What the next pass would write", viewsAll, nil, reads(s.plan)),
 		change(http.MethodPost, "/v1/sweep", "sweep",
 			"Close what no live grant justifies", closesAll, http.StatusOK, takes(s.sweep)),
+		get("/v1/export/terraform", "export-terraform", "What Terraform has to know so that it and Sesame do not undo each other's work",
+			manages, []front.Param{{Name: "of", Doc: "the id or the name of a VM, or the id of a security group or a network security group", Required: true}}, reads(s.exportTerraform)),
 		get("/v1/tokens", "list-tokens", "All tokens, without their secrets", manages, nil, reads(s.listTokens)),
 		change(http.MethodPost, "/v1/tokens", "create-token",
 			"Make a token; its secret is shown this once", manages, http.StatusCreated, takes(s.createToken)),

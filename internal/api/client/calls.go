@@ -173,6 +173,14 @@ func (c *Client) Explain(ctx context.Context, vm string, p api.Port, source stri
 	return ask[api.Explanation](ctx, c, what)
 }
 
+// ExportTerraform says what Terraform has to know about a VM, by its id or name, or a
+// security group or network security group, by its id.
+func (c *Client) ExportTerraform(ctx context.Context, of string) (api.Terraform, error) {
+	what := get("v1", "export", "terraform")
+	what.query = url.Values{"of": {of}}
+	return ask[api.Terraform](ctx, c, what)
+}
+
 // Sweep closes what no live grant justifies or, in a dry run, shows it.
 func (c *Client) Sweep(ctx context.Context, s api.Sweep) (api.Swept, error) {
 	what, err := post(true, s, "v1", "sweep")

@@ -26,6 +26,6 @@ func Commands(c *console.Console) []*cobra.Command {
 	a := commands{c}
 	return append(
 		console.Group(console.Ruling, a.enableCommand(), a.disableCommand(), a.policyCommand(), a.tokenCommand()),
-		console.Group(console.Looking, a.auditCommand())...,
+		console.Group(console.Looking, a.auditCommand(), a.exportCommand())...,
 	)
 }

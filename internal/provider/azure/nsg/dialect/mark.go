@@ -45,6 +45,10 @@ const (
 // what a sweep can rely on.
 func Prefix(instance string) string { return product + strings.ToLower(instance) + "-" }
 
+// OfSesame reports whether a rule of that name is Sesame's, of whatever
+// installation.
+func OfSesame(name string) bool { return strings.HasPrefix(strings.ToLower(name), product) }
+
 // A Rule is one of ours, before it is numbered and marked.
 type Rule struct{ resource.Rule }
 
