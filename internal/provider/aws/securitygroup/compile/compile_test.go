@@ -400,6 +400,36 @@ func TestSplit(t *testing.T) {
 }
 
 // A copy is no member of what the original is a member of.
+// Who gives back a copy finds in the group what the copy said, although somebody who
+// wore the group alone had a rule taken out of it meanwhile: theirs is a copy then.
+func TestSplitTakesTurns(t *testing.T) {
+	j := small(ingress(6, 22, 80, "0.0.0.0/0"))
+	j.r.Shared, j.r.Groups[0].Plain4 = securitygroup.Split, true
+	j.show(t, locked(ssh2))
+	other := ssh
+	other.Port = 80
+	if p := j.show(t, locked(ssh2, other)); len(j.displaced) != 1 || len(p.Refused) > 0 {
+		t.Fatalf("nobody else wears the group, so the rule goes, and no copy comes; but\n%v", p)
+	}
+	p := j.show(t, locked(other))
+	if got, want := j.contents(), "22-80/tcp from 0.0.0.0/0"; got != want || len(j.displaced) > 0 {
+		t.Errorf("the group says %q, want %q; displaced %v\n%v", got, want, j.displaced, p)
+	}
+	if again := j.plan(t, locked(other)); !again.Empty() {
+		t.Errorf("a second plan is\n%v", again)
+	}
+
+	// Who never had the rule by a copy does not get it.
+	j = small(ingress(6, 22, 80, "0.0.0.0/0"))
+	j.r.Shared, j.r.Groups[0].Plain4 = securitygroup.Split, true
+	j.r.Interfaces = j.r.Interfaces[:1]
+	j.show(t, locked(other))
+	j.r.Interfaces = append(j.r.Interfaces, securitygroup.Interface{ID: "eni-2", VM: web2, Groups: []string{"sg-1"}, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")}})
+	if p := j.show(t, locked(other)); strings.Contains(j.contents(), "22-80") {
+		t.Errorf("somebody put the group on, and gets what is out:\n%v", p)
+	}
+}
+
 func TestSplitIsRefused(t *testing.T) {
 	for want, change := range map[string]func(*securitygroup.Reading){
 		"443/tcp from sg-1 in sg-1 names it as a source": func(r *securitygroup.Reading) {

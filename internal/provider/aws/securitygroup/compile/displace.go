@@ -94,13 +94,24 @@ func (d *draft) admits(rule securitygroup.Rule, door firewall.Door) bool {
 
 // keptOut returns the doors for which x has to stay out. The door that it was
 // displaced for is one as long as it is locked, whatever its VM wears now: a rule
-// comes back only when somebody ends its lock.
+// comes back only when somebody ends its lock, or where a copy does its work.
 func (d *draft) keptOut(x original) []firewall.Door {
 	doors := d.reached(d.locks, x.Group, x.Rule)
-	if !slices.Contains(doors, x.door) && slices.Contains(d.locks, x.door) && d.admits(x.Rule, x.door) {
+	if !slices.Contains(doors, x.door) && slices.Contains(d.locks, x.door) && d.admits(x.Rule, x.door) && !d.spared(x) {
 		doors = append(doors, x.door)
 	}
 	return doors
+}
+
+// spared reports whether the VM that x is out for wears a copy of its group instead,
+// and x is needed by those who come back to the group from copies, which say it. Who
+// wears the group and has no copy never had x by it: for them it stays out.
+func (d *draft) spared(x original) bool {
+	wearers := d.wearing[x.Group]
+	if _, copied := d.group(d.CopyName(x.door.VM, x.Group)); !copied || slices.Contains(wearers, x.door.VM) {
+		return false
+	}
+	return !slices.ContainsFunc(wearers, func(vm firewall.VMID) bool { return !d.joining[split{vm, x.Group}] })
 }
 
 // portsOf returns the ports of doors.

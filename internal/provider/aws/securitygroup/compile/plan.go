@@ -64,9 +64,11 @@ type draft struct {
 	// stuck are the doors that are not wanted locked any more, and stay so.
 	stuck map[firewall.Door]bool
 	held  map[firewall.Door]bool // nothing new is opened there
-	// splitting are the VMs that get copies; unsplit says why a copy cannot be had.
+	// splitting are the VMs that get copies; unsplit says why a copy cannot be had;
+	// joining are the copies that end.
 	splitting map[firewall.VMID]bool
 	unsplit   map[split]string
+	joining   map[split]bool
 	stays     map[spot]obstacle // foreign rules that reach a locked door and cannot go
 	changes   []plan.Change
 	refused   []plan.Refusal

@@ -23,7 +23,7 @@ type split struct {
 // a copy has no rule that reaches the door, so that there is nothing to displace.
 // Not for the VMs in without: theirs has to be decided without copies.
 func (d *draft) splits(gone []original, without map[firewall.VMID]bool) {
-	d.unsplit, d.splitting = map[split]string{}, map[firewall.VMID]bool{}
+	d.unsplit, d.splitting, d.joining = map[split]string{}, map[firewall.VMID]bool{}, map[split]bool{}
 	doors := map[firewall.VMID][]firewall.Door{}
 	for _, w := range d.want {
 		doors[w.Door.VM] = append(doors[w.Door.VM], w.Door)
@@ -183,6 +183,7 @@ func (d *draft) apart(s split, g securitygroup.Group, doors []firewall.Door) {
 // join puts the group back on where its copy is, which ends.
 func (d *draft) join(s split, have securitygroup.Group) {
 	door := firewall.Door{VM: s.vm, Protocol: 0, Port: 0}
+	d.joining[s] = true
 	for _, n := range d.Interfaces {
 		if slices.Contains(n.Groups, have.ID) {
 			// After what comes back to the group and before openings go, so that nobody
