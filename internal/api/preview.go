@@ -21,6 +21,8 @@ type Preview struct {
 	Agree    string     `json:"agree,omitzero" doc:"Say this as accept_losses to agree to exactly these losses."`
 	Proposed []Proposal `json:"proposed,omitempty" doc:"Who uses the ports and is not exempt yet."`
 	Restored []Restored `json:"restored,omitempty" doc:"The displaced rules that would come back."`
+
+	Names map[string]string `json:"names,omitempty" doc:"What people call the VMs that this is about, by id, where the id does not say."`
 }
 
 // A Loss is reach that goes with a lock although the lock is not about it.

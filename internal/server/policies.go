@@ -54,7 +54,7 @@ func (s *Server) putPolicy(ctx context.Context, c *call, body []byte) (api.Polic
 	}
 	if c.query.Flag("dry_run") {
 		preview, err := s.Broker.PreviewEnable(ctx, c.Caller, p)
-		out := api.PolicyTrial(v.Rules.Policies, p, v.Preview(preview, c.now))
+		out := api.PolicyTrial(v.Rules.Policies, p, v.Preview(preview, s.Fleet.VMs(), c.now))
 		out.Preview.Proposed = v.Proposed(s.Fleet.VMs(), p)
 		return out, err
 	}
@@ -94,7 +94,7 @@ func (s *Server) disable(ctx context.Context, c *call, in api.Disable) (api.Disa
 	if err != nil {
 		return api.Disabled{}, err
 	}
-	out := api.Disabled{Doors: api.DoorsOf(doors), Preview: v.Preview(preview, c.now), Done: false}
+	out := api.Disabled{Doors: api.DoorsOf(doors), Preview: v.Preview(preview, s.Fleet.VMs(), c.now), Done: false}
 	if in.DryRun {
 		return out, nil
 	}
@@ -108,5 +108,5 @@ func (s *Server) plan(ctx context.Context, c *call) (api.Preview, error) {
 		return api.Preview{}, err
 	}
 	p, err := s.Broker.Plan(ctx, c.Caller)
-	return v.Preview(p, c.now), err
+	return v.Preview(p, s.Fleet.VMs(), c.now), err
 }

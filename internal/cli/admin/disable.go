@@ -58,7 +58,7 @@ func reluctant(p api.Preview, open bool) error {
 	var said []string
 	for _, r := range p.Restored {
 		if r.Asks != "" {
-			said = append(said, fmt.Sprintf("%s on %s (%s; %s)", output.Plain(cmp.Or(r.Rule, r.Why)), r.Firewall, output.Plain(strings.Join(r.Opens, ", ")), output.Plain(r.Asks)))
+			said = append(said, fmt.Sprintf("%s on %s (%s; %s)", output.Plain(cmp.Or(r.Rule, r.Why)), r.Firewall, console.Named(p, output.Plain(strings.Join(r.Opens, ", "))), output.Plain(r.Asks)))
 		}
 	}
 	if open || len(said) == 0 {

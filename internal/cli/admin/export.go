@@ -31,8 +31,8 @@ of others in the group, each as a resource of its own with the import that makes
 it Terraform's. Nothing of Sesame's own is in it, and rules that a lock has taken
 out are named in comments only.
 
-The firewalls are read anew, and nothing is changed. Merge what it prints into the
-code that you have, look at ` + "`terraform plan`" + `, and apply.`,
+The firewalls are read anew, and nothing is changed. Merge what it prints into
+the code that you have, look at ` + "`terraform plan`" + `, and apply.`,
 		Example: `  sesame export terraform web-1 > sesame.tf
   sesame export terraform sg-0123456789abcdef0
   sesame export terraform /subscriptions/…/networkSecurityGroups/web-1-nsg -o json`,

@@ -97,7 +97,7 @@ func (t terms) enough(p api.Preview) error {
 	}
 	said := make([]string, len(p.Losses))
 	for i, l := range p.Losses {
-		said[i] = output.Plain(l.Text)
+		said[i] = console.Named(p, output.Plain(l.Text))
 	}
 	return console.Hint(errkind.New(errkind.Conflict, "these locks would take away more than their own ports: %s; nothing was changed", strings.Join(said, "; ")),
 		"say --accept-losses with --yes to agree to that; it is kept with the locks and recorded")
@@ -108,7 +108,7 @@ func probed(p api.Preview) error {
 	var said, flags []string
 	for _, x := range p.Proposed {
 		if x.Kind == "probe" {
-			said = append(said, fmt.Sprintf("the probe %s of a load balancer asks %s from %s", output.Plain(x.Name), firewall.VMID(x.VM).Name(), strings.Join(x.From, ", ")))
+			said = append(said, fmt.Sprintf("the probe %s of a load balancer asks %s from %s", output.Plain(x.Name), console.Named(p, firewall.VMID(x.VM).Name()), strings.Join(x.From, ", ")))
 			flags = append(flags, "--exempt "+strings.Join(x.From, " --exempt "))
 		}
 	}

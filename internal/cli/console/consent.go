@@ -55,7 +55,8 @@ func (c *Console) Ask(ctx context.Context, question string) error {
 	return errkind.New(errkind.Conflict, "you did not agree, so nothing was changed")
 }
 
-// PrintPreview shows what would be written, and who gets in before and after.
+// PrintPreview shows what would be written, and who gets in before and after. VMs
+// are called as people call them, with their ids behind.
 func PrintPreview(w io.Writer, p api.Preview) error {
 	var b strings.Builder
 	head := "What would be written:\n"
@@ -75,7 +76,7 @@ func PrintPreview(w io.Writer, p api.Preview) error {
 		}
 		fmt.Fprintf(&b, "cannot be had: %s%s: %s\n", r.Door, from, output.Plain(r.Why))
 	}
-	if _, err := io.WriteString(w, b.String()); err != nil {
+	if _, err := io.WriteString(w, Named(p, b.String())); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
 	return nil
@@ -87,7 +88,7 @@ func PrintReach(w io.Writer, p api.Preview) error {
 	var b strings.Builder
 	writeReach(&b, p)
 	writeTerms(&b, p)
-	if _, err := io.WriteString(w, b.String()); err != nil {
+	if _, err := io.WriteString(w, Named(p, b.String())); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
 	return nil

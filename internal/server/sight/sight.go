@@ -4,6 +4,7 @@ package sight
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
@@ -13,6 +14,7 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/fleet"
 	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/policy"
 	"github.com/sesame-access/sesame/internal/reconcile/sight"
 	"github.com/sesame-access/sesame/internal/store"
@@ -90,10 +92,10 @@ func (v Sight) DoorState(l access.Lock, states []sight.DoorState) api.DoorState 
 	return out
 }
 
-// Preview returns what v may see of p. Who does not see all that would be lost
-// cannot agree to it.
-func (v Sight) Preview(p fleet.Preview, now time.Time) api.Preview {
-	out := api.Preview{Changes: []api.Change{}, Reach: []api.ReachChange{}}
+// Preview returns what v may see of p, which is about some of vms. Who does not see
+// all that would be lost cannot agree to it.
+func (v Sight) Preview(p fleet.Preview, vms []inventory.VM, now time.Time) api.Preview {
+	out := api.Preview{Changes: []api.Change{}, Reach: []api.ReachChange{}, Names: v.names(p, vms)}
 	for _, one := range p.Plans {
 		for _, x := range api.ChangesOf(one) {
 			if v.Sees(firewall.VMID(x.Door.VM)) {
@@ -129,6 +131,19 @@ func (v Sight) Preview(p fleet.Preview, now time.Time) api.Preview {
 			shown.Age = access.FormatDuration(now.Sub(r.Since).Truncate(time.Hour))
 		}
 		out.Restored = append(out.Restored, shown)
+	}
+	return out
+}
+
+// names returns what people call the VMs behind the firewalls of p, where their ids
+// do not say: whatever it tells of is about these.
+func (v Sight) names(p fleet.Preview, vms []inventory.VM) map[string]string {
+	out := map[string]string{}
+	for _, x := range vms {
+		behind := func(one plan.Plan) bool { return slices.Contains(x.Firewalls(), one.Firewall) }
+		if v.Sees(x.ID) && !strings.EqualFold(x.Name, x.ID.Name()) && slices.ContainsFunc(p.Plans, behind) {
+			out[string(x.ID)] = x.Name
+		}
 	}
 	return out
 }
