@@ -399,7 +399,6 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// A copy is no member of what the original is a member of.
 // Who gives back a copy finds in the group what the copy said, although somebody who
 // wore the group alone had a rule taken out of it meanwhile: theirs is a copy then.
 func TestSplitTakesTurns(t *testing.T) {
@@ -430,6 +429,34 @@ func TestSplitTakesTurns(t *testing.T) {
 	}
 }
 
+// An instance wears its copy before anything is taken out of the group for others:
+// a protocol that no rule can name would be lost to it meanwhile.
+func TestCopyIsWornFirst(t *testing.T) {
+	j := small(ingress(securitygroup.All, securitygroup.All, securitygroup.All, "10.0.0.0/24"), ingress(6, 3389, 3389, "203.0.113.0/24"))
+	j.r.Shared, j.r.Groups[0].Plain4 = securitygroup.Split, true
+	other := ssh
+	other.Port = 3389
+	want := locked(ssh, other, ssh2)
+	for i, w := range want {
+		if w.Door.VM == web1 {
+			want[i].Open = []firewall.Opening{{From: netip.MustParsePrefix("10.0.0.0/24")}}
+		}
+	}
+	swap, revoke := -1, -1
+	p := j.show(t, want)
+	for _, c := range p.Changes {
+		if w, _ := securitygroup.Decode(c.Native); w.Do == securitygroup.Swap {
+			swap = c.Step
+		} else if w.Do == securitygroup.Revoke {
+			revoke = c.Step
+		}
+	}
+	if swap < 0 || revoke <= swap {
+		t.Errorf("the copy is put on at %d, and the rule goes at %d:\n%v", swap, revoke, p)
+	}
+}
+
+// A copy is no member of what the original is a member of.
 func TestSplitIsRefused(t *testing.T) {
 	for want, change := range map[string]func(*securitygroup.Reading){
 		"443/tcp from sg-1 in sg-1 names it as a source": func(r *securitygroup.Reading) {

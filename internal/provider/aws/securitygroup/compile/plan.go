@@ -25,6 +25,7 @@ const (
 	stepKeep            // what stays reachable of the rules to be displaced
 	stepOpen            // openings; somebody may be about to lose another way in
 	stepLock            // the tags
+	stepSwap            // groups for their copies, which lose nothing by the next step
 	stepDisplace        // foreign rules that reach a locked door
 	stepRestore         // displaced rules whose locks have ended
 	stepUnlock          // the tags of locks that have ended

@@ -175,7 +175,7 @@ func (d *draft) apart(s split, g securitygroup.Group, doors []firewall.Door) {
 				d.unsplit[s] = waits
 				continue
 			}
-			d.serve(stepDisplace, plan.Lock, first, "its copy does not reach "+first.String(), swap)
+			d.serve(stepSwap, plan.Lock, first, "its copy does not reach "+first.String(), swap)
 		}
 	}
 }
