@@ -203,6 +203,26 @@ func TestQuotaIsCheckedFirst(t *testing.T) {
 	refuses(t, j.plan(t, locked(ssh)), "no room for the 2 rules") // nobody knows how many
 }
 
+// What comes back for one lock counts what is kept for another that comes with it.
+func TestRoomForWhatComesBack(t *testing.T) {
+	j := small(ingress(6, 22, 22, "10.0.0.0/8"), ingress(6, 22, 22, "192.0.2.0/24"), ingress(6, 80, 90, "10.0.0.0/8"))
+	j.r.Quotas.Rules = 3
+	j.show(t, locked(ssh, ssh2))
+	web := ssh
+	web.Port = 85
+	web2 := ssh2
+	web2.Port = 85
+	most := 0
+	for _, c := range j.plan(t, locked(web, web2)).Changes {
+		w, _ := securitygroup.Decode(c.Native)
+		j.r = j.r.On(w)
+		most = max(most, len(j.r.Groups[j.r.Find("sg-1")].Ingress))
+	}
+	if most > j.r.Quotas.Rules {
+		t.Errorf("the group has %d rules on the way", most)
+	}
+}
+
 func TestNoRoomOnTheInterface(t *testing.T) {
 	j := small()
 	j.r.Interfaces[0].Groups = []string{"sg-1", "sg-a", "sg-b", "sg-c", "sg-d"}

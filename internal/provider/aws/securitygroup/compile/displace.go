@@ -129,24 +129,15 @@ func portsOf(doors []firewall.Door) []securitygroup.Port {
 // rest of each, and gives back what no lock needs out any more. What is kept
 // follows from the originals and the locks alone, never from one lock's share.
 func (d *draft) displace(gone []original) {
-	back := map[string][]securitygroup.Rule{}
+	var coming []original
 	for _, x := range gone {
 		if doors := d.keptOut(x); len(doors) > 0 {
 			d.keep(x.Group, x.Rule, doors)
 			continue
 		}
-		if d.stuckBy(x, back[x.Group]) {
-			continue
-		}
-		back[x.Group] = append(back[x.Group], x.Rule)
-		w := securitygroup.Write{Do: securitygroup.Authorize, Group: x.Group, Rule: &x.Rule}
-		if at := (spot{x.Group, x.Rule.Content()}); d.have[at].Description != "" {
-			w.Do = securitygroup.Describe // the rest of another one says the same
-			delete(d.have, at)
-		}
-		d.foreignChange(stepRestore, plan.Restore, x.door, x.displaced, x.undo, "no lock needs it out any more"+x.fine(d.At), w)
+		coming = append(coming, x)
 	}
-	in, doorsOf := map[string][]securitygroup.Rule{}, d.doorsOf()
+	in, out, doorsOf := map[string][]securitygroup.Rule{}, map[string][]securitygroup.Rule{}, d.doorsOf()
 	for g := range d.foreign() {
 		for _, rule := range g.Ingress {
 			at := spot{g.ID, rule.Content()}
@@ -167,17 +158,43 @@ func (d *draft) displace(gone []original) {
 				why += "; sessions that it let in may be untracked, and are cut"
 			}
 			x := displaced{Group: g.ID, Rule: rule}
+			out[g.ID] = append(out[g.ID], rule)
 			d.foreignChange(stepDisplace, plan.Displace, doors[0], x, x.text(), why, securitygroup.Write{Do: securitygroup.Revoke, Group: g.ID, Rule: &rule})
 		}
 	}
-	d.settleRests(in, back)
+	d.settleRests(in, d.restore(coming, out))
+}
+
+// restore gives back what there is room for, once out has gone, and returns it by
+// group. Whatever else is to come into a group is known by then.
+func (d *draft) restore(coming []original, out map[string][]securitygroup.Rule) map[string][]securitygroup.Rule {
+	kept := map[string][]securitygroup.Rule{}
+	for _, at := range slices.SortedFunc(maps.Keys(d.targets), compareSpots) {
+		if _, have := d.have[at]; !have && d.targets[at].kind == provider.OwnedRest {
+			kept[at.group] = append(kept[at.group], d.targets[at].rule)
+		}
+	}
+	back := map[string][]securitygroup.Rule{}
+	for _, x := range coming {
+		if d.stuckBy(x, slices.Concat(kept[x.Group], back[x.Group]), out[x.Group]) {
+			continue
+		}
+		back[x.Group] = append(back[x.Group], x.Rule)
+		w := securitygroup.Write{Do: securitygroup.Authorize, Group: x.Group, Rule: &x.Rule}
+		if at := (spot{x.Group, x.Rule.Content()}); d.have[at].Description != "" {
+			w.Do = securitygroup.Describe // the rest of another one says the same
+			delete(d.have, at)
+		}
+		d.foreignChange(stepRestore, plan.Restore, x.door, x.displaced, x.undo, "no lock needs it out any more"+x.fine(d.At), w)
+	}
+	return back
 }
 
 // stuckBy reports whether x cannot come back now, and holds the doors that wait
-// for it.
-func (d *draft) stuckBy(x original, back []securitygroup.Rule) bool {
+// for it. Before it in comes into its group, and out goes.
+func (d *draft) stuckBy(x original, in, out []securitygroup.Rule) bool {
 	g, _ := d.group(x.Group)
-	used := d.CostOf(slices.Concat(g.Ingress, back)...)
+	used := d.CostOf(slices.Concat(g.Ingress, in)...).Minus(d.CostOf(out...))
 	if at := (spot{x.Group, x.Rule.Content()}); d.have[at].Description != "" || used.Fits(d.CostOf(x.Rule), d.Quotas) {
 		return false
 	}
