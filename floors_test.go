@@ -38,7 +38,7 @@ var floors = []floor{
 		{"internal/access", "internal/inventory"},
 		{"internal/policy", "internal/reach/sieve"},
 		{"internal/reach"},
-		{"internal/reach/survey"},
+		{"internal/reach/proof", "internal/reach/survey"},
 	}},
 	{name: "2", pure: true, steps: [][]string{
 		{

@@ -55,6 +55,8 @@ type DoorState struct {
 	Since   Time     `json:"since,omitzero"`
 	Locked  bool     `json:"locked" doc:"The lock was read back from every firewall that shows it."`
 	Exposed string   `json:"exposed,omitzero" doc:"Who gets in without a grant, and by which rule."`
+	// Unproven keeps a lock from being shown as closed for good.
+	Unproven string `json:"unproven,omitzero" doc:"What on the way is not known, so that it is not proven that nobody else gets in."`
 	// Obstacles are foreign things that defeat the lock or a grant.
 	Obstacles []string `json:"obstacles,omitempty"`
 	Failing   string   `json:"failing,omitzero" doc:"Why the last look at the firewall failed."`
@@ -69,7 +71,7 @@ type DoorState struct {
 func DoorStateOf(l access.Lock) DoorState {
 	return DoorState{
 		Port: PortNumber(l.Door.Port), Protocol: l.Door.Protocol.String(), Policy: l.Policy, Max: "",
-		Exempt: SourcesOf(l.Exempt), Cut: l.Cut, Since: TimeOf(l.Since), Locked: false, Exposed: "",
+		Exempt: SourcesOf(l.Exempt), Cut: l.Cut, Since: TimeOf(l.Since), Locked: false, Exposed: "", Unproven: "",
 		Obstacles: nil, Failing: "", Read: Time{}, Grants: 0, MayRequest: false,
 	}
 }

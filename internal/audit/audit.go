@@ -71,6 +71,8 @@ const (
 	Unlocked       Kind = "lock.removed"     // the intent to give a door back
 	Returned       Kind = "rule.returned"    // a displaced rule was read back where it was
 	Exposed        Kind = "lock.exposed"     // a locked door that something foreign opened
+	Unproven       Kind = "lock.unproven"    // a locked door, of which not all on the way is known
+	Proven         Kind = "lock.proven"      // and now it is
 	Repaired       Kind = "drift.repaired"   // somebody changed what we own; put right
 	Obstructed     Kind = "drift.obstructed" // something foreign defeats a grant or a lock
 	WriteFailed    Kind = "firewall.failed"  // a write failed or its outcome is unknown
@@ -89,7 +91,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		Requested, Denied, Opened, Impeded, Extended, Ended, Expired, Closed, OverdueClosing,
-		Locked, LockShown, LossAccepted, Unlocked, Returned, Exposed, Repaired, Obstructed, WriteFailed,
+		Locked, LockShown, LossAccepted, Unlocked, Returned, Exposed, Unproven, Proven, Repaired, Obstructed, WriteFailed,
 		PolicySaved, PolicyDeleted, TokenCreated, TokenRevoked, Started, ClockJumped, Swept, LogBroken, Erased,
 	}
 }

@@ -79,7 +79,7 @@ func (h *historian) add(l leaf) error {
 		count(&g.closed, &h.history.Closed)
 	case OverdueClosing:
 		count(&g.overdue, &h.history.Overdue)
-	case Denied, Impeded, Extended, Locked, LockShown, LossAccepted, Unlocked, Returned, Exposed, Repaired, Obstructed, WriteFailed,
+	case Denied, Impeded, Extended, Locked, LockShown, LossAccepted, Unlocked, Returned, Exposed, Unproven, Proven, Repaired, Obstructed, WriteFailed,
 		PolicySaved, PolicyDeleted, TokenCreated, TokenRevoked, Started, ClockJumped, Swept, LogBroken, Erased:
 		// Nothing that changes how far a grant is.
 	}

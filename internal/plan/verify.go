@@ -229,19 +229,6 @@ func (j *judge) openings(v inventory.VM, d firewall.Door) []Refusal {
 	return out
 }
 
-// Unverified says that it is not known all along the way whether from gets
-// through to d of v, and what is not; empty when it is proven that it does, or
-// that it does not. Such an opening stands, and is shown as what it is.
-func Unverified(v inventory.VM, layers map[firewall.ID]firewall.Layer, d firewall.Door, from []netip.Prefix) string {
-	set := reach.VM(v, layers, d)
-	for _, p := range from {
-		if x, doubtful := stopped(set, p, reach.Unknown); doubtful {
-			return "path unverified: " + x.By()
-		}
-	}
-	return ""
-}
-
 // blocked returns a part of the clients for whom x opens whose verdict is v: that
 // is proven not to get in, or of which it is not known. Behind an address translation one opening serves many clients: it is
 // blocked if none of them gets in whole, for each has its own opening before.

@@ -565,21 +565,6 @@ func TestNothingHoldsAClose(t *testing.T) {
 	})
 }
 
-func TestUnverified(t *testing.T) {
-	v := behind(web.VM, inventory.Hop{Firewall: "hub"}, inventory.Hop{Firewall: "host"})
-	layers := map[firewall.ID]firewall.Layer{"host": layer("host", rule("grant", firewall.Allow, "", "203.0.113.7"), rule("lock", firewall.Deny, ""))}
-	if got := plan.Unverified(v, layers, web, sources("203.0.113.7")); got != "path unverified: hub: not read" {
-		t.Errorf("unread: %q", got)
-	}
-	if got := plan.Unverified(v, layers, web, sources("203.0.113.8")); got != "" {
-		t.Errorf("closed: %q", got)
-	}
-	layers["hub"] = layer("hub")
-	if got := plan.Unverified(v, layers, web, sources("203.0.113.7")); got != "" {
-		t.Errorf("open: %q", got)
-	}
-}
-
 // A rule of a firewall in front of an address translation is about the port that
 // clients knock at, and its effect is on the port behind.
 func TestVerifySeesThroughTranslations(t *testing.T) {

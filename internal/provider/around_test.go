@@ -5,9 +5,9 @@ import (
 
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
-	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/reach"
+	"github.com/sesame-access/sesame/internal/reach/proof"
 )
 
 // TestAround: what stands beside a firewall is in the way of those behind it, and
@@ -34,7 +34,7 @@ func TestAround(t *testing.T) {
 				t.Errorf("%s is %s, want %s", d, got, want)
 			}
 		}
-		if got := plan.Exposed(firewall.Want{Door: d, Locked: true}, vms[i], layers); (got == "") != (i == 0) {
+		if got, _ := proof.Lock(firewall.Want{Door: d, Locked: true}, vms[i], layers); (got == "") != (i == 0) {
 			t.Errorf("%s is exposed: %q", d, got)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/reach/proof"
 	"github.com/sesame-access/sesame/internal/reconcile/news"
 	"github.com/sesame-access/sesame/internal/reconcile/sight"
 	"github.com/sesame-access/sesame/internal/store"
@@ -26,10 +27,14 @@ func (p *pass) recordDoors(ctx context.Context, at access.Reading, c *store.Chan
 	if p.keys != nil {
 		return // a partial snapshot cannot tell who else gets in
 	}
-	open, obstructed := map[firewall.Door]string{}, map[firewall.Door]string{}
+	open, unproven, obstructed := map[firewall.Door]string{}, map[firewall.Door]string{}, map[firewall.Door]string{}
 	for _, w := range p.asked {
-		if text := exposed(p, w); text != "" {
-			open[w.Door] = text
+		exposed, doubt := p.lock(w)
+		if exposed != "" {
+			open[w.Door] = exposed
+		}
+		if doubt != "" {
+			unproven[w.Door] = doubt
 		}
 	}
 	for _, o := range p.back.Obstacles { // at any door: a lock that no book knows is somebody's, too
@@ -38,6 +43,11 @@ func (p *pass) recordDoors(ctx context.Context, at access.Reading, c *store.Chan
 		}
 	}
 	p.notice(ctx, audit.Exposed, open, at, c)
+	for _, d := range p.notice(ctx, audit.Unproven, unproven, at, c) {
+		if _, asked := p.asked.Of(d); asked && open[d] == "" {
+			c.Records = append(c.Records, p.doorRecord(audit.Proven, d, at))
+		}
+	}
 	p.notice(ctx, audit.Obstructed, obstructed, at, c)
 	p.recordStrangers(at, c)
 }
@@ -150,14 +160,17 @@ func (p *pass) drift() []plan.Change {
 }
 
 // notice adds a record for every door of which what stands is news, and logs it:
-// somebody should be woken for that.
-func (p *pass) notice(ctx context.Context, kind audit.Kind, stands map[firewall.Door]string, at access.Reading, c *store.Change) {
-	for _, d := range p.loop.news.Tell(kind, stands) {
+// somebody should be woken for that. It returns the doors of which nothing stands
+// any more.
+func (p *pass) notice(ctx context.Context, kind audit.Kind, stands map[firewall.Door]string, at access.Reading, c *store.Change) []firewall.Door {
+	begun, over := p.loop.news.Tell(kind, stands)
+	for _, d := range begun {
 		rec := p.doorRecord(kind, d, at)
 		rec.Text = stands[d]
 		c.Records = append(c.Records, rec)
 		p.loop.Log.LogAttrs(ctx, slog.LevelWarn, "a door is not as it should be", slog.String("kind", string(kind)), slog.String("door", d.String()), slog.String("firewall", string(p.fw.ID)), slog.String("why", rec.Text))
 	}
+	return over
 }
 
 // obstructed returns what foreign keeps people with a grant out of d, if anything.
@@ -170,30 +183,41 @@ func (p *pass) obstructed(d firewall.Door) string {
 	return ""
 }
 
-// exposed returns who gets through the door of w without being wanted there,
-// and by which rule; empty when nobody does, or when it is not known.
-func exposed(p *pass, w firewall.Want) string {
+// lock returns who gets through the door of w without being wanted there, and by
+// which rule; and the layer that keeps it from being known that nobody else does.
+func (p *pass) lock(w firewall.Want) (exposed, unproven string) {
+	v, layers, known := p.around(w.Door.VM)
+	if known {
+		exposed, unproven = proof.Lock(w, v, layers)
+	}
+	if unproven != "" && slices.ContainsFunc(v.Firewalls(), p.awaits) {
+		unproven = p.loop.news.Said(audit.Unproven, w.Door) // in a moment it is known
+	}
 	for _, o := range p.back.Obstacles {
 		if !o.Blocks && o.Door == w.Door {
-			return o.Text
+			return o.Text, unproven
 		}
 	}
-	text := p.around(w.Door.VM, func(v inventory.VM, layers map[firewall.ID]firewall.Layer) string {
-		return plan.Exposed(w, v, layers)
-	})
 	for _, r := range p.refused {
-		if text != "" && r.Door == w.Door && !r.From.IsValid() {
-			return text + "; what would close it is held back: " + r.Why
+		if exposed != "" && r.Door == w.Door && !r.From.IsValid() {
+			return exposed + "; what would close it is held back: " + r.Why, unproven
 		}
 	}
-	return text
+	return exposed, unproven
 }
 
-// around asks about a VM that p can see, and what all firewalls show now.
-func (p *pass) around(vm firewall.VMID, ask func(inventory.VM, map[firewall.ID]firewall.Layer) string) string {
+// awaits reports whether the loop of another firewall is about to read it for the
+// first time.
+func (p *pass) awaits(id firewall.ID) bool {
+	_, ours := p.loop.Lookup(id)
+	return ours && id != p.fw.ID && p.loop.Sight.Awaited(id)
+}
+
+// around returns a VM that p can see, and what all firewalls around it show now.
+func (p *pass) around(vm firewall.VMID) (inventory.VM, map[firewall.ID]firewall.Layer, bool) {
 	v := inventory.Of(p.fw.VMs, vm)
 	if v.ID == "" {
-		return ""
+		return v, nil, false
 	}
 	seen := map[firewall.ID]provider.Snapshot{p.fw.ID: p.back}
 	for _, id := range v.Firewalls() {
@@ -202,7 +226,7 @@ func (p *pass) around(vm firewall.VMID, ask func(inventory.VM, map[firewall.ID]f
 		}
 	}
 	vms, layers := provider.Around([]inventory.VM{v}, seen)
-	return ask(vms[0], layers)
+	return vms[0], layers, true
 }
 
 // doorRecord starts a record about a door.
@@ -233,7 +257,7 @@ func (p *pass) doors(failing string) []sight.DoorState {
 		if at[d] == nil {
 			at[d] = &sight.DoorState{
 				Door: d, Locked: false, Exposed: p.loop.news.Said(audit.Exposed, d),
-				Obstacles: nil, Openings: nil, Read: p.now.Wall, Failing: failing,
+				Unproven: p.loop.news.Said(audit.Unproven, d), Obstacles: nil, Openings: nil, Read: p.now.Wall, Failing: failing,
 			}
 			out = append(out, at[d])
 		}

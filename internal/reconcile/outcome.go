@@ -12,6 +12,7 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
+	"github.com/sesame-access/sesame/internal/reach/proof"
 	"github.com/sesame-access/sesame/internal/store"
 )
 
@@ -84,10 +85,11 @@ func (r reading) live(g access.Grant, seen Seen, c *store.Change) {
 		if g.Impeded != "" {
 			rec.Text = "it was kept closed: " + g.Impeded
 		}
-		doubt := r.pass.around(g.Door.VM, func(v inventory.VM, layers map[firewall.ID]firewall.Layer) string {
-			return plan.Unverified(v, layers, g.Door, g.Sources)
-		})
-		rec.Text = strings.Trim(rec.Text+"; "+doubt, "; ")
+		if v, layers, ok := r.pass.around(g.Door.VM); ok {
+			if layer := proof.Opening(v, layers, g.Door, g.Sources); layer != "" {
+				rec.Text = strings.TrimPrefix(rec.Text+"; "+proof.Unverified+layer, "; ")
+			}
+		}
 	case !seen.Open && seen.Why != g.Impeded && seen.Why != "":
 		o.Impeded = seen.Why
 		rec.Kind, rec.Text = audit.Impeded, seen.Why

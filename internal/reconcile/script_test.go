@@ -143,7 +143,7 @@ func (a args) duration(key string) (time.Duration, error) {
 func (s *stage) do(t *testing.T, site, verb string, a args) error {
 	t.Helper()
 	verbs := map[string]func(string, args) error{
-		"vm": s.vm, "missing": s.missing, "inventory": s.inventory,
+		"vm": s.vm, "missing": s.missing, "detour": s.detour, "inventory": s.inventory,
 		"enable": s.enable, "disable": s.disable, "drop": s.drop,
 		"open": s.open, "close": s.closeGrant, "extend": s.extend,
 		"fault": s.fault, "tamper": s.tamper, "flush": s.flush, "obstruct": s.obstruct, "beside": s.beside,

@@ -95,12 +95,17 @@ func (s *stage) caller(a args) broker.Caller {
 	return broker.Caller{Principal: p}
 }
 
-// vm NAME FIREWALL,… [rooms=N] [write=D] [lag=D] [single] [outrank=NAME]
+// vm NAME FIREWALL,… [fork] [rooms=N] [write=D] [lag=D] [single] [outrank=NAME]: the
+// firewalls are on one way, or each on its own.
 func (s *stage) vm(_ string, a args) error {
 	v := inventory.VM{ID: firewall.HostVM(a.at(0)), Name: a.at(0), Paths: []inventory.Path{{Name: "in"}}}
 	for name := range strings.SplitSeq(a.at(1), ",") {
 		id := firewall.ID(name)
-		v.Paths[0].Hops = append(v.Paths[0].Hops, inventory.Hop{Firewall: id})
+		if a.has("fork") && len(v.Paths[0].Hops) > 0 {
+			v.Paths = append(v.Paths, inventory.Path{Name: "in by " + name, Hops: []inventory.Hop{{Firewall: id}}})
+		} else {
+			v.Paths[0].Hops = append(v.Paths[0].Hops, inventory.Hop{Firewall: id})
+		}
 		if slices.Contains(s.walls, id) {
 			continue
 		}
@@ -129,6 +134,17 @@ func (s *stage) missing(_ string, a args) error {
 	v := s.vms[a.at(0)]
 	if len(a.plain) > 1 {
 		v.Missing = []string{strings.Join(a.plain[1:], " ")}
+	}
+	s.world.AddVM(v)
+	return nil
+}
+
+// detour VM [none]: a second way leads to the VM, and nobody knows who can come it.
+func (s *stage) detour(_ string, a args) error {
+	defer synctest.Wait()
+	v := s.vms[a.at(0)]
+	if !a.has("none") {
+		v.Paths = append(slices.Clone(v.Paths), inventory.Path{Name: "somebody's bridge", Unsure: true})
 	}
 	s.world.AddVM(v)
 	return nil

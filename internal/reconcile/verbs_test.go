@@ -334,6 +334,9 @@ func (s *stage) doors(site string, a args) error {
 		if d.Exposed != "" {
 			b.WriteString(", exposed: " + d.Exposed)
 		}
+		if d.Unproven != "" {
+			b.WriteString(", unproven: " + d.Unproven)
+		}
 		for _, o := range d.Obstacles {
 			b.WriteString(", obstacle: " + o)
 		}

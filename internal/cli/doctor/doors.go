@@ -39,6 +39,9 @@ func doors(ctx context.Context, c *client.Client, who api.Whoami, tell func(Chec
 			tell(Check{vm.Name, Warn, "not everything about it is known, so nothing is opened: " + why, ""})
 		}
 		for _, d := range vm.Doors {
+			if d.Locked && d.Unproven != "" { // a knock may tell more
+				tell(Check{portName(vm, d), Warn, "locked, path unverified: " + d.Unproven, explainHint(vm, d)})
+			}
 			if wrong, is := stands(vm, d); is {
 				tell(wrong)
 				continue
@@ -69,8 +72,7 @@ func doors(ctx context.Context, c *client.Client, who api.Whoami, tell func(Chec
 // stands says what the server knows to be wrong with a door, which a knock from
 // here could only confirm.
 func stands(vm api.VM, d api.DoorState) (Check, bool) {
-	name := vm.Name + ":" + strconv.Itoa(int(d.Port))
-	explain := "`sesame explain " + vm.Name + " " + strconv.Itoa(int(d.Port)) + "` names every rule"
+	name, explain := portName(vm, d), explainHint(vm, d)
 	switch {
 	case d.Exposed != "":
 		return Check{name, Fail, "EXPOSED: " + d.Exposed, explain}, true
@@ -84,9 +86,15 @@ func stands(vm api.VM, d api.DoorState) (Check, bool) {
 	return Check{name, Warn, "something foreign keeps people with a grant out: " + d.Obstacles[0], explain}, true
 }
 
+func portName(vm api.VM, d api.DoorState) string { return vm.Name + ":" + strconv.Itoa(int(d.Port)) }
+
+func explainHint(vm api.VM, d api.DoorState) string {
+	return "`sesame explain " + vm.Name + " " + strconv.Itoa(int(d.Port)) + "` names every rule"
+}
+
 // try knocks, and judges what came of it.
 func (k *knock) try(ctx context.Context, c *client.Client, from string) {
-	name := k.vm.Name + ":" + strconv.Itoa(int(k.door.Port))
+	name := portName(k.vm, k.door)
 	e, err := c.Explain(ctx, k.vm.ID, api.Port{Port: k.door.Port, Protocol: k.door.Protocol}, from)
 	if err != nil {
 		k.check = failed(name, err, "")

@@ -96,6 +96,8 @@ func doorState(d api.DoorState) string {
 		return "not locked by this server: " + d.Obstacles[0]
 	case !d.Locked:
 		return "locking"
+	case d.Unproven != "":
+		return "locked, path unverified: " + d.Unproven
 	case len(d.Obstacles) > 0:
 		return "locked, obstructed: " + d.Obstacles[0]
 	}

@@ -55,18 +55,22 @@ func NewDesk() Desk {
 func (n *Desk) Said(kind audit.Kind, d firewall.Door) string { return n.said[kind][d] }
 
 // Tell takes everything of one kind that stands about the doors now, and returns
-// the doors of which that is news, sorted. What does not stand any more is
-// forgotten, and news again when it is back.
-func (n *Desk) Tell(kind audit.Kind, now map[firewall.Door]string) []firewall.Door {
+// the doors of which that is news, and those of which it is over, sorted. What does
+// not stand any more is forgotten, and news again when it is back.
+func (n *Desk) Tell(kind audit.Kind, now map[firewall.Door]string) (begun, over []firewall.Door) {
 	known := n.said[kind]
 	n.said[kind] = now
-	var out []firewall.Door
 	for _, d := range slices.SortedFunc(maps.Keys(now), firewall.CompareDoors) {
 		if now[d] != known[d] {
-			out = append(out, d)
+			begun = append(begun, d)
 		}
 	}
-	return out
+	for _, d := range slices.SortedFunc(maps.Keys(known), firewall.CompareDoors) {
+		if _, stands := now[d]; !stands {
+			over = append(over, d)
+		}
+	}
+	return begun, over
 }
 
 // Repairs takes what was put right at now, since boot, and returns what is to be

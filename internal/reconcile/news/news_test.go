@@ -20,17 +20,21 @@ func door(port uint16) firewall.Door {
 func TestTellsWhatIsNewOnce(t *testing.T) {
 	n := news.NewDesk()
 	for i, step := range []struct {
-		now  map[firewall.Door]string
-		news []firewall.Door
+		now        map[firewall.Door]string
+		news, over []firewall.Door
 	}{
 		{now: map[firewall.Door]string{door(22): "a", door(80): "b"}, news: []firewall.Door{door(22), door(80)}},
-		{now: map[firewall.Door]string{door(22): "a", door(80): "b"}, news: nil},
+		{now: map[firewall.Door]string{door(22): "a", door(80): "b"}},
 		{now: map[firewall.Door]string{door(22): "a", door(80): "c"}, news: []firewall.Door{door(80)}},
-		{now: map[firewall.Door]string{door(80): "c"}, news: nil},
+		{now: map[firewall.Door]string{door(80): "c"}, over: []firewall.Door{door(22)}},
 		{now: map[firewall.Door]string{door(22): "a", door(80): "c"}, news: []firewall.Door{door(22)}},
+		{now: nil, over: []firewall.Door{door(22), door(80)}},
+		{now: nil},
+		{now: map[firewall.Door]string{door(80): "c"}, news: []firewall.Door{door(80)}},
 	} {
-		if diff := cmp.Diff(step.news, n.Tell(audit.Exposed, step.now)); diff != "" {
-			t.Errorf("step %d: news (-want +got):\n%s", i, diff)
+		begun, over := n.Tell(audit.Exposed, step.now)
+		if diff := cmp.Diff([][]firewall.Door{step.news, step.over}, [][]firewall.Door{begun, over}); diff != "" {
+			t.Errorf("step %d: news, over (-want +got):\n%s", i, diff)
 		}
 	}
 	if got := n.Said(audit.Exposed, door(80)); got != "c" {

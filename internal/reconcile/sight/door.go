@@ -16,6 +16,10 @@ type DoorState struct {
 	// Exposed says who gets in without a grant and by which rule; empty when
 	// nobody does.
 	Exposed string
+	// Unproven names the layer on the way that is not known, so that it is not proven
+	// that nobody gets in without a grant, and says who that is about; empty when it is
+	// proven, or refuted.
+	Unproven string
 	// Obstacles are foreign things that defeat the lock or a grant.
 	Obstacles []string
 	// Openings are the rules that let somebody in: for a grant, or as exempt.
@@ -37,13 +41,14 @@ const (
 	Unlocked   Standing = "unlocked"   // the lock is not there, or not yet
 	Orphan     Standing = "orphan"     // it is locked, and the book knows no such lock
 	Obstructed Standing = "obstructed" // something foreign is in the way
+	Unproven   Standing = "unproven"   // it is locked, and somebody may get in past it all the same
 	Exposed    Standing = "exposed"    // something foreign lets somebody in
 	Failing    Standing = "failing"    // the last pass failed: what was read may be old
 )
 
 // Standings returns all standings, in their order.
 func Standings() []Standing {
-	return []Standing{Locked, Open, Unlocked, Orphan, Obstructed, Exposed, Failing}
+	return []Standing{Locked, Open, Unlocked, Orphan, Obstructed, Unproven, Exposed, Failing}
 }
 
 // standing returns how the door stands on its firewall; known says that the book
@@ -55,6 +60,8 @@ func (d DoorState) standing(known bool) Standing {
 		return Failing
 	case d.Exposed != "":
 		return Exposed
+	case d.Locked && d.Unproven != "":
+		return Unproven
 	case len(d.Obstacles) > 0:
 		return Obstructed
 	case d.Locked && !known:

@@ -89,6 +89,15 @@ func (s *Sight) Last(id firewall.ID) (provider.Snapshot, bool) {
 	return v.snapshot, ok && v.snapshot.Firewall != ""
 }
 
+// Awaited reports whether nothing is known of id yet, neither what it shows nor that
+// it cannot be read.
+func (s *Sight) Awaited(id firewall.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.seen[id]
+	return v.snapshot.Firewall == "" && v.failing == ""
+}
+
 // Shown returns what id showed when it was read last, and what the clocks showed
 // then; false if it was never read. The map is shared and is never written to
 // again.

@@ -29,15 +29,17 @@ func TestCount(t *testing.T) {
 		{Door: door(5), Locked: true},
 		{Door: door(6), Locked: true, Obstacles: []string{"rule 7"}},
 		{Door: door(7), Locked: true, Exposed: "rule 7"},
-		{Door: door(8), Locked: true},
+		{Door: door(8), Locked: true, Unproven: "hub"},
+		{Door: door(9), Locked: true, Unproven: "hub", Obstacles: []string{"rule 9"}},
+		{Door: door(10), Unproven: "hub"}, // its lock is what is missing
 	}})
 	s.Note("b", sight.Pass{Doors: []sight.DoorState{
 		{Door: door(1), Locked: true},
 		{Door: door(8), Locked: true, Exposed: "rule 8", Obstacles: []string{"rule 8"}},
 	}})
-	known := []firewall.Door{door(1), door(2), door(3), door(4), door(6), door(7), door(8)}
+	known := []firewall.Door{door(1), door(2), door(3), door(4), door(6), door(7), door(8), door(9), door(10)}
 	want := map[sight.Standing]int{
-		sight.Locked: 2, sight.Open: 1, sight.Unlocked: 1, sight.Orphan: 1, sight.Obstructed: 1, sight.Exposed: 2,
+		sight.Locked: 2, sight.Open: 1, sight.Unlocked: 2, sight.Orphan: 1, sight.Obstructed: 1, sight.Unproven: 1, sight.Exposed: 2,
 	}
 	if diff := cmp.Diff(want, s.Count(known)); diff != "" {
 		t.Errorf("standings (-want +got):\n%s", diff)

@@ -84,6 +84,9 @@ func (v Sight) DoorState(l access.Lock, states []sight.DoorState) api.DoorState 
 		if out.Exposed == "" {
 			out.Exposed = x.Exposed
 		}
+		if out.Unproven == "" {
+			out.Unproven = x.Unproven
+		}
 		if out.Failing == "" {
 			out.Failing = x.Failing
 		}
