@@ -185,7 +185,10 @@ func (s *server) flushed() {
 	}
 	repaired := s.records("flush", audit.Repaired)
 	for _, r := range repaired {
-		t.Logf("repaired %s: %s", r.Door, r.Text)
+		t.Logf("repaired %s: %s, by %v", r.Door, r.Text, r.By)
+		if len(r.By) == 0 || !strings.HasPrefix(r.By[0], "nft (pid ") {
+			t.Errorf("the repair of what nft did was recorded with %v", r.By)
+		}
 	}
 	if len(repaired) == 0 { // what is repaired soon after is in the next record
 		t.Errorf("%d flushes, and no record of a repair", len(gaps))

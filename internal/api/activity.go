@@ -25,7 +25,7 @@ type Record struct {
 	Firewall string     `json:"firewall,omitzero"`
 	Sources  []string   `json:"sources,omitempty"`
 	Reason   string     `json:"reason,omitzero"`
-	By       []string   `json:"by,omitempty" doc:"What a decision allowed."`
+	By       []string   `json:"by,omitempty" doc:"What a decision allowed; of a repair, who changed what was put right, as far as the firewall tells."`
 	Not      []string   `json:"not,omitempty" doc:"What a decision did not allow it by."`
 	Deadline Time       `json:"deadline,omitzero"`
 	Plan     []string   `json:"plan,omitempty" doc:"The changes, one line each."`

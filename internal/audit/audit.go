@@ -114,7 +114,8 @@ type Record struct {
 	Sources []netip.Prefix
 	// Reason is the requester's own text. Personal.
 	Reason string
-	// By and Not are the reasons of a decision. Personal.
+	// By and Not are the reasons of a decision. By of a repair is who changed what
+	// was put right, as the firewall told it. Personal.
 	By, Not []string
 	// Deadline is when the grant ends; zero where there is none.
 	Deadline time.Time

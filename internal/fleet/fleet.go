@@ -165,11 +165,13 @@ func (f *Fleet) Wake(because string) {
 	}
 }
 
-func (f *Fleet) wake(id firewall.ID, because string) {
+// event tells the loop of a firewall that somebody changed it, and who, if that is
+// known.
+func (f *Fleet) event(id firewall.ID, by string) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	if l := f.running[id]; l != nil {
-		l.Wake(because)
+		l.Event(by)
 	}
 }
 

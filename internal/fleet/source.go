@@ -69,7 +69,7 @@ func (f *Fleet) look(ctx context.Context, wg *sync.WaitGroup, s *source, asked f
 // watch passes a provider's events on, and starts again when they end.
 func (f *Fleet) watch(ctx context.Context, w provider.Watcher) {
 	for ctx.Err() == nil {
-		err := w.Watch(ctx, func(id firewall.ID) { f.wake(id, "event") })
+		err := w.Watch(ctx, f.event)
 		if ctx.Err() != nil {
 			return
 		}

@@ -78,8 +78,9 @@ type Provider interface {
 // A Watcher is a provider that notices changes by itself.
 type Watcher interface {
 	// Watch calls wake with each firewall that somebody else changed, or may
-	// have, until ctx is done. An event only says: look again.
-	Watch(ctx context.Context, wake func(firewall.ID)) error
+	// have, until ctx is done. An event only says: look again. Who changed what is
+	// ours is by, as far as the firewall tells it, and empty where it does not.
+	Watch(ctx context.Context, wake func(fw firewall.ID, by string)) error
 }
 
 // Limits are the numbers of one firewall.

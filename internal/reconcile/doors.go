@@ -54,15 +54,17 @@ func (p *pass) recordDoors(ctx context.Context, at access.Reading, c *store.Chan
 
 // recordRepairs adds a record of the drift that was put right since the last one.
 func (p *pass) recordRepairs(at access.Reading, c *store.Change) {
-	drift := p.drift()
-	if p.doubtful {
-		drift = nil // what is in doubt was not put right
+	var drift []plan.Change
+	if !p.doubtful { // what is in doubt was not put right
+		drift = p.drift()
+		p.loop.news.Blame(drift)
 	}
-	told := p.loop.news.Repairs(drift, at.Boot)
+	told, by := p.loop.news.Repairs(drift, at.Boot)
 	if len(told) == 0 {
 		return
 	}
 	rec := p.doorRecord(audit.Repaired, told[0].Door, at)
+	rec.By = by
 	rec.Plan, rec.Text = news.Repaired(told, p.woken)
 	if len(drift) > 0 {
 		rec.Measures = []audit.Measure{{Name: "noticed to repaired", Took: at.Wall.Sub(p.now.Wall)}}
@@ -127,36 +129,14 @@ func (p *pass) strangers(s provider.Snapshot) map[firewall.Key]firewall.Opening 
 	return out
 }
 
-// drift returns the changes of the plan that put right what somebody else did:
-// a lock that had been read back as it is wanted and is not there, or has a hole; an
-// opening that had been read back and is gone; anything of ours not as we wrote it.
+// drift returns the changes of the plan that put right what somebody else did.
 func (p *pass) drift() []plan.Change {
 	opened := map[string]bool{}
 	for _, g := range p.book.Grants {
 		g = p.loop.Recorder.Apply(g) // the book hears of it a little later
 		opened[g.ID] = !g.Opened.IsZero() && g.Impeded == ""
 	}
-	shown := plan.Index(p.seen.Shown())
-	wrong := map[firewall.Key]bool{}
-	for _, o := range p.seen.Owned {
-		if o.Wrong != "" || o.Mark == firewall.MarkBroken {
-			wrong[firewall.Key{Door: o.Door, From: o.Opening.From}] = true
-		}
-	}
-	var out []plan.Change
-	for _, c := range p.plan.Changes {
-		key := firewall.Key{Door: c.Door, From: c.Opening.From}
-		_, there := shown[key]
-		was, before := p.loop.news.Locked[c.Door]
-		want, _ := p.want.Of(c.Door)
-		switch {
-		case wrong[key], (c.Op == plan.Lock || c.Op == plan.Displace) && before && was.Cut == want.Cut:
-			out = append(out, c)
-		case c.Op == plan.Open && !there && slices.ContainsFunc(c.Opening.Grants.IDs(), func(id string) bool { return opened[id] }):
-			out = append(out, c)
-		}
-	}
-	return out
+	return p.loop.news.Drift(p.plan.Changes, p.seen, p.want, opened)
 }
 
 // notice adds a record for every door of which what stands is news, and logs it:

@@ -50,6 +50,7 @@ type work struct {
 	full    bool
 	share   book.Share // of whoever waits
 	because string
+	by      []string // who changed the firewall
 	waiting []chan<- Passed
 	ahead   *book.Share // of grants that are being saved
 }
@@ -64,6 +65,12 @@ type Passed struct {
 // the pass repairs.
 func (l *Loop) Wake(because string) {
 	l.ask(work{full: true, because: because})
+}
+
+// Event asks for a full pass because somebody changed the firewall; by says who, if
+// that is known. It never blocks.
+func (l *Loop) Event(by string) {
+	l.ask(work{full: true, because: "event", by: []string{by}})
 }
 
 // Ask asks for a look at what grants need that are saved, and returns where the
@@ -95,6 +102,7 @@ func (l *Loop) add(w work) {
 	l.asked.full = l.asked.full || w.full
 	l.asked.share = l.asked.share.And(w.share)
 	l.asked.waiting = append(l.asked.waiting, w.waiting...)
+	l.asked.by = news.Names(l.asked.by, w.by)
 	if w.because != "" {
 		l.asked.because = w.because
 	}
@@ -135,6 +143,7 @@ func (l *Loop) Run(ctx context.Context) {
 // for the next.
 func (l *Loop) turn(ctx context.Context) time.Duration {
 	w := l.take()
+	l.news.Suspect(w.by)
 	now := l.Clocks()
 	due := l.agenda.Due(now)
 	fw, _ := l.Lookup(l.id)

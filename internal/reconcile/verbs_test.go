@@ -312,7 +312,11 @@ func (s *stage) activity(site string, a args) error {
 			}
 			fmt.Fprintf(&b, ", %s %s", e.Measures[n].Name, m.Took)
 		}
-		for _, why := range slices.Concat([]string{e.Text}, e.Not) {
+		by := ""
+		if e.Kind == audit.Repaired && len(e.By) > 0 {
+			by = "changed by " + strings.Join(e.By, ", ")
+		}
+		for _, why := range slices.Concat([]string{e.Text, by}, e.Not) {
 			if first, _, _ := strings.Cut(why, "\n"); first != "" {
 				b.WriteString(": " + first)
 			}

@@ -104,3 +104,12 @@ func TestRecordLineTellsGrantsFromDenials(t *testing.T) {
 		}
 	}
 }
+
+func TestRecordLineTellsWhoBrokeWhatWasRepaired(t *testing.T) {
+	for kind, want := range map[audit.Kind]bool{audit.Repaired: true, audit.Requested: false} {
+		line := output.RecordLine(api.Record{Kind: string(kind), By: []string{"nft (pid 7)", "\x1b[2Jevil (pid 8)"}}, time.Time{})
+		if got := strings.HasSuffix(line, ": changed by nft (pid 7), \ufffd[2Jevil (pid 8)"); got != want {
+			t.Errorf("%s: %q", kind, line)
+		}
+	}
+}

@@ -35,7 +35,7 @@ func RecordLine(r api.Record, now time.Time) string {
 	if r.Reason != "" {
 		fmt.Fprintf(&b, ", %q", r.Reason)
 	}
-	for _, s := range []string{r.Level, firstLine(r.Text), repaired(r), refused(r)} {
+	for _, s := range []string{r.Level, firstLine(r.Text), repaired(r), changedBy(r), refused(r)} {
 		if s != "" {
 			fmt.Fprintf(&b, ": %s", s)
 		}
@@ -67,6 +67,14 @@ func repaired(r api.Record) string {
 		return op
 	}
 	return op + ", because " + why
+}
+
+// changedBy says who did what was put right, as far as the firewall told it.
+func changedBy(r api.Record) string {
+	if r.Kind != string(audit.Repaired) || len(r.By) == 0 {
+		return ""
+	}
+	return "changed by " + strings.Join(r.By, ", ")
 }
 
 func firstLine(s string) string {

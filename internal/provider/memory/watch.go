@@ -16,9 +16,12 @@ type watcher struct {
 	signal chan struct{}
 }
 
+// hand is who does what is not applied.
+const hand = "a hand"
+
 // Watch implements [provider.Watcher]. It reports what is done by hand, not what
 // is applied.
-func (w *World) Watch(ctx context.Context, wake func(firewall.ID)) error {
+func (w *World) Watch(ctx context.Context, wake func(fw firewall.ID, by string)) error {
 	x := &watcher{due: map[firewall.ID]bool{}, signal: make(chan struct{}, 1)}
 	w.mu.Lock()
 	w.watchers[x] = true
@@ -39,7 +42,7 @@ func (w *World) Watch(ctx context.Context, wake func(firewall.ID)) error {
 		clear(x.due)
 		x.mu.Unlock()
 		for _, id := range due {
-			wake(id)
+			wake(id, hand)
 		}
 	}
 }

@@ -288,7 +288,7 @@ func TestWatch(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		woken := 0
 		done := make(chan error)
-		go func() { done <- w.Watch(ctx, func(firewall.ID) { woken++ }) }()
+		go func() { done <- w.Watch(ctx, func(firewall.ID, string) { woken++ }) }()
 		synctest.Wait()
 		shown(t, w, nil, lock(ssh))
 		if synctest.Wait(); woken > 0 {

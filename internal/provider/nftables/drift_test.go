@@ -4,6 +4,7 @@ package nftables
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -283,13 +284,13 @@ func (s *stage) withoutUnused() string {
 	return strings.Replace(text, " ip saddr & 255.0.0.0 . meta l4proto . th dport != @net4_8", "", 1)
 }
 
-// watch returns where wakes come from now on.
-func (s *stage) watch() <-chan firewall.ID {
+// watch returns where wakes come from now on, each with who it was.
+func (s *stage) watch() <-chan string {
 	ctx, cancel := context.WithCancel(s.Context())
-	woken, done := make(chan firewall.ID, 64), make(chan struct{})
+	woken, done := make(chan string, 64), make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = s.Watch(ctx, func(id firewall.ID) { woken <- id })
+		_ = s.Watch(ctx, func(_ firewall.ID, by string) { woken <- by })
 	}()
 	s.Cleanup(func() { cancel(); <-done })
 	<-woken // that it has begun
@@ -313,9 +314,37 @@ func TestWatchTellsWhatConcernsUs(t *testing.T) {
 	}
 	s.load("add rule inet filter input tcp dport 22 drop")
 	select {
-	case <-woken:
+	case by := <-woken:
+		if by != "" {
+			t.Errorf("what is not ours was changed by %q", by)
+		}
 	case <-time.After(10 * time.Second):
 		t.Error("a new rule of others does not wake us")
+	}
+}
+
+// Who changed what is ours is named, and not whoever changed something else before.
+func TestWatchTellsWho(t *testing.T) {
+	s := newStage(t)
+	s.load(foreignTables)
+	s.show(everything()...)
+	woken := s.watch()
+	s.load("add rule inet filter input tcp dport 22 drop")
+	<-woken
+	for _, script := range []string{"delete element inet sesame tcp_ports { 22 }", "flush ruleset"} {
+		cmd := s.vm.Command(t.Context(), "nft", script)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		want := fmt.Sprintf("nft (pid %d)", cmd.Process.Pid)
+		select {
+		case by := <-woken:
+			if by != want {
+				t.Errorf("%s: changed by %q, want %q", script, by, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s does not wake us", script)
+		}
 	}
 }
 

@@ -212,7 +212,7 @@ func testWatch(b *bench) {
 	woken, done := make(chan firewall.ID, 16), make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = b.Provider.(provider.Watcher).Watch(ctx, func(id firewall.ID) {
+		_ = b.Provider.(provider.Watcher).Watch(ctx, func(id firewall.ID, _ string) {
 			select {
 			case woken <- id:
 			default:

@@ -35,6 +35,8 @@ type Desk struct {
 	Strangers map[firewall.Key]firewall.Opening
 
 	said     map[audit.Kind]map[firewall.Door]string
+	suspects []string // who changed the firewall since it was last found in order
+	culprits []string // those of them before what was put right
 	repaired []plan.Change
 	told     time.Duration // since boot, when repairs were recorded last
 	ever     bool          // whether they ever were
@@ -47,7 +49,8 @@ type Lock struct{ Cut bool }
 func NewDesk() Desk {
 	return Desk{
 		Locked: map[firewall.Door]Lock{}, Overdue: map[string]bool{}, Strangers: nil,
-		said: map[audit.Kind]map[firewall.Door]string{}, repaired: nil, told: 0, ever: false,
+		said:     map[audit.Kind]map[firewall.Door]string{},
+		suspects: nil, culprits: nil, repaired: nil, told: 0, ever: false,
 	}
 }
 
@@ -74,16 +77,16 @@ func (n *Desk) Tell(kind audit.Kind, now map[firewall.Door]string) (begun, over 
 }
 
 // Repairs takes what was put right at now, since boot, and returns what is to be
-// recorded now: that, and what was put right since the last record; or nothing
-// yet.
-func (n *Desk) Repairs(changes []plan.Change, now time.Duration) []plan.Change {
+// recorded now: that, and what was put right since the last record, with whoever is
+// to blame; or nothing yet.
+func (n *Desk) Repairs(changes []plan.Change, now time.Duration) (told []plan.Change, by []string) {
 	n.repaired = append(n.repaired, changes...)
 	if len(n.repaired) == 0 || n.ever && now-n.told < Apart {
-		return nil
+		return nil, nil
 	}
-	out := n.repaired
-	n.repaired, n.told, n.ever = nil, now, true
-	return out
+	told, by = n.repaired, n.culprits
+	n.repaired, n.culprits, n.told, n.ever = nil, nil, now, true
+	return told, by
 }
 
 // Repaired returns what a record says of repairs that something made the pass
