@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
@@ -31,7 +30,22 @@ func (b *Broker) PreviewDisable(ctx context.Context, caller Caller, doors []fire
 	if _, _, err := released(rules, doors); err != nil {
 		return fleet.Preview{}, err
 	}
-	return b.giveBack(ctx, doors)
+	preview, err := b.giveBack(ctx, doors)
+	if err == nil {
+		err = givesAll(preview, doors)
+	}
+	return preview, err
+}
+
+// givesAll fails if one of the doors is not locked, by the book or as its firewall
+// shows it.
+func givesAll(preview fleet.Preview, doors []firewall.Door) error {
+	for _, d := range doors {
+		if !slices.Contains(preview.Given, d) {
+			return errkind.New(errkind.NotFound, "%s is not locked, so there is nothing to disable", d)
+		}
+	}
+	return nil
 }
 
 // giveBack shows what would be if the doors were not locked.
@@ -50,7 +64,8 @@ func (b *Broker) giveBack(ctx context.Context, doors []firewall.Door) (fleet.Pre
 // Disable ends the locks of the given doors and their grants, and gives the
 // doors back to whatever governs them without Sesame. They leave their policies:
 // a policy that has no locked door left is deleted. What comes back by it is looked
-// at first, and some of it has to be agreed to.
+// at first, and some of it has to be agreed to. A lock that only its firewall shows,
+// because the book that knew it was lost, ends in the same way.
 func (b *Broker) Disable(ctx context.Context, caller Caller, doors []firewall.Door, agreed Agreed) error {
 	err := b.decide(ctx, func(rules store.Rules) error {
 		c := store.Change{Expect: rules.Version}
@@ -58,12 +73,13 @@ func (b *Broker) Disable(ctx context.Context, caller Caller, doors []firewall.Do
 			if err := b.may(ctx, rules, caller, authz.Disable, d.VM); err != nil {
 				return err
 			}
-			if !locked(rules, d) {
-				return errkind.New(errkind.NotFound, "%s is not locked, so there is nothing to disable; an orphan lock that `sesame vms` shows there is of a book that was lost, and can be given back once it is enabled again", d)
-			}
-			c.Unlocks = append(c.Unlocks, d)
 			rec := b.record(audit.Unlocked, caller)
 			rec.Door = d
+			if !locked(rules, d) { // of a book that was lost: what is not in this one cannot leave it
+				c.Locks = append(c.Locks, access.Lock{Door: d, Since: rec.Time, By: caller.Principal})
+				rec.Text = "the book did not know this lock"
+			}
+			c.Unlocks = append(c.Unlocks, d)
 			c.Records = append(c.Records, rec)
 		}
 		if len(doors) == 0 {
@@ -72,6 +88,9 @@ func (b *Broker) Disable(ctx context.Context, caller Caller, doors []firewall.Do
 		preview, err := b.giveBack(ctx, doors)
 		if err != nil {
 			return errkind.Wrap(errkind.Unavailable, err, "what would come back cannot be shown now, so nothing is given back")
+		}
+		if err := givesAll(preview, doors); err != nil {
+			return err
 		}
 		if err := b.mayRestore(preview, agreed); err != nil {
 			return err
@@ -100,45 +119,22 @@ func (b *Broker) Disable(ctx context.Context, caller Caller, doors []firewall.Do
 
 // released returns the policies that cover some of the doors as they are without
 // them: those that are left with less, and the names of those that are left with
-// nothing. A policy is every one of its ports of every one of its VMs; where what
-// is left cannot be said like that, it is a conflict.
+// nothing.
 func released(rules store.Rules, doors []firewall.Door) (smaller []policy.Policy, gone []string, err error) {
 	for _, p := range rules.Policies {
-		covered := p.Doors()
-		leaving := slices.DeleteFunc(slices.Clone(covered), func(d firewall.Door) bool { return !slices.Contains(doors, d) })
-		if len(leaving) == 0 {
-			continue
-		}
-		stays := slices.DeleteFunc(covered, func(d firewall.Door) bool { return slices.Contains(doors, d) || !locked(rules, d) })
-		if len(stays) == 0 {
+		leaving := slices.DeleteFunc(p.Doors(), func(d firewall.Door) bool { return !slices.Contains(doors, d) })
+		stays := slices.DeleteFunc(p.Doors(), func(d firewall.Door) bool { return slices.Contains(doors, d) || !locked(rules, d) })
+		switch {
+		case len(leaving) == 0:
+		case len(stays) == 0:
 			gone = append(gone, p.Name)
-			continue
+		default:
+			next, err := p.Without(leaving, stays)
+			if err != nil {
+				return nil, nil, err
+			}
+			smaller = append(smaller, next)
 		}
-		next := p
-		next.VMs = slices.DeleteFunc(slices.Clone(p.VMs), func(vm firewall.VMID) bool {
-			return !slices.ContainsFunc(stays, func(d firewall.Door) bool { return d.VM == vm })
-		})
-		next.Ports = slices.DeleteFunc(slices.Clone(p.Ports), func(x policy.Port) bool {
-			return !slices.ContainsFunc(stays, func(d firewall.Door) bool { return d.Port == x.Port && d.Protocol == x.Protocol })
-		})
-		if len(next.Doors()) != len(stays) {
-			return nil, nil, inseparable(p, leaving)
-		}
-		smaller = append(smaller, next)
 	}
 	return smaller, gone, nil
-}
-
-// inseparable is the error that doors cannot leave p by themselves.
-func inseparable(p policy.Policy, leaving []firewall.Door) error {
-	vm := leaving[0].VM
-	var others []string
-	for _, d := range p.Doors() {
-		if d.VM == vm && !slices.Contains(leaving, d) {
-			others = append(others, fmt.Sprintf("%d/%s", d.Port, d.Protocol))
-		}
-	}
-	return errkind.New(errkind.Conflict, "policy %s has the same ports for every VM, so %s cannot leave it and the other ports of %s (%s) stay; "+
-		"disable those too, or first apply the policy without %s and enable them in a policy of their own, with `sesame enable %s --name OTHER --port %s`",
-		p.Name, doorList(leaving), vm.Name(), strings.Join(others, ", "), vm.Name(), vm.Name(), strings.Join(others, " --port "))
 }

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"path/filepath"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/policy"
+	"github.com/sesame-access/sesame/internal/simtest"
 )
 
 // A door that was given back is in no policy any more, so that saving the policy
@@ -77,4 +79,52 @@ func TestDisabledDoorsLeaveTheirPolicy(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The lock of a book that was lost is given back like any other: by somebody who may
+// disable its VM, who is shown first who gets in by it; and by nobody else.
+func TestDisableGivesBackALockOfALostBook(t *testing.T) {
+	in(t, func(t *testing.T, b bench) {
+		b.letIn(t)
+		web := []firewall.Door{door(22)}
+		empty := filepath.Join(t.TempDir(), "empty.db")
+		if err := simtest.Template(b.ctx, empty); err != nil {
+			t.Fatal(err)
+		}
+		b.Stop()
+		if err := b.Restore(b.ctx, empty); err != nil {
+			t.Fatal(err)
+		}
+		b.Start(b.ctx)
+		synctest.Wait()
+		wants(t, b.Broker().Disable(b.ctx, alice(), web, broker.Agreed{}), errkind.Denied, "may not disable")
+		wants(t, b.Broker().Disable(b.ctx, root(), []firewall.Door{door(23)}, broker.Agreed{}), errkind.NotFound, "not locked")
+		_, err := b.Broker().PreviewDisable(b.ctx, root(), []firewall.Door{door(23)})
+		wants(t, err, errkind.NotFound, "not locked")
+		preview, err := b.Broker().PreviewDisable(b.ctx, root(), web)
+		if err != nil || !slices.Equal(preview.Given, web) || len(preview.Refused) > 0 {
+			t.Fatalf("%+v, %v", preview, err)
+		}
+		if len(preview.Doors) != 1 || !preview.Doors[0].Before.MaybeOpen().Empty() || !preview.Doors[0].After.MaybeOpen().Contains(laptop()) {
+			t.Errorf("the preview shows %+v; want that everybody gets in", preview.Doors)
+		}
+		if b.gets() {
+			t.Error("to look at it gives it back")
+		}
+		if err := b.Broker().Disable(b.ctx, root(), web, broker.Agreed{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if !b.gets() {
+			t.Error("it is still locked")
+		}
+		rules, err := b.Store().Rules(b.ctx)
+		if err != nil || len(rules.Locks) != 0 || !slices.Equal(rules.Unlocked, web) {
+			t.Errorf("%+v, %v", rules, err)
+		}
+		if n := len(b.records(t, audit.Unlocked)); n != 1 {
+			t.Errorf("%d records", n)
+		}
+		wants(t, b.Broker().Disable(b.ctx, root(), web, broker.Agreed{}), errkind.NotFound, "not locked")
+	})
 }

@@ -19,6 +19,8 @@ import (
 
 // A Preview shows what would be written and who would get in, before anything is.
 type Preview struct {
+	// Given are the doors that would be given back.
+	Given []firewall.Door
 	Plans []plan.Plan // of every firewall that would change, by id
 	Doors []ReachChange
 	// Refused is what verification would hold back.
@@ -50,7 +52,8 @@ type Restored struct {
 }
 
 // Supposing changes what the book says, for a preview. It may change its
-// arguments in place.
+// arguments in place. Among the locks are those that a firewall shows and the book
+// does not know, which are there until they are taken out like any other.
 type Supposing func(locks []access.Lock, grants []access.Grant) ([]access.Lock, []access.Grant)
 
 // Preview computes what the firewalls would be asked to show if change were made
@@ -62,33 +65,29 @@ func (f *Fleet) Preview(ctx context.Context, about []firewall.VMID, change Suppo
 	if err != nil {
 		return Preview{}, err
 	}
-	locks, grants := entries.Locks, entries.Grants
-	if change != nil {
-		locks, grants = change(slices.Clone(locks), slices.Clone(grants))
-	}
-	now := f.cfg.Clocks()
-	desired := plan.Desired(locks, grants, now)
 	vms, firewalls := f.concerned(about)
-	t := trial{
-		wants: plan.Route(desired, vms), given: slices.Concat(entries.Unlocked, unlocked(entries.Locks, locks)),
-		read: map[firewall.ID]provider.Snapshot{}, displaced: map[firewall.ID][]plan.Change{}, plans: nil,
-	}
-	already := t // what is to be written without change
-	if change != nil {
-		already.wants = plan.Route(plan.Desired(entries.Locks, entries.Grants, now), vms)
-		already.given = entries.Unlocked
-	}
+	t := trial{wants: nil, given: nil, read: map[firewall.ID]provider.Snapshot{}, displaced: map[firewall.ID][]plan.Change{}, plans: nil}
 	for _, fw := range firewalls {
 		if err := t.look(ctx, f.cfg.Book, fw); err != nil {
 			return Preview{}, err
 		}
-		if err := t.compile(fw); err != nil {
-			return Preview{}, err
-		}
-		if change == nil {
-			continue
-		}
-		if err := already.compile(fw); err != nil {
+	}
+	there := slices.Concat(entries.Locks, t.strays(entries))
+	locks, grants := there, entries.Grants
+	if change != nil {
+		locks, grants = change(slices.Clone(there), slices.Clone(grants))
+	}
+	now := f.cfg.Clocks()
+	given := unlocked(there, locks)
+	desired := plan.Desired(slices.DeleteFunc(slices.Clone(locks), stray), grants, now)
+	already := t // what is to be written without change
+	t.wants, t.given = plan.Route(desired, vms), slices.Concat(entries.Unlocked, given)
+	if err := t.compileAll(firewalls); err != nil {
+		return Preview{}, err
+	}
+	if change != nil {
+		already.wants, already.given = plan.Route(plan.Desired(entries.Locks, entries.Grants, now), vms), entries.Unlocked
+		if err := already.compileAll(firewalls); err != nil {
 			return Preview{}, err
 		}
 	}
@@ -97,7 +96,7 @@ func (f *Fleet) Preview(ctx context.Context, about []firewall.VMID, change Suppo
 	for _, p := range t.plans {
 		after[p.Firewall] = p.After
 	}
-	var out Preview
+	out := Preview{Given: given}
 	for i, p := range t.plans {
 		if p.Empty() && len(p.Refused) == 0 {
 			continue
@@ -122,7 +121,7 @@ func (f *Fleet) Preview(ctx context.Context, about []firewall.VMID, change Suppo
 		fw, _ := f.lookup(p.Firewall)
 		out.Restored = append(out.Restored, t.restored(fw, p)...)
 	}
-	out.Doors = reachChanges(vms, entries.Locks, locks, before, after)
+	out.Doors = reachChanges(vms, there, locks, before, after)
 	return out, nil
 }
 
@@ -170,6 +169,35 @@ func (t *trial) look(ctx context.Context, b book.Reader, fw reconcile.Firewall) 
 		return fmt.Errorf("read displaced rules of %s: %w", fw.ID, err)
 	}
 	t.read[fw.ID], t.displaced[fw.ID] = seen, displaced
+	return nil
+}
+
+// strays returns a lock for every door that is shown locked and of which the book
+// knows nothing, neither its lock nor that it was given back.
+func (t *trial) strays(known book.Entries) []access.Lock {
+	var out []access.Lock
+	for _, seen := range t.read {
+		for _, s := range seen.Shown() {
+			same := func(l access.Lock) bool { return l.Door == s.Door }
+			if s.Locked && !slices.Contains(known.Unlocked, s.Door) && !slices.ContainsFunc(known.Locks, same) && !slices.ContainsFunc(out, same) {
+				out = append(out, access.Lock{Door: s.Door})
+			}
+		}
+	}
+	return out
+}
+
+// stray reports whether l is a lock that nobody added, as the book has it. It
+// stands as it is shown.
+func stray(l access.Lock) bool { return l.Since.IsZero() }
+
+// compileAll adds what would be written to each of the firewalls, in their order.
+func (t *trial) compileAll(firewalls []reconcile.Firewall) error {
+	for _, fw := range firewalls {
+		if err := t.compile(fw); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -277,6 +305,7 @@ func unlocked(before, after []access.Lock) []firewall.Door {
 			doors = append(doors, l.Door)
 		}
 	}
+	slices.SortFunc(doors, firewall.CompareDoors)
 	return doors
 }
 

@@ -26,7 +26,8 @@ func (a commands) disableCommand() *cobra.Command {
 		Long: `Disable ends the locks of a VM's ports and every grant on them. It shows first
 who gets in again, and asks for your consent. Without --port it is about every
 just-in-time port of the VM. The ports leave their policy, which is deleted with
-the last one.
+the last one. An orphan lock, one that no policy covers or that a lost database
+knew, ends in the same way.
 
 Rules of others that the locks had taken out come back: each is listed with its
 age and with what it lets in. One that is open to the Internet, or was taken out

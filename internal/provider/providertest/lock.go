@@ -8,6 +8,7 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
+	"github.com/sesame-access/sesame/internal/provider"
 )
 
 func testInventory(b *bench) {
@@ -150,6 +151,33 @@ func testGiveBackOne(b *bench) {
 	b.show(wants(locked(b.Doors[0], o), stays))
 	b.show(wants(locked(b.Doors[0], o)))
 	b.show(nil)
+}
+
+// testLostBook gives back the locks of a book that was lost, one after the other.
+// What they had displaced nobody knows any more; the locks go all the same, and with
+// the last one every rule that was theirs.
+func testLostBook(b *bench) {
+	b.show(wants(locked(b.Doors[0], exempt(office)), locked(b.Doors[1])))
+	b.displaced = nil
+	for _, want := range []firewall.Wants{wants(locked(b.Doors[1])), nil} {
+		s := b.observe()
+		p := b.compile(s, want)
+		if len(p.Refused) > 0 {
+			b.Fatalf("refused:\n%v", p)
+		}
+		if p.Has(plan.Lock, plan.Open, plan.Displace) {
+			b.Errorf("giving back is more than that:\n%v", p)
+		}
+		if err := b.apply(s, p); err != nil {
+			b.Fatalf("apply: %v\n%v", err, p)
+		}
+		b.settled(p, want)
+	}
+	for _, o := range b.observe().Owned {
+		if o.Kind != provider.OwnedRest {
+			b.Errorf("%v is left", o)
+		}
+	}
 }
 
 func testConnections(b *bench) {

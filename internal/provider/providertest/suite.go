@@ -156,6 +156,7 @@ func tests() []test {
 		{"an opening is extended and shortened in place", nil, testExtend},
 		{"disabling gives back exactly what was", nil, testGiveBack},
 		{"one door is given back, the other stays locked", nil, testGiveBackOne},
+		{"the locks of a lost book are given back", nil, testLostBook},
 		{"plans do not depend on order", nil, testDeterminism},
 		{"impossible wants are errors", nil, testImpossible},
 		{"what is done already succeeds", nil, testTwice},
