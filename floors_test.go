@@ -49,7 +49,7 @@ var floors = []floor{
 			"internal/plan",
 			"internal/posture",
 		},
-		{"internal/api"},
+		{"internal/adoption", "internal/api"},
 	}},
 	{name: "3", steps: [][]string{
 		{"internal/provider"},
@@ -128,7 +128,7 @@ var floors = []floor{
 		{"internal/store/storetest"},
 	}},
 	{name: "5", steps: [][]string{
-		{"internal/reconcile/book", "internal/reconcile/news", "internal/reconcile/sight", "internal/spool"},
+		{"internal/reconcile/adopt", "internal/reconcile/book", "internal/reconcile/news", "internal/reconcile/sight", "internal/spool"},
 		{"internal/reconcile", "internal/scan"},
 		{"internal/fleet"},
 		{"internal/broker/consent"},

@@ -83,6 +83,8 @@ const (
 	Started        Kind = "server.started"   // the server started
 	ClockJumped    Kind = "clock.jumped"     // the clocks disagree
 	Swept          Kind = "sweep.closed"     // closed by its mark; the book knows of no grant
+	Lost           Kind = "book.lost"        // the database provably forgot what it knew; how that is known
+	Adopted        Kind = "grant.adopted"    // open by its mark, and taken note of after a loss
 	LogBroken      Kind = "log.broken"       // the log is not the one that was signed: put back, or rewritten
 	Erased         Kind = "personal.erased"  // personal parts of records were erased
 )
@@ -92,7 +94,7 @@ func Kinds() []Kind {
 	return []Kind{
 		Requested, Denied, Opened, Impeded, Extended, Ended, Expired, Closed, OverdueClosing,
 		Locked, LockShown, LossAccepted, Unlocked, Returned, Exposed, Unproven, Proven, Repaired, Obstructed, WriteFailed,
-		PolicySaved, PolicyDeleted, TokenCreated, TokenRevoked, Started, ClockJumped, Swept, LogBroken, Erased,
+		PolicySaved, PolicyDeleted, TokenCreated, TokenRevoked, Started, ClockJumped, Swept, Lost, Adopted, LogBroken, Erased,
 	}
 }
 

@@ -54,7 +54,7 @@ func (h *historian) add(l leaf) error {
 		g.deadline = l.Deadline
 	}
 	switch l.Kind {
-	case Requested:
+	case Requested, Adopted:
 		count(&g.granted, &h.history.Granted)
 	case Opened:
 		if !g.granted {
@@ -80,7 +80,7 @@ func (h *historian) add(l leaf) error {
 	case OverdueClosing:
 		count(&g.overdue, &h.history.Overdue)
 	case Denied, Impeded, Extended, Locked, LockShown, LossAccepted, Unlocked, Returned, Exposed, Unproven, Proven, Repaired, Obstructed, WriteFailed,
-		PolicySaved, PolicyDeleted, TokenCreated, TokenRevoked, Started, ClockJumped, Swept, LogBroken, Erased:
+		PolicySaved, PolicyDeleted, TokenCreated, TokenRevoked, Started, ClockJumped, Swept, Lost, LogBroken, Erased:
 		// Nothing that changes how far a grant is.
 	}
 	return nil

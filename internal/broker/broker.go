@@ -1,5 +1,5 @@
 // Package broker is the only code that creates, extends or ends a grant, and
-// that adds or ends a lock.
+// that adds or ends a lock. What package adopt takes note of was a grant before.
 //
 // Every method takes the caller, decides by the rules as they are now, saves
 // state and audit record in one transaction that fails when the rules have moved

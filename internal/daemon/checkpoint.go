@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/sesame-access/sesame/internal/adoption"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/errkind"
 )
@@ -101,30 +102,15 @@ func (n *notary) trySign(ctx context.Context) bool {
 // sign signs the log as it is now, unless its last checkpoint is of the same
 // size. broken says why the log is not the one that was signed last.
 func (n *notary) sign(ctx context.Context) (broken, err error) {
-	last, err := n.last()
-	if err != nil {
-		return nil, err
-	}
-	tree, err := n.log.Tree(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the log: %w", err)
-	}
-	now := audit.Checkpoint{Origin: n.key.origin, Size: tree.N, Root: tree.Hash}
+	last, now, forked, err := n.compare(ctx)
 	switch {
-	case tree.N < last.Size:
-		return n.rolledBack("it has %d records; %d were signed", tree.N, last.Size), nil
-	case last.Size > 0:
-		proof, err := audit.ProveAppendOnly(last, now, n.log.Hashes(ctx))
-		if err != nil {
-			return nil, err
-		}
-		if err := audit.CheckAppendOnly(proof, last, now); err != nil {
-			return n.rolledBack("its first %d records are not those that were signed (%v)", last.Size, err), nil
-		}
-		if tree.N == last.Size {
-			return nil, nil
-		}
-	case tree.N == 0:
+	case err != nil:
+		return nil, err
+	case now.Size < last.Size:
+		return n.rolledBack("it has %d records; %d were signed", now.Size, last.Size), nil
+	case forked != nil:
+		return n.rolledBack("its first %d records are not those that were signed (%v)", last.Size, forked), nil
+	case now.Size == last.Size:
 		return nil, nil
 	}
 	signed, err := now.Sign(n.key.secret)
@@ -135,6 +121,35 @@ func (n *notary) sign(ctx context.Context) (broken, err error) {
 		return nil, fmt.Errorf("save checkpoint: %w", err)
 	}
 	return nil, writeFile(n.file, signed)
+}
+
+// compare returns the last checkpoint that was signed and what one of the log as
+// it is now would be. forked says why the log, if it is no shorter, is not the one
+// that was signed.
+func (n *notary) compare(ctx context.Context) (last, now audit.Checkpoint, forked, err error) {
+	if last, err = n.last(); err != nil {
+		return last, now, nil, err
+	}
+	tree, err := n.log.Tree(ctx)
+	if err != nil {
+		return last, now, nil, fmt.Errorf("read the log: %w", err)
+	}
+	now = audit.Checkpoint{Origin: n.key.origin, Size: tree.N, Root: tree.Hash}
+	if last.Size == 0 || now.Size < last.Size {
+		return last, now, nil, nil
+	}
+	proof, err := audit.ProveAppendOnly(last, now, n.log.Hashes(ctx))
+	if err != nil {
+		return last, now, nil, err
+	}
+	return last, now, audit.CheckAppendOnly(proof, last, now), nil
+}
+
+// evidence returns what is known of the database from outside of it; keys says
+// that the keys of the marks were there before it.
+func (n *notary) evidence(ctx context.Context, keys bool) (adoption.Evidence, error) {
+	last, now, forked, err := n.compare(ctx)
+	return adoption.Evidence{Signed: last, Records: now.Size, Forked: forked != nil, Keys: keys}, err
 }
 
 func (n *notary) rolledBack(format string, args ...any) error {

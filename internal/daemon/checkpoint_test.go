@@ -73,6 +73,9 @@ func TestNotarySignsNewsOnce(t *testing.T) {
 		if !n.trySign(t.Context()) {
 			t.Fatal("signing failed")
 		}
+		if e, err := n.evidence(t.Context(), true); err != nil || i > 0 && e.Proof() != "" {
+			t.Errorf("step %d: %+v proves a loss, %v", i, e, err)
+		}
 		if got := checkpoints(t, st); got != want {
 			t.Errorf("step %d: %d checkpoints, want %d", i, got, want)
 		}
@@ -105,6 +108,9 @@ func TestNotaryNoticesWhatWasPutBack(t *testing.T) {
 			restored := book(t)
 			jot(t, restored, records...)
 			n, told := notaryOf(t, restored, dir)
+			if e, err := n.evidence(t.Context(), false); err != nil || e.Proof() == "" {
+				t.Errorf("%+v proves no loss, %v", e, err)
+			}
 			for range 2 {
 				if !n.trySign(t.Context()) {
 					t.Fatal("the log could not be compared")

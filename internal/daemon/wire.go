@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/adoption"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authn"
 	"github.com/sesame-access/sesame/internal/authz"
@@ -22,6 +23,7 @@ import (
 	"github.com/sesame-access/sesame/internal/fleet"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/provider/nftables"
+	"github.com/sesame-access/sesame/internal/reconcile/adopt"
 	"github.com/sesame-access/sesame/internal/server"
 	"github.com/sesame-access/sesame/internal/server/front"
 	"github.com/sesame-access/sesame/internal/store"
@@ -96,7 +98,7 @@ type parts struct {
 
 // assemble makes the parts. Nothing runs yet.
 func (d *Daemon) assemble(ctx context.Context, st *store.Store) (*parts, error) {
-	marks, err := d.marks(ctx, st)
+	marks, made, err := d.marks(ctx, st)
 	if err != nil {
 		return nil, err
 	}
@@ -108,14 +110,18 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) (*parts, error) 
 	if p.firewalls, err = d.firewalls(marks); err != nil {
 		return nil, err
 	}
-	p.fleet = fleet.New(fleet.Config{
-		Book: st, Providers: p.firewalls.all, Clocks: d.clocks, Resync: d.cfg.Resync, Log: d.log,
-	})
-	b := broker.New(broker.Config{Ledger: st, Enforcer: p.fleet, Clocks: p.fleet.Clocks, NewID: newID, Own: ownDoors(d.cfg), Log: d.log})
 	p.notary = &notary{
 		log: st, key: key, file: filepath.Join(d.cfg.StateDir, checkpointFile), logger: d.log,
 		tell: p.recordBreak, mu: sync.Mutex{}, problem: nil,
 	}
+	loss, err := p.loss(ctx, !made)
+	if err != nil {
+		return nil, errors.Join(err, p.firewalls.Close())
+	}
+	p.fleet = fleet.New(fleet.Config{
+		Book: st, Providers: p.firewalls.all, Clocks: d.clocks, Resync: d.cfg.Resync, Loss: loss, Log: d.log,
+	})
+	b := broker.New(broker.Config{Ledger: st, Enforcer: p.fleet, Clocks: p.fleet.Clocks, NewID: newID, Own: ownDoors(d.cfg), Log: d.log})
 	p.face = server.Config{
 		Broker: b, Fleet: p.fleet, Store: st, Clocks: p.fleet.Clocks, Instance: marks.Instance,
 		LogKey:   server.LogKey{Origin: key.origin, Secret: key.secret, Public: key.public},
@@ -133,25 +139,43 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) (*parts, error) 
 	return p, nil
 }
 
-// marks returns the keys of the marks. They are made for a new database only, or
-// when Options say so: whoever has lost them should know what that means.
-func (d *Daemon) marks(ctx context.Context, st *store.Store) (firewall.Keyring, error) {
-	_, err := ReadMarks(d.cfg.StateDir)
+// loss returns what the database provably lost, and logs it: until it is over,
+// openings that nobody knows any more stay for a while. keys says that the keys of
+// the marks were there before the database.
+func (p *parts) loss(ctx context.Context, keys bool) (adoption.Loss, error) {
+	e, err := p.notary.evidence(ctx, keys)
+	if err != nil {
+		return adoption.Loss{}, fmt.Errorf("see whether the database is whole: %w", err)
+	}
+	now := p.clocks()
+	l, err := adopt.Notice(ctx, p.store, e, now)
+	if l.Fresh(now) {
+		p.log.LogAttrs(ctx, slog.LevelWarn, "the database lost something; what is open by marks of ours is adopted and closes soon",
+			slog.String("why", l.Why), slog.Time("since", l.At), slog.Duration("for_at_most", adoption.Window))
+	}
+	return l, err
+}
+
+// marks returns the keys of the marks, and whether they were made just now. They
+// are made for a new database only, or when Options say so: whoever has lost them
+// should know what that means.
+func (d *Daemon) marks(ctx context.Context, st *store.Store) (k firewall.Keyring, made bool, err error) {
+	_, err = ReadMarks(d.cfg.StateDir)
 	if errors.Is(err, ErrNoMarks) {
 		log, errLog := st.Tree(ctx)
 		if errLog != nil {
-			return firewall.Keyring{}, fmt.Errorf("see whether the database is new: %w", errLog)
+			return firewall.Keyring{}, false, fmt.Errorf("see whether the database is new: %w", errLog)
 		}
 		if log.N > 0 && !d.opts.NewMarks {
-			return firewall.Keyring{}, lostMarks(d.cfg.StateDir)
+			return firewall.Keyring{}, false, lostMarks(d.cfg.StateDir)
 		}
 	}
-	k, made, err := ensureMarks(d.cfg.StateDir, st.Instance())
+	k, made, err = ensureMarks(d.cfg.StateDir, st.Instance())
 	if made {
 		d.log.LogAttrs(ctx, slog.LevelInfo, "made the keys of the marks; keep a copy of the file apart from the database",
 			slog.String("file", filepath.Join(d.cfg.StateDir, marksFile)))
 	}
-	return k, err
+	return k, made, err
 }
 
 // firewalls are the providers of a configuration.

@@ -40,6 +40,7 @@ import (
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/adoption"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
@@ -60,7 +61,9 @@ type Config struct {
 	// Resync is the longest time between two full passes of a loop, where its
 	// firewall's limits say nothing else; 0 means reconcile.DefaultResync.
 	Resync time.Duration
-	Log    *slog.Logger
+	// Loss is what the database provably lost; zero when nothing.
+	Loss adoption.Loss
+	Log  *slog.Logger
 }
 
 // A Fleet runs the loops.
@@ -89,7 +92,7 @@ func New(cfg Config) *Fleet {
 		f.sources = append(f.sources, &source{Provider: p, vms: nil, failed: false})
 	}
 	f.loops = reconcile.Config{
-		Book: cfg.Book, Clocks: cfg.Clocks, Resync: cfg.Resync, Log: cfg.Log, Lookup: f.lookup,
+		Book: cfg.Book, Clocks: cfg.Clocks, Resync: cfg.Resync, Loss: cfg.Loss, Log: cfg.Log, Lookup: f.lookup,
 		Sight: sight.New(), Endings: spool.NewEndings(),
 		Recorder: spool.NewRecorder(cfg.Book, cfg.Log),
 	}

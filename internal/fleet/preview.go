@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/adoption"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
@@ -79,14 +80,15 @@ func (f *Fleet) Preview(ctx context.Context, about []firewall.VMID, change Suppo
 	}
 	now := f.cfg.Clocks()
 	given := unlocked(there, locks)
-	desired := plan.Desired(slices.DeleteFunc(slices.Clone(locks), stray), grants, now)
 	already := t // what is to be written without change
-	t.wants, t.given = plan.Route(desired, vms), slices.Concat(entries.Unlocked, given)
+	t.given, already.given = slices.Concat(entries.Unlocked, given), entries.Unlocked
+	desired := plan.Desired(t.standing(firewalls, locks, grants), grants, now)
+	t.wants = plan.Route(desired, vms)
 	if err := t.compileAll(firewalls); err != nil {
 		return Preview{}, err
 	}
 	if change != nil {
-		already.wants, already.given = plan.Route(plan.Desired(entries.Locks, entries.Grants, now), vms), entries.Unlocked
+		already.wants = plan.Route(plan.Desired(already.standing(firewalls, entries.Locks, entries.Grants), entries.Grants, now), vms)
 		if err := already.compileAll(firewalls); err != nil {
 			return Preview{}, err
 		}
@@ -183,6 +185,16 @@ func (t *trial) strays(known book.Entries) []access.Lock {
 				out = append(out, access.Lock{Door: s.Door})
 			}
 		}
+	}
+	return out
+}
+
+// standing returns locks without those of which nobody knows, but with those that
+// adopted grants stand at, as the firewalls show them.
+func (t *trial) standing(firewalls []reconcile.Firewall, locks []access.Lock, grants []access.Grant) []access.Lock {
+	out := slices.DeleteFunc(slices.Clone(locks), stray)
+	for _, fw := range firewalls {
+		out = append(out, adoption.Orphans(out, grants, t.read[fw.ID].Shown(), t.given)...)
 	}
 	return out
 }

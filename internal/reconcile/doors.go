@@ -14,6 +14,7 @@ import (
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/reach/proof"
+	"github.com/sesame-access/sesame/internal/reconcile/adopt"
 	"github.com/sesame-access/sesame/internal/reconcile/news"
 	"github.com/sesame-access/sesame/internal/reconcile/sight"
 	"github.com/sesame-access/sesame/internal/store"
@@ -98,7 +99,7 @@ func (p *pass) recordLocks(at access.Reading, c *store.Change) {
 // recordStrangers adds a record for every opening that is gone and that the book
 // knows no grant of: one of before the book was lost, or put back.
 func (p *pass) recordStrangers(at access.Reading, c *store.Change) {
-	seen, left := p.strangers(p.seen), p.strangers(p.back)
+	seen, left := adopt.Strangers(p.book.Grants, p.seen.Shown()), adopt.Strangers(p.book.Grants, p.back.Shown())
 	maps.Copy(seen, p.loop.news.Strangers)
 	for _, key := range slices.SortedFunc(maps.Keys(seen), firewall.CompareKeys) {
 		if _, there := left[key]; there {
@@ -111,22 +112,6 @@ func (p *pass) recordStrangers(at access.Reading, c *store.Change) {
 		c.Records = append(c.Records, rec)
 	}
 	p.loop.news.Strangers = left
-}
-
-// strangers returns the openings in s, by their keys, of which the book knows no
-// grant.
-func (p *pass) strangers(s provider.Snapshot) map[firewall.Key]firewall.Opening {
-	known := make(map[string]bool, len(p.book.Grants))
-	for _, g := range p.book.Grants {
-		known[g.ID] = true
-	}
-	out := map[firewall.Key]firewall.Opening{}
-	for key, o := range plan.Index(s.Shown()) {
-		if !o.Exempt() && !slices.ContainsFunc(o.Grants.IDs(), func(id string) bool { return known[id] }) {
-			out[key] = o
-		}
-	}
-	return out
 }
 
 // drift returns the changes of the plan that put right what somebody else did.

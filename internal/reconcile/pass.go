@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/adoption"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/reconcile/adopt"
 	"github.com/sesame-access/sesame/internal/reconcile/book"
 )
 
@@ -50,6 +53,9 @@ type pass struct {
 func (p *pass) run(ctx context.Context) error {
 	if err := p.look(ctx); err != nil {
 		return err
+	}
+	if p.adopt(ctx) {
+		return errStale // the book knows more than the pass has read
 	}
 	writeErr := p.write(ctx)
 	if errors.Is(writeErr, errStale) && !p.wrote {
@@ -106,7 +112,24 @@ func (p *pass) observe(ctx context.Context) error {
 	if err == nil && !p.seen.Clock.IsZero() {
 		p.now.Third = p.seen.Clock
 	}
+	orphans := adoption.Orphans(p.book.Locks, p.book.Grants, p.seen.Shown(), p.book.Unlocked)
+	p.book.Locks = slices.Concat(p.book.Locks, orphans)
 	return err
+}
+
+// adopt takes note, after a loss, of openings that the book does not know, and
+// reports whether it now knows more. What cannot be adopted is closed.
+func (p *pass) adopt(ctx context.Context) bool {
+	if p.keys != nil || p.bookErr != nil || !p.loop.Loss.Fresh(p.now) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	more, err := adopt.Take(ctx, p.loop.Book, p.loop.Loss, p.fw.ID, p.fw.VMs, adopt.Strangers(p.book.Grants, p.seen.Shown()), p.now)
+	if err != nil {
+		p.loop.Log.LogAttrs(ctx, slog.LevelError, "adopt what the book has lost; it is closed", slog.String("firewall", string(p.fw.ID)), slog.Any("error", err))
+	}
+	return more
 }
 
 // decide says what the firewall must show. Without the book, what it said last

@@ -13,6 +13,9 @@
 // holes, when a verdict or the firewall refuses, the pass still ends what has
 // ended: every opening of ours carries its own deadline in its mark.
 //
+// An opening that carries our mark and that the book knows no grant of is closed,
+// unless the book provably lost what it knew; see package adoption.
+//
 // # Ahead of a grant
 //
 // To save a grant takes the disk about as long as it takes a pass to read and to
@@ -39,6 +42,7 @@ import (
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/adoption"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
@@ -65,7 +69,10 @@ type Config struct {
 	Clocks func() access.Reading
 	// Resync is the longest time between two full passes of a loop.
 	Resync time.Duration
-	Log    *slog.Logger
+	// Loss is what the database provably lost; zero when nothing. Openings that it
+	// does not know are adopted then.
+	Loss adoption.Loss
+	Log  *slog.Logger
 	// Lookup finds a firewall with the machines behind it.
 	Lookup   func(firewall.ID) (Firewall, bool)
 	Sight    *sight.Sight

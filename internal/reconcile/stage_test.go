@@ -310,7 +310,7 @@ func (s *stage) extend(site string, a args) error {
 	return err
 }
 
-// store up|full|dead|ambiguous|slow|fading|save FILE|restore FILE|lose
+// store up|full|dead|ambiguous|slow|fading|save FILE|restore FILE|lose|sign
 func (s *stage) disk(site string, a args) error {
 	i, err := s.site(site)
 	if err != nil {
@@ -330,8 +330,10 @@ func (s *stage) disk(site string, a args) error {
 		return i.Restore(s.ctx, filepath.Join(s.dir, a.at(1)))
 	case a.at(0) == "lose":
 		return i.Restore(s.ctx, s.template)
+	case a.at(0) == "sign":
+		return i.Sign(s.ctx)
 	}
-	return errors.New("up, full, dead, ambiguous, slow, fading, save, restore or lose?")
+	return errors.New("up, full, dead, ambiguous, slow, fading, save, restore, lose or sign?")
 }
 
 // row NAME COLUMN=VALUE…: somebody edits the row of a grant by hand.

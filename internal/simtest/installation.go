@@ -13,12 +13,14 @@ import (
 	"sync"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/adoption"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/fleet"
 	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/reconcile/adopt"
 	"github.com/sesame-access/sesame/internal/store"
 )
 
@@ -34,6 +36,7 @@ type Installation struct {
 	process   *process
 	ids       sync.Mutex
 	lastID    uint64
+	signed    audit.Checkpoint // of the log, kept outside of the database
 }
 
 // Root and User are the principals that every database knows: an administrator
@@ -88,11 +91,38 @@ func (i *Installation) reached(p *process) []provider.Provider {
 	return out
 }
 
-// Start starts a process, which runs until it dies, is stopped, or ctx is done.
+// Start starts a process, which runs until it dies, is stopped, or ctx is done. A
+// log that is not the one that was signed last proves that the database lost
+// something.
 func (i *Installation) Start(ctx context.Context) {
 	if i.process == nil {
 		i.process = start(ctx, i)
 	}
+}
+
+// Sign notes outside of the database what the log says, as a notary does.
+func (i *Installation) Sign(ctx context.Context) error {
+	tree, err := i.store.Tree(ctx)
+	i.signed = audit.Checkpoint{Size: tree.N, Root: tree.Hash}
+	return err
+}
+
+// loss is what the database provably lost.
+func (i *Installation) loss(ctx context.Context) (adoption.Loss, error) {
+	tree, err := i.store.Tree(ctx)
+	if err != nil {
+		return adoption.Loss{}, err
+	}
+	e := adoption.Evidence{Signed: i.signed, Records: tree.N}
+	if i.signed.Size > 0 && tree.N >= i.signed.Size {
+		now := audit.Checkpoint{Size: tree.N, Root: tree.Hash}
+		proof, err := audit.ProveAppendOnly(i.signed, now, i.store.Hashes(ctx))
+		if err != nil {
+			return adoption.Loss{}, err
+		}
+		e.Forked = audit.CheckAppendOnly(proof, i.signed, now) != nil
+	}
+	return adopt.Notice(ctx, i.store, e, i.Clocks.Read())
 }
 
 // Stop ends the process as an operator does.

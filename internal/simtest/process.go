@@ -94,8 +94,12 @@ func start(ctx context.Context, i *Installation) *process {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &process{cancel: cancel, ended: make(chan struct{})}
 	book := ledger{process: p, disk: &i.Disk, store: i.store}
+	lost, err := i.loss(ctx)
+	if err != nil {
+		panic(err) // the database itself, without any fault, cannot be read
+	}
 	p.fleet = fleet.New(fleet.Config{
-		Book: book, Providers: i.reached(p), Clocks: i.Clocks.Read, Log: slog.New(slog.DiscardHandler),
+		Book: book, Providers: i.reached(p), Clocks: i.Clocks.Read, Loss: lost, Log: slog.New(slog.DiscardHandler),
 	})
 	p.broker = broker.New(broker.Config{
 		Ledger: book, Enforcer: p.fleet, Clocks: p.fleet.Clocks, NewID: i.newID, Log: slog.New(slog.DiscardHandler),

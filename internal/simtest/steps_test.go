@@ -388,6 +388,11 @@ func (s *sim) copies(x step) error {
 	if !s.backup {
 		return nil
 	}
+	if x.A%2 == 0 { // then the loss is proven, and what is open is adopted
+		if err := s.inst.Sign(s.ctx); err != nil {
+			return err
+		}
+	}
 	s.inst.Kill()
 	if err := s.inst.Restore(s.ctx, s.path+".copy"); err != nil {
 		return err
