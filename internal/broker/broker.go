@@ -48,7 +48,7 @@ type Ledger interface {
 // A Reader reads what decisions are based on.
 type Reader interface {
 	Rules(ctx context.Context) (store.Rules, error)
-	Pending(ctx context.Context) ([]access.Grant, error)
+	Pending(ctx context.Context, of ...firewall.VMID) ([]access.Grant, error)
 	Grant(ctx context.Context, id string) (access.Grant, error)
 	Request(ctx context.Context, id string) (store.Request, error)
 	Idempotency(ctx context.Context, p access.Principal, key string) (store.Idempotency, error)

@@ -62,7 +62,7 @@ type Supposing func(locks []access.Lock, grants []access.Grant) ([]access.Lock, 
 // some VMs and those that share a firewall with them, or about all if none is
 // named.
 func (f *Fleet) Preview(ctx context.Context, about []firewall.VMID, change Supposing) (Preview, error) {
-	entries, err := book.Read(ctx, f.cfg.Book, nil)
+	entries, err := book.Read(ctx, f.cfg.Book, nil, nil)
 	if err != nil {
 		return Preview{}, err
 	}

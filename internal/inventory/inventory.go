@@ -183,6 +183,15 @@ func Of(vms []VM, id firewall.VMID) VM {
 	return VM{}
 }
 
+// IDs returns the ids of vms, in their order.
+func IDs(vms []VM) []firewall.VMID {
+	out := make([]firewall.VMID, len(vms))
+	for i, v := range vms {
+		out[i] = v.ID
+	}
+	return out
+}
+
 // Find returns the VM that a person means by s: its id in any spelling, or its
 // name when only one VM has that name. Names may be equal within a cloud and
 // between clouds; who means one of several has to say which.

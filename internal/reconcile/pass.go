@@ -12,6 +12,7 @@ import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/adoption"
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/reconcile/adopt"
@@ -96,7 +97,7 @@ func (p *pass) look(ctx context.Context) error {
 func (p *pass) readBook(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if p.book, p.bookErr = book.Read(ctx, p.loop.Book, p.keys); p.bookErr == nil {
+	if p.book, p.bookErr = book.Read(ctx, p.loop.Book, p.keys, inventory.IDs(p.fw.VMs)); p.bookErr == nil {
 		p.loop.known.Learn(p.book, p.keys == nil)
 		p.book.Expect(p.ahead.Grants)
 		p.book.Grants = p.loop.Endings.Apply(p.book.Grants)

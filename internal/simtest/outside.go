@@ -105,8 +105,8 @@ func (l ledger) Rules(ctx context.Context) (store.Rules, error) {
 	return read(l, func() (store.Rules, error) { return l.store.Rules(ctx) })
 }
 
-func (l ledger) Pending(ctx context.Context) ([]access.Grant, error) {
-	return read(l, func() ([]access.Grant, error) { return l.store.Pending(ctx) })
+func (l ledger) Pending(ctx context.Context, of ...firewall.VMID) ([]access.Grant, error) {
+	return read(l, func() ([]access.Grant, error) { return l.store.Pending(ctx, of...) })
 }
 
 func (l ledger) GrantsAt(ctx context.Context, keys []firewall.Key) ([]access.Grant, error) {

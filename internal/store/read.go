@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -106,38 +105,37 @@ func (s *Store) current(ctx context.Context) (rules, error) {
 func brief(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
 
 // Pending returns every grant that was not read back closed yet, whatever its
-// state, sorted by id.
-func (s *Store) Pending(ctx context.Context) ([]access.Grant, error) {
-	rows, err := s.reads.PendingGrants(ctx)
-	if err != nil {
-		return nil, failed(err, "read pending grants")
+// state, sorted by id; of VMs, if any are named, those of them.
+func (s *Store) Pending(ctx context.Context, of ...firewall.VMID) ([]access.Grant, error) {
+	if len(of) == 0 {
+		rows, err := s.reads.PendingGrants(ctx)
+		return table.Grants(rows), failed(err, "read pending grants")
 	}
-	return grantsOf(rows), nil
+	return s.grants(ctx, len(of), func(q *table.Queries, i int) ([]table.Grant, error) {
+		return q.PendingOf(brief(ctx), string(of[i]))
+	})
 }
 
-func grantsOf(rows []table.Grant) []access.Grant {
-	grants := make([]access.Grant, len(rows))
-	for i, row := range rows {
-		grants[i] = row.Value()
-	}
-	slices.SortFunc(grants, func(a, b access.Grant) int { return cmp.Compare(a.ID, b.ID) })
-	return grants
-}
-
-// GrantsAt returns the pending grants that let one of the given sources in at
-// its door, sorted by id, each once.
-func (s *Store) GrantsAt(ctx context.Context, keys []firewall.Key) ([]access.Grant, error) {
+// grants returns the grants that n reads find.
+func (s *Store) grants(ctx context.Context, n int, read func(q *table.Queries, i int) ([]table.Grant, error)) ([]access.Grant, error) {
 	var found []table.Grant
-	err := s.glance(ctx, "read grants", len(keys), func(q *table.Queries, i int) error {
-		rows, err := q.GrantsAt(brief(ctx), table.KeyRow(keys[i]))
+	err := s.glance(ctx, "read grants", n, func(q *table.Queries, i int) error {
+		rows, err := read(q, i)
 		found = append(found, rows...)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	grants := grantsOf(found)
-	return slices.CompactFunc(grants, func(a, b access.Grant) bool { return a.ID == b.ID }), nil
+	return table.Grants(found), nil
+}
+
+// GrantsAt returns the pending grants that let one of the given sources in at
+// its door, sorted by id, each once.
+func (s *Store) GrantsAt(ctx context.Context, keys []firewall.Key) ([]access.Grant, error) {
+	return s.grants(ctx, len(keys), func(q *table.Queries, i int) ([]table.Grant, error) {
+		return q.GrantsAt(brief(ctx), table.KeyRow(keys[i]))
+	})
 }
 
 // Epochs returns the epoch of every given grant that exists and is not closed.

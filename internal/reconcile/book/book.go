@@ -27,8 +27,9 @@ type Book interface {
 type Reader interface {
 	// Rules returns the locks, and the version that they were read at.
 	Rules(ctx context.Context) (store.Rules, error)
-	// Pending returns the grants that are not read back closed yet.
-	Pending(ctx context.Context) ([]access.Grant, error)
+	// Pending returns the grants that are not read back closed yet, of VMs if any are
+	// named.
+	Pending(ctx context.Context, of ...firewall.VMID) ([]access.Grant, error)
 	// GrantsAt returns those of them that need one of the keys.
 	GrantsAt(ctx context.Context, keys []firewall.Key) ([]access.Grant, error)
 	// Epochs returns the epoch of every given grant that is not closed.
@@ -48,16 +49,24 @@ type Entries struct {
 }
 
 // Read reads the book, for all grants or for those that need one of the keys.
-// Locks come first: a grant that is saved in between is seen, and the fence
-// notices a lock that is.
-func Read(ctx context.Context, book Reader, keys []firewall.Key) (Entries, error) {
+// Where VMs are named, it is about them: what a pass over one firewall costs does
+// not grow with all the others. Locks come first: a grant that is saved in between
+// is seen, and the fence notices a lock that is.
+func Read(ctx context.Context, book Reader, keys []firewall.Key, of []firewall.VMID) (Entries, error) {
 	rules, err := book.Rules(ctx)
 	if err != nil {
 		return Entries{}, fmt.Errorf("read the rules: %w", err)
 	}
 	e := Entries{Version: rules.Version, Locks: rules.Locks, Grants: nil, Unlocked: rules.Unlocked}
+	if len(of) > 0 {
+		about := make(map[firewall.VMID]bool, len(of))
+		for _, id := range of {
+			about[id] = true
+		}
+		e.Locks = slices.DeleteFunc(slices.Clone(e.Locks), func(l access.Lock) bool { return !about[l.Door.VM] })
+	}
 	if keys == nil {
-		e.Grants, err = book.Pending(ctx)
+		e.Grants, err = book.Pending(ctx, of...)
 	} else {
 		e.Grants, err = book.GrantsAt(ctx, keys)
 	}

@@ -149,6 +149,9 @@ func grantsAreFoundByTheirKeys(t *testing.T, f fixture) {
 		equal(t, c.name, get(f.GrantsAt(t.Context(), c.keys))(t), c.want)
 	}
 	equal(t, "pending", get(f.Pending(t.Context()))(t), []access.Grant{one, two, other})
+	vm := func(host string) firewall.VMID { return ssh(host).VM }
+	equal(t, "of one", get(f.Pending(t.Context(), vm("web-1")))(t), []access.Grant{one, two})
+	equal(t, "of two", get(f.Pending(t.Context(), vm("web-2"), vm("web-1"), vm("web-3")))(t), []access.Grant{one, two, other})
 	equal(t, "epochs", get(f.Epochs(t.Context(), []string{one.ID, other.ID}))(t), map[string]int64{one.ID: 1, other.ID: 1})
 
 	f.save(t, store.Change{Outcomes: []store.Outcome{{Grant: two.ID, Closed: now()}}})

@@ -144,6 +144,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.pendingGrantsStmt, err = db.PrepareContext(ctx, pendingGrants); err != nil {
 		return nil, fmt.Errorf("error preparing query PendingGrants: %w", err)
 	}
+	if q.pendingOfStmt, err = db.PrepareContext(ctx, pendingOf); err != nil {
+		return nil, fmt.Errorf("error preparing query PendingOf: %w", err)
+	}
 	if q.policiesStmt, err = db.PrepareContext(ctx, policies); err != nil {
 		return nil, fmt.Errorf("error preparing query Policies: %w", err)
 	}
@@ -403,6 +406,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing pendingGrantsStmt: %w", cerr)
 		}
 	}
+	if q.pendingOfStmt != nil {
+		if cerr := q.pendingOfStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing pendingOfStmt: %w", cerr)
+		}
+	}
 	if q.policiesStmt != nil {
 		if cerr := q.policiesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing policiesStmt: %w", cerr)
@@ -572,6 +580,7 @@ type Queries struct {
 	moveDeadlineStmt        *sql.Stmt
 	ownerStmt               *sql.Stmt
 	pendingGrantsStmt       *sql.Stmt
+	pendingOfStmt           *sql.Stmt
 	policiesStmt            *sql.Stmt
 	putLockStmt             *sql.Stmt
 	putPolicyStmt           *sql.Stmt
@@ -636,6 +645,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		moveDeadlineStmt:        q.moveDeadlineStmt,
 		ownerStmt:               q.ownerStmt,
 		pendingGrantsStmt:       q.pendingGrantsStmt,
+		pendingOfStmt:           q.pendingOfStmt,
 		policiesStmt:            q.policiesStmt,
 		putLockStmt:             q.putLockStmt,
 		putPolicyStmt:           q.putPolicyStmt,

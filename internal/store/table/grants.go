@@ -3,6 +3,7 @@ package table
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
@@ -49,6 +50,16 @@ func (g Grant) Value() access.Grant {
 		v.Door, v.Sources, v.Deadline = firewall.Door{VM: firewall.VMID(g.VM), Protocol: 0, Port: 0}, nil, access.Deadline{}
 	}
 	return v
+}
+
+// Grants returns the grants that rows hold, sorted by id, each once.
+func Grants(rows []Grant) []access.Grant {
+	grants := make([]access.Grant, len(rows))
+	for i, row := range rows {
+		grants[i] = row.Value()
+	}
+	slices.SortFunc(grants, func(a, b access.Grant) int { return strings.Compare(a.ID, b.ID) })
+	return slices.CompactFunc(grants, func(a, b access.Grant) bool { return a.ID == b.ID })
 }
 
 // deadline reads the deadline; the zero Deadline, which has passed, if any part

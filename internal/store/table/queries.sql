@@ -138,6 +138,10 @@ SELECT * FROM grants WHERE id = sqlc.arg(id);
 -- name: PendingGrants :many
 SELECT * FROM grants WHERE closed <= 0 ORDER BY id;
 
+-- name: PendingOf :many
+SELECT grants.* FROM grant_sources JOIN grants ON grants.id = grant_sources.grant_id
+WHERE grant_sources.vm = sqlc.arg(vm) AND grants.closed <= 0;
+
 -- name: GrantsAt :many
 SELECT grants.* FROM grant_sources JOIN grants ON grants.id = grant_sources.grant_id
 WHERE grant_sources.vm = sqlc.arg(vm) AND grant_sources.port = sqlc.arg(port)

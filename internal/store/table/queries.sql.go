@@ -1033,6 +1033,61 @@ func (q *Queries) PendingGrants(ctx context.Context) ([]Grant, error) {
 	return items, nil
 }
 
+const pendingOf = `-- name: PendingOf :many
+SELECT grants.id, grants.request, grants.issuer, grants.subject, grants.display, grants.vm, grants.port, grants.protocol, grants.sources, grants.reason, grants.policy, grants.start, grants.created, grants.deadline, grants.deadline_boot, grants.boot_id, grants.deadline_third, grants.ended, grants.ended_issuer, grants.ended_subject, grants.ended_display, grants.ended_why, grants.epoch, grants.opened, grants.closed, grants.impeded FROM grant_sources JOIN grants ON grants.id = grant_sources.grant_id
+WHERE grant_sources.vm = ?1 AND grants.closed <= 0
+`
+
+func (q *Queries) PendingOf(ctx context.Context, vm string) ([]Grant, error) {
+	rows, err := q.query(ctx, q.pendingOfStmt, pendingOf, vm)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Grant
+	for rows.Next() {
+		var i Grant
+		if err := rows.Scan(
+			&i.ID,
+			&i.Request,
+			&i.Issuer,
+			&i.Subject,
+			&i.Display,
+			&i.VM,
+			&i.Port,
+			&i.Protocol,
+			&i.Sources,
+			&i.Reason,
+			&i.Policy,
+			&i.Start,
+			&i.Created,
+			&i.Deadline,
+			&i.DeadlineBoot,
+			&i.BootID,
+			&i.DeadlineThird,
+			&i.Ended,
+			&i.EndedIssuer,
+			&i.EndedSubject,
+			&i.EndedDisplay,
+			&i.EndedWhy,
+			&i.Epoch,
+			&i.Opened,
+			&i.Closed,
+			&i.Impeded,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const policies = `-- name: Policies :many
 SELECT name, version, body FROM policies ORDER BY name
 `
