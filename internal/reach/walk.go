@@ -67,7 +67,7 @@ func (s state) verdict() Verdict {
 // what becomes of it to q.walked. Between two neighbouring cuts of the columns
 // that a packet comes to, nothing changes for it.
 func (q *Query) walk(f sieve.Family) {
-	q.walked = q.walked[:0]
+	walked := q.walked[:0]
 	for c := range q.columns {
 		if x := &q.columns[c]; len(x.pieces[f]) > 0 {
 			x.enter(0, f)
@@ -78,10 +78,16 @@ func (q *Query) walk(f sieve.Family) {
 		columns = columns[1:]
 	}
 	for at, more := (sieve.Key{}), true; more; {
-		var x stretch
-		x, at, more = q.chain(columns, at, f)
-		q.walked = q.extend(q.walked, x)
+		from := len(q.links)
+		s, next, ahead := q.chain(columns, at, f)
+		if n := len(walked); n > 0 && q.goesOn(&walked[n-1], s.verdict(), from) {
+			q.links = q.links[:from]
+		} else {
+			walked = append(walked, stretch{at: at, verdict: s.verdict(), family: f, from: small(from), steps: steps(len(q.links) - from)})
+		}
+		at, more = next, ahead
 	}
+	q.walked = walked
 }
 
 // enter goes to piece n of family f.
@@ -93,11 +99,13 @@ func (c *column) enter(n int, f sieve.Family) {
 	}
 }
 
-// chain follows a packet from at through the columns, and returns where the next
-// cut is of those that it comes to. The links are those of every place that it
-// may come to; of a packet that surely stops, only the one that stops it.
-func (q *Query) chain(columns []column, at sieve.Key, f sieve.Family) (x stretch, next sieve.Key, more bool) {
-	s, from := going, len(q.links)
+// chain follows a packet from at through the columns, and returns where it may be at
+// the end, and where the next cut is of those that it comes to. It adds the links of
+// every place that the packet may come to; of one that surely stops, only that which
+// stops it.
+func (q *Query) chain(columns []column, at sieve.Key, f sieve.Family) (s state, next sieve.Key, more bool) {
+	s = going
+	links, from := q.links, len(q.links)
 	var l link
 	var always, route bool
 	for i := range columns {
@@ -121,14 +129,15 @@ func (q *Query) chain(columns []column, at sieve.Key, f sieve.Family) (x stretch
 		}
 		looks := s&going != 0 || always
 		if s = s.past(l.Can, always); looks && !(route && l.Can == firewall.Passes) {
-			q.links = append(q.links, l)
+			links = append(links, l)
 		}
 	}
 	if s == stopped {
-		q.links[from] = q.links[len(q.links)-1]
-		q.links = q.links[:from+1]
+		links[from] = links[len(links)-1]
+		links = links[:from+1]
 	}
-	return stretch{at: at, verdict: s.verdict(), family: f, from: small(from), steps: steps(len(q.links) - from)}, next, more
+	q.links = links
+	return s, next, more
 }
 
 // atLeast joins what two firewalls at one place do: a packet gets the better of
@@ -143,22 +152,23 @@ func atLeast(a, b link) link {
 	return a
 }
 
-// extend appends x, whose links are the last, to list, unless it goes on what is
-// there.
-func (q *Query) extend(list []stretch, x stretch) []stretch {
-	if n := len(list); n > 0 && q.alike(list[n-1], x) {
-		q.links = q.links[:x.from]
-		return list
-	}
-	return append(list, x)
+// goesOn reports whether the last links, those from from on, and their verdict are
+// those of x.
+func (q *Query) goesOn(x *stretch, v Verdict, from int) bool {
+	return x.verdict == v && same(q.links[x.from:x.to()], q.links[from:])
 }
 
-func (q *Query) alike(x, y stretch) bool {
-	if x.verdict != y.verdict || x.steps != y.steps {
+// alike reports whether x and y are decided in one way.
+func (q *Query) alike(x, y *stretch) bool {
+	return x.verdict == y.verdict && same(q.links[x.from:x.to()], q.links[y.from:y.to()])
+}
+
+func same(x, y []link) bool {
+	if len(x) != len(y) {
 		return false
 	}
-	for i := range int32(x.steps) {
-		if a, b := &q.links[x.from+i], &q.links[y.from+i]; a.Rule != b.Rule || a.Can != b.Can || a.Maybe != b.Maybe || a.place != b.place {
+	for i := range x {
+		if a, b := &x[i], &y[i]; a.Rule != b.Rule || a.Can != b.Can || a.Maybe != b.Maybe || a.place != b.place {
 			return false
 		}
 	}
@@ -182,7 +192,7 @@ func (q *Query) fold(f sieve.Family) {
 		if x.at = a[i].at; x.at.Less(b[j].at) {
 			x.at = b[j].at
 		}
-		if n := len(out); n == 0 || !q.alike(out[n-1], x) {
+		if n := len(out); n == 0 || !q.alike(&out[n-1], &x) {
 			out = append(out, x)
 		}
 		moreA, moreB := i+1 < len(a), j+1 < len(b)
