@@ -181,3 +181,46 @@ func TestEffectBehindAnUnreadLayer(t *testing.T) {
 		}
 	}
 }
+
+// Nothing is known of the firewall before it changes, and it is not known who comes:
+// what the change does is told all the same, however often one asks.
+func TestEffectOfAFirewallThatWasNotRead(t *testing.T) {
+	unsure := inventory.Path{To: addrs("10.0.0.9"), From: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Unsure: true, Hops: []inventory.Hop{{Firewall: "nsg"}}}
+	v := inventory.VM{ID: "host://a", Paths: []inventory.Path{unsure}}
+	d := firewall.Door{VM: v.ID, Protocol: firewall.TCP, Port: 22}
+	office, strangers := netip.MustParsePrefix("203.0.113.0/24"), netip.MustParseAddr("192.0.2.1")
+	open := firewall.Layer{Firewall: "nsg", Default: firewall.Deny, Rules: []firewall.LayerRule{{Name: "office", Action: firewall.Allow, Last: 65535, From: []netip.Prefix{office}}}}
+	e := reach.NewEffect(nil, open)
+	for range 2 {
+		if got := e.Of(v, d); !got.Shuts().Sources().Contains(strangers) || got.Admits().Sources().Contains(strangers) {
+			t.Errorf("after nobody knows what, %s are let in and %s shut out", got.Admits().Sources(), got.Shuts().Sources())
+		}
+	}
+	closed := open
+	closed.Rules = nil
+	e = reach.NewEffect(map[firewall.ID]firewall.Layer{"nsg": closed}, open)
+	for range 2 {
+		if got := e.Of(v, d); !got.Admits().Sources().Covers(office) || got.Admits().Sources().Contains(strangers) || len(got.Shuts()) > 0 {
+			t.Errorf("%s are let in, and %s shut out", got.Admits().Sources(), got.Shuts().Sources())
+		}
+	}
+	// And where something behind it was not read, so that who may come stays unknown.
+	v.Paths[0].Hops = append(v.Paths[0].Hops, inventory.Hop{Firewall: "unread"})
+	for range 2 {
+		if got := e.Of(v, d); !got.Admits().Sources().Covers(office) || got.Admits().Sources().Contains(strangers) {
+			t.Errorf("before what was not read, %s are let in", got.Admits().Sources())
+		}
+	}
+	// One who may come at all, by that way alone, is let in by it.
+	e = reach.NewEffect(map[firewall.ID]firewall.Layer{"nsg": firewall.Unread("nsg", "no rights", false)}, firewall.Layer{Firewall: "nsg", Default: firewall.Allow})
+	v.Paths[0].Hops = v.Paths[0].Hops[:1]
+	if got := e.Of(v, d).Admits().Sources(); !got.Contains(strangers) {
+		t.Errorf("of those who may come %s are let in", got)
+	}
+}
+
+func TestNothingIsSaidOutsideOfASet(t *testing.T) {
+	if x := (reach.Set{}).At(netip.MustParseAddr("10.0.0.1")); x.Path() != "" || x.By() != "" || x.Steps() != nil {
+		t.Errorf("%q by %q", x.Path(), x.By())
+	}
+}

@@ -152,8 +152,8 @@ func atLeast(a, b link) link {
 	return a
 }
 
-// goesOn reports whether the last links, those from from on, and their verdict are
-// those of x.
+// goesOn reports whether the links that were added last, behind so many, and their
+// verdict are those of x.
 func (q *Query) goesOn(x *stretch, v Verdict, from int) bool {
 	return x.verdict == v && same(q.links[x.from:x.to()], q.links[from:])
 }

@@ -277,11 +277,12 @@ func TestOneRuleOfSharedLayers(t *testing.T) {
 	}
 }
 
-// The two ways are alike but for who comes along them: anybody, and nobody.
+// The ways are alike but for who comes along them: anybody, nobody, and some.
 func TestNobodyIsNotAnybody(t *testing.T) {
 	layers := map[firewall.ID]firewall.Layer{"nsg": {Firewall: "nsg", Default: firewall.Allow}}
 	var vms []inventory.VM
-	for n, from := range [][]netip.Prefix{nil, {}, nil, {}} {
+	here, there := netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("11.0.0.0/8")
+	for n, from := range [][]netip.Prefix{nil, {}, nil, {}, {here}, {there}, {here, there}, {here}, {there}} {
 		vms = append(vms, inventory.VM{ID: firewall.VMID(fmt.Sprint("host://vm-", n)), Paths: []inventory.Path{{From: from, Hops: []inventory.Hop{{Firewall: "nsg"}}}}})
 	}
 	hold(t, survey.New(vms, reach.NewModel(layers), ports()...), vms, layers)
