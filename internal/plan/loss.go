@@ -118,7 +118,7 @@ func (j *judge) takers(v inventory.VM, d firewall.Door) []firewall.Door {
 
 // goes reports whether the plan removes r, or puts another rule in its place.
 func (j *judge) goes(r firewall.LayerRule) bool {
-	same := func(x firewall.LayerRule) bool { return x.Name == r.Name && reach.Same(x, r) }
+	same := func(x firewall.LayerRule) bool { return x.Name == r.Name && x.Same(r) }
 	return !slices.ContainsFunc(j.Plan.After.Rules, same)
 }
 

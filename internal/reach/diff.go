@@ -1,11 +1,5 @@
 package reach
 
-import (
-	"slices"
-
-	"github.com/sesame-access/sesame/internal/firewall"
-)
-
 // A Shift is a range of sources whose verdict is not what it was.
 type Shift struct {
 	Range
@@ -100,39 +94,4 @@ func (c Change) Outside(allowed Ranges) Change {
 		}
 	}
 	return out
-}
-
-// Changed returns the rules that do not do the same, at the same place, in both
-// layers: who comes through a door that none of them speaks about is who did. If
-// more than the rules changed, that is every door.
-func Changed(before, after firewall.Layer) []firewall.LayerRule {
-	return differing(before, after, Same)
-}
-
-// Edited is Changed, and the rules that are called something else: all that is said
-// about a door that none of them speaks about is as it was.
-func Edited(before, after firewall.Layer) []firewall.LayerRule {
-	return differing(before, after, func(a, b firewall.LayerRule) bool { return a.Name == b.Name && Same(a, b) })
-}
-
-func differing(before, after firewall.Layer, same func(a, b firewall.LayerRule) bool) []firewall.LayerRule {
-	if before.Kind != after.Kind || before.Default != after.Default {
-		return []firewall.LayerRule{{Name: "any", Action: firewall.Unknown, Last: 65535}}
-	}
-	a, b := before.Rules, after.Rules
-	for len(a) > 0 && len(b) > 0 && same(a[0], b[0]) {
-		a, b = a[1:], b[1:]
-	}
-	for len(a) > 0 && len(b) > 0 && same(a[len(a)-1], b[len(b)-1]) {
-		a, b = a[:len(a)-1], b[:len(b)-1]
-	}
-	return slices.Concat(a, b)
-}
-
-// Same reports whether a and b do the same; what they are called does not
-// matter.
-func Same(a, b firewall.LayerRule) bool {
-	return a.Action == b.Action && a.Maybe == b.Maybe && a.VM == b.VM && a.Protocol == b.Protocol &&
-		a.First == b.First && a.Last == b.Last && a.SourceFirst == b.SourceFirst && a.SourceLast == b.SourceLast &&
-		slices.Equal(a.From, b.From) && slices.Equal(a.To, b.To)
 }

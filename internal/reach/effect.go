@@ -19,7 +19,7 @@ import (
 //
 // It keeps working memory between questions. It is not safe for concurrent use.
 type Effect struct {
-	// Rules are those that the change adds, removes or moves; see [Changed].
+	// Rules are those that the change adds, removes or moves; see [firewall.Layer.Changed].
 	Rules []firewall.LayerRule
 
 	ask           Query
@@ -37,7 +37,7 @@ func NewEffect(layers map[firewall.ID]firewall.Layer, after firewall.Layer) *Eff
 	if !seen {
 		was = firewall.Unread(after.Firewall, "not read", false)
 	}
-	e := &Effect{Rules: Changed(was, after), layers: layers, was: was, is: after, before: NewModel(layers)}
+	e := &Effect{Rules: was.Changed(after), layers: layers, was: was, is: after, before: NewModel(layers)}
 	e.after = e.before.With(after)
 	return e
 }
@@ -125,7 +125,7 @@ func reaching(before, after firewall.Layer) (was, is firewall.Layer) {
 		return before, after
 	}
 	n := 0
-	for n < min(len(before.Rules), len(after.Rules)) && Same(before.Rules[n], after.Rules[n]) {
+	for n < min(len(before.Rules), len(after.Rules)) && before.Rules[n].Same(after.Rules[n]) {
 		n++
 	}
 	doubtful := func(r firewall.LayerRule) bool { return r.Maybe }

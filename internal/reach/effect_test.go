@@ -135,7 +135,7 @@ func together(layers map[firewall.ID]firewall.Layer, a, b firewall.ID) []map[fir
 					}
 					l := named(next[at])
 					for n, x := range slices.Backward(l.Rules) {
-						if !x.Maybe || !reach.Same(x, doubt) {
+						if !x.Maybe || !x.Same(doubt) {
 							continue
 						}
 						if l.Rules[n].Maybe = false; !matches {

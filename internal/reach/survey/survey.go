@@ -97,7 +97,7 @@ type Shift struct {
 // changed rule may be about are asked about again, one that has another name among
 // them; their number is asked.
 func (s *Survey) Replace(before, after firewall.Layer) (shifts []Shift, asked int) {
-	changed := reach.Edited(before, after)
+	changed := before.Edited(after)
 	s.model.Put(after)
 	r := newRound(s.model, s.ports, 0)
 	for _, i := range s.behind[after.Firewall] {
