@@ -16,7 +16,9 @@ import (
 
 // The steps of a plan. After each single write everybody who is let in before
 // and after the plan is still let in, and nobody is who is let in neither before
-// nor after.
+// nor after. The exception is what no rule can name, such as ESP in a rule for every
+// protocol: of two such rules, one that goes and one that comes back, the first goes
+// first, because no lock waits for something that opens.
 const (
 	stepClose    = iota // openings that end
 	stepMake            // owned groups
