@@ -131,7 +131,8 @@ func (v Sight) Preview(p fleet.Preview, vms []inventory.VM, now time.Time) api.P
 		shown := api.RestoredOf(r.Firewall, r.Change, r.Rules)
 		shown.NewID, shown.Asks = r.NewID, consent.Reluctant(r, now)
 		if !r.Since.IsZero() {
-			shown.Age = access.FormatDuration(now.Sub(r.Since).Truncate(time.Hour))
+			been := now.Sub(r.Since)
+			shown.Age = access.FormatDuration(max(been.Truncate(time.Hour), min(been, time.Hour).Truncate(time.Minute)))
 		}
 		out.Restored = append(out.Restored, shown)
 	}

@@ -366,7 +366,7 @@ func TestNewerVersionSupersedes(t *testing.T) {
 		j.r.At = j.r.At.Add(8 * 24 * time.Hour)
 		p := j.show(t, nil)
 		back := slices.IndexFunc(p.Changes, func(c plan.Change) bool { return c.Op == plan.Restore })
-		if back < 0 || !strings.Contains(p.Changes[back].Why, "out for 192h0m0s; it gets a new id instead of sgr-2") {
+		if back < 0 || !strings.Contains(p.Changes[back].Why, "out for 192h; it gets a new id instead of sgr-2") {
 			t.Errorf("%v", p)
 		}
 		if got := j.r.Groups[j.r.Find("sg-1")].Ingress; len(got) != 1 || got[0].Description != words[1] {

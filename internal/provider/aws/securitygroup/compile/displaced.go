@@ -40,12 +40,20 @@ func (x displaced) text() string {
 func (x original) fine(now time.Time) string {
 	out := ""
 	if !x.since.IsZero() && !now.IsZero() {
-		out += fmt.Sprintf("; it was out for %s", now.Sub(x.since).Round(time.Hour))
+		out += "; it was out for " + about(now.Sub(x.since))
 	}
 	if x.Rule.ID != "" {
 		out += "; it gets a new id instead of " + x.Rule.ID
 	}
 	return out
+}
+
+// about says how long something took, in whole hours where there are any.
+func about(d time.Duration) string {
+	if d < time.Hour {
+		return "less than an hour"
+	}
+	return fmt.Sprintf("%dh", d/time.Hour)
 }
 
 // testify makes the tags of owned groups say what was taken out for their locks,
