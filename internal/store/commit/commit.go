@@ -134,6 +134,7 @@ func (w *Writer[T]) run(ctx context.Context) {
 	defer close(w.stopped)
 	var jobs []waiting[T]
 	var due <-chan time.Time // nil while no job waits for others
+	crowd := false
 	for {
 		select {
 		case next := <-w.waiting:
@@ -150,16 +151,22 @@ func (w *Writer[T]) run(ctx context.Context) {
 			}
 			return
 		}
-		w.together(ctx, w.gather(jobs))
+		jobs = w.gather(jobs, crowd)
+		crowd = several(jobs)
+		w.together(ctx, jobs)
 		jobs, due = nil, nil
 	}
 }
 
-// gather returns the jobs and every other that is waiting by now. It lets others
-// run a little before it believes that there are no more: that costs next to
-// nothing beside the flush that each job left behind would cost.
-func (w *Writer[T]) gather(jobs []waiting[T]) []waiting[T] {
-	const patience = 2
+// gather returns the jobs and every other that is waiting by now. In a crowd it lets
+// others run a little before it believes that there are no more: that costs next to
+// nothing beside the flush that each job left behind would cost. Whoever is alone
+// would wait for work that can be done as well while the disk is at it.
+func (w *Writer[T]) gather(jobs []waiting[T], crowd bool) []waiting[T] {
+	patience := 0
+	if crowd {
+		patience = 2
+	}
 	for tries := 0; len(jobs) < mostShared; {
 		select {
 		case next := <-w.waiting:
@@ -173,6 +180,18 @@ func (w *Writer[T]) gather(jobs []waiting[T]) []waiting[T] {
 		}
 	}
 	return jobs
+}
+
+// several reports whether more than one of jobs has somebody who waits for it: one
+// that has patience is in nobody's crowd.
+func several[T any](jobs []waiting[T]) bool {
+	n := 0
+	for _, j := range jobs {
+		if j.patience == 0 {
+			n++
+		}
+	}
+	return n > 1
 }
 
 // together runs the jobs in one transaction and answers them all.
