@@ -24,7 +24,7 @@ import (
 
 // A Caller is who asks, and from where.
 type Caller struct {
-	access.Principal
+	access.Identity
 	// Addr is the address that the caller's packets come from; invalid when they
 	// came over the local socket.
 	Addr netip.Addr
@@ -85,7 +85,7 @@ func New(cfg Config) *Authenticator {
 // it.
 func (a *Authenticator) Authenticate(r *http.Request, now time.Time) (Caller, error) {
 	peer, local := peerOf(r.Context())
-	caller := Caller{Principal: access.Principal{}, Addr: netip.Addr{}}
+	caller := Caller{Identity: access.Identity{}, Addr: netip.Addr{}}
 	if !local {
 		addr, err := a.cfg.Proxies.Client(r)
 		if err != nil {

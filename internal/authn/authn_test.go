@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -73,7 +74,7 @@ func TestTokens(t *testing.T) {
 			}
 			continue
 		}
-		if errkind.Of(err) != c.want || who != (Caller{}) {
+		if errkind.Of(err) != c.want || !reflect.DeepEqual(who, Caller{}) {
 			t.Errorf("%s: %+v, %v", c.name, who, err)
 		}
 		if err.Error() != unknown().Error() {

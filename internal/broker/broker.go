@@ -30,7 +30,7 @@ import (
 // A Caller is who asks, and from where. It is an argument of every method and
 // never hidden in a context.
 type Caller struct {
-	access.Principal
+	access.Identity
 	// Addr is the address that the caller's packets come from; invalid when they
 	// came over a local socket.
 	Addr netip.Addr

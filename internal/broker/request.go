@@ -238,7 +238,7 @@ func (b *Broker) deny(ctx context.Context, rules store.Rules, req access.Request
 }
 
 func (b *Broker) requestRecord(kind audit.Kind, req access.Request, door firewall.Door, d access.Decision, grant string, deadline time.Time) audit.Record {
-	rec := b.record(kind, Caller{Principal: req.Principal, Addr: req.Caller})
+	rec := b.record(kind, Caller{Identity: access.Identity{Principal: req.Principal}, Addr: req.Caller})
 	rec.Request, rec.Grant, rec.Door = req.ID, grant, door
 	rec.Sources, rec.Reason = req.Sources, req.Reason
 	rec.By, rec.Not, rec.Deadline = d.By, d.Not, deadline

@@ -32,7 +32,7 @@ func TestTokens(t *testing.T) {
 		if err != nil || saved != token || token.Expires.Sub(token.Created) != time.Hour {
 			t.Errorf("saved %+v, returned %+v, %v", saved, token, err)
 		}
-		ci := broker.Caller{Principal: access.Principal{Issuer: "local", Subject: "ci"}, Addr: laptop()}
+		ci := broker.Caller{Identity: access.Identity{Principal: access.Principal{Issuer: "local", Subject: "ci"}}, Addr: laptop()}
 		if _, err := b.Broker().Request(b.ctx, ci, ask()); err != nil {
 			t.Errorf("the token's principal may not ask: %v", err)
 		}
@@ -64,7 +64,7 @@ func TestTokens(t *testing.T) {
 
 // holder is the principal of a token called ci.
 func holder() broker.Caller {
-	return broker.Caller{Principal: access.Principal{Issuer: "local", Subject: "ci"}, Addr: laptop()}
+	return broker.Caller{Identity: access.Identity{Principal: access.Principal{Issuer: "local", Subject: "ci"}}, Addr: laptop()}
 }
 
 // A role dies with its token: nobody keeps or gains one by another token of the

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/tools/txtar"
 
+	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/broker/consent"
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -92,7 +93,7 @@ func (s *stage) caller(a args) broker.Caller {
 	if a.named["by"] == "alice" {
 		p = simtest.User()
 	}
-	return broker.Caller{Principal: p}
+	return broker.Caller{Identity: access.Identity{Principal: p}}
 }
 
 // vm NAME FIREWALL,… [fork] [rooms=N] [write=D] [lag=D] [single] [outrank=NAME]: the
@@ -268,7 +269,7 @@ func (s *stage) open(site string, a args) error {
 	if ahead > 0 {
 		ask.Start = s.clocks.Read().Wall.Add(ahead)
 	}
-	answer, err := i.Broker().Request(s.ctx, broker.Caller{Principal: simtest.User()}, ask)
+	answer, err := i.Broker().Request(s.ctx, broker.Caller{Identity: access.Identity{Principal: simtest.User()}}, ask)
 	if err != nil {
 		return err
 	}
@@ -303,7 +304,7 @@ func (s *stage) extend(site string, a args) error {
 	if err != nil {
 		return err
 	}
-	g, err := i.Broker().Extend(s.ctx, broker.Caller{Principal: simtest.User()}, s.ids[a.at(0)], long)
+	g, err := i.Broker().Extend(s.ctx, broker.Caller{Identity: access.Identity{Principal: simtest.User()}}, s.ids[a.at(0)], long)
 	if err == nil && g.State != "open" {
 		err = fmt.Errorf("%s: %s", g.State, g.Pending)
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/authn"
 	"github.com/sesame-access/sesame/internal/authz"
@@ -185,7 +186,7 @@ func TestSweepShowsWhatItCloses(t *testing.T) {
 // whole; and nobody writes back what somebody else has changed since.
 func TestPoliciesAreNotOverwrittenUnseen(t *testing.T) {
 	h := build(t)
-	secret, _, err := h.broker.CreateToken(t.Context(), broker.Caller{Principal: authn.LocalAdmin()},
+	secret, _, err := h.broker.CreateToken(t.Context(), broker.Caller{Identity: access.Identity{Principal: authn.LocalAdmin()}},
 		broker.NewToken{Name: "web-admin", Role: authz.Admin, VMs: []firewall.VMID{web}})
 	must(t, err)
 	h.tokens["web-admin"] = secret

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/api/client"
 	"github.com/sesame-access/sesame/internal/audit"
@@ -355,7 +356,7 @@ func TestStreamsOutliveSilenceButNotTheirToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := assemble(t)
 		h.furnish()
-		secret, _, err := h.broker.CreateToken(t.Context(), broker.Caller{Principal: authn.LocalAdmin()},
+		secret, _, err := h.broker.CreateToken(t.Context(), broker.Caller{Identity: access.Identity{Principal: authn.LocalAdmin()}},
 			broker.NewToken{Name: "brief", Role: authz.Viewer, Lifetime: time.Minute})
 		must(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)

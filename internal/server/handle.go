@@ -114,7 +114,7 @@ func (s *Server) caller(w *front.Recorder, r *http.Request, rt route) (*call, er
 		return nil, err
 	}
 	w.Caller(who)
-	c.Caller = broker.Caller{Principal: who.Principal, Addr: who.Addr}
+	c.Caller = broker.Caller{Identity: who.Identity, Addr: who.Addr}
 	// Ending access is never held up because somebody asked too much before.
 	if !rt.ends && !s.rates.Allow(who.Issuer+"#"+who.Subject, c.now) {
 		return nil, errkind.New(errkind.Exhausted, "more than %d requests a minute; wait a little", s.Limits.Rate)

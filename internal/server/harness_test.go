@@ -146,7 +146,7 @@ func assemble(t *testing.T, adjust ...func(*Config)) *house {
 // furnish makes the tokens and the policies.
 func (h *house) furnish() {
 	h.t.Helper()
-	root := broker.Caller{Principal: authn.LocalAdmin()}
+	root := broker.Caller{Identity: access.Identity{Principal: authn.LocalAdmin()}}
 	must(h.t, h.store.Save(h.t.Context(), store.Change{
 		Assignments: []authz.Assignment{{Principal: authn.LocalAdmin(), Role: authz.Admin}},
 		Records:     []audit.Record{{Kind: audit.Started, Time: firewall.Instant(time.Now())}},

@@ -21,8 +21,8 @@ import (
 
 type planChange = plan.Change
 
-func root() broker.Caller { return broker.Caller{Principal: simtest.Root()} }
-func user() broker.Caller { return broker.Caller{Principal: simtest.User()} }
+func root() broker.Caller { return broker.Caller{Identity: access.Identity{Principal: simtest.Root()}} }
+func user() broker.Caller { return broker.Caller{Identity: access.Identity{Principal: simtest.User()}} }
 
 // do makes one step happen. What people are refused is no failure, as long as
 // they are told in a way that they understand.

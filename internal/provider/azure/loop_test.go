@@ -179,7 +179,7 @@ func (s *subscription) lock(t *testing.T) {
 		t.Fatalf("the inventory has %d machines of %d", len(p.VMs), len(s.machines))
 	}
 	p = p.WithDefaults()
-	root := broker.Caller{Principal: simtest.Root()}
+	root := broker.Caller{Identity: access.Identity{Principal: simtest.Root()}}
 	shown, err := s.Broker().PreviewEnable(t.Context(), root, p)
 	if err != nil {
 		t.Fatal(err)
@@ -239,7 +239,7 @@ func clientOf(m, i int) netip.Addr {
 // open.
 func (s *subscription) ask(t *testing.T, m, i int, lasts time.Duration) time.Duration {
 	start := time.Now()
-	a, err := s.Broker().Request(t.Context(), broker.Caller{Principal: simtest.User(), Addr: clientOf(m, i)}, broker.Ask{
+	a, err := s.Broker().Request(t.Context(), broker.Caller{Identity: access.Identity{Principal: simtest.User()}, Addr: clientOf(m, i)}, broker.Ask{
 		VM: string(s.machines[m].id), Ports: []broker.Port{{Number: 22, Protocol: firewall.TCP}}, Duration: lasts, Reason: "storm",
 	})
 	if err != nil {
