@@ -131,7 +131,8 @@ var floors = []floor{
 		{"internal/reconcile/adopt", "internal/reconcile/book", "internal/reconcile/news", "internal/reconcile/sight", "internal/spool"},
 		{"internal/reconcile", "internal/scan"},
 		{"internal/fleet"},
-		{"internal/broker/consent"},
+		{"internal/broker/consent", "internal/broker/desk"},
+		{"internal/broker/locks"},
 		{"internal/broker"},
 	}},
 	{name: "6", steps: [][]string{

@@ -99,8 +99,11 @@ func (b bench) enable(t *testing.T, p policy.Policy) policy.Policy {
 	return saved
 }
 
-func root() broker.Caller  { return broker.Caller{Identity: access.Identity{Principal: simtest.Root()}} }
-func alice() broker.Caller { return broker.Caller{Identity: access.Identity{Principal: simtest.User()}, Addr: laptop()} }
+func root() broker.Caller { return broker.Caller{Identity: access.Identity{Principal: simtest.Root()}} }
+
+func alice() broker.Caller {
+	return broker.Caller{Identity: access.Identity{Principal: simtest.User()}, Addr: laptop()}
+}
 
 func nobody() broker.Caller {
 	return broker.Caller{Identity: access.Identity{Principal: access.Principal{Issuer: "local", Subject: "mallory"}}, Addr: laptop()}

@@ -8,6 +8,7 @@ import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/broker/desk"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
@@ -18,7 +19,7 @@ import (
 // is over already, the firewalls are looked at once more. When the book cannot be
 // written the door closes all the same.
 func (b *Broker) Close(ctx context.Context, caller Caller, id string) (Standing, error) {
-	for range tries {
+	for range desk.Tries {
 		g, err := b.own(ctx, caller, id, authz.Close)
 		if err != nil {
 			return Standing{}, err
@@ -41,7 +42,7 @@ func (b *Broker) Close(ctx context.Context, caller Caller, id string) (Standing,
 // end saves that g has ended; where that fails for a reason that is not about
 // the grant, the grant ends without.
 func (b *Broker) end(ctx context.Context, caller Caller, g access.Grant) error {
-	rec := b.record(audit.Ended, caller)
+	rec := b.Record(audit.Ended, caller)
 	rec.Request, rec.Grant, rec.Door, rec.Sources = g.Request, g.ID, g.Door, g.Sources
 	rec.Deadline, rec.Text = g.Deadline.Wall, string(g.Ended.Why)
 	c := store.Change{
@@ -75,7 +76,7 @@ func (b *Broker) Extend(ctx context.Context, caller Caller, id string, d time.Du
 	if err != nil {
 		return Standing{}, err
 	}
-	err = b.decide(ctx, func(rules store.Rules) error {
+	err = b.Decide(ctx, func(rules store.Rules) error {
 		now := b.Clocks()
 		if g, err = b.Ledger.Grant(ctx, id); err != nil {
 			return err
@@ -113,14 +114,14 @@ func (b *Broker) extend(ctx context.Context, rules store.Rules, caller Caller, g
 	if !outcome.Decision.Allow {
 		rec := b.requestRecord(audit.Denied, whole, g.Door, outcome.Decision, g.ID, g.Deadline.Wall)
 		rec.Text = "extension"
-		if err := b.save(ctx, store.Change{Expect: rules.Version, Records: []audit.Record{rec}}); err != nil {
+		if err := b.Save(ctx, store.Change{Expect: rules.Version, Records: []audit.Record{rec}}); err != nil {
 			return err
 		}
-		return errkind.New(errkind.Denied, "grant %s cannot last until %s: %s", g.ID, end.Format(time.RFC3339), reasons(outcome.Decision.Not))
+		return errkind.New(errkind.Denied, "grant %s cannot last until %s: %s", g.ID, end.Format(time.RFC3339), desk.Reasons(outcome.Decision.Not))
 	}
 	deadline := access.DeadlineAt(end, now)
 	rec := b.requestRecord(audit.Extended, whole, g.Door, outcome.Decision, g.ID, end)
-	err := b.save(ctx, store.Change{
+	err := b.Save(ctx, store.Change{
 		Expect:       rules.Version,
 		GrantUpdates: []store.GrantUpdate{{ID: g.ID, Epoch: g.Epoch, Deadline: deadline, Ended: access.Ending{}}},
 		Records:      []audit.Record{rec},
@@ -166,7 +167,7 @@ func (b *Broker) answer(ctx context.Context, id string) (Answer, error) {
 		return Answer{}, err
 	}
 	if !r.Decision.Allow {
-		return Answer{}, errkind.New(errkind.Denied, "%s may not open %s: %s", r.Principal, doorList(r.Doors), reasons(r.Decision.Not))
+		return Answer{}, errkind.New(errkind.Denied, "%s may not open %s: %s", r.Principal, desk.DoorList(r.Doors), desk.Reasons(r.Decision.Not))
 	}
 	grants, _, err := b.Ledger.Grants(ctx, store.GrantFilter{Request: id, Page: store.Page{Limit: access.MaxDoors, Cursor: ""}})
 	if err != nil {

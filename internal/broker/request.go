@@ -11,12 +11,12 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/broker/desk"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
@@ -77,7 +77,7 @@ func (b *Broker) Request(ctx context.Context, caller Caller, ask Ask) (Answer, e
 	idem := idempotency(caller, ask, req)
 	var decision access.Decision
 	var grants []access.Grant
-	err = b.decide(ctx, func(rules store.Rules) error {
+	err = b.Decide(ctx, func(rules store.Rules) error {
 		now := b.Clocks()
 		req.Duration = cmp.Or(ask.Duration, longest(rules.Policies, req.Doors))
 		outcome := authz.Decide(rules.Assignments, rules.Policies, rules.Locks, req, now.Wall)
@@ -213,16 +213,7 @@ func (b *Broker) saveGrants(ctx context.Context, rules store.Rules, req access.R
 		c.Records = append(c.Records, b.requestRecord(audit.Requested, req, g.Door, d, g.ID, g.Deadline.Wall))
 	}
 	defer b.Enforcer.Prepare(grants)()
-	return b.save(ctx, c)
-}
-
-// save saves c for something that may only happen if it is recorded.
-func (b *Broker) save(ctx context.Context, c store.Change) error {
-	err := b.Ledger.Save(ctx, c)
-	if kind := errkind.Of(err); err == nil || kind != errkind.Internal && kind != errkind.Unavailable {
-		return err
-	}
-	return errkind.Wrap(errkind.Unavailable, err, "this could not be recorded, so it is not done; closing goes on. Try again")
+	return b.Save(ctx, c)
 }
 
 // deny records a no and returns it as an error.
@@ -231,26 +222,18 @@ func (b *Broker) deny(ctx context.Context, rules store.Rules, req access.Request
 	for _, door := range req.Doors {
 		c.Records = append(c.Records, b.requestRecord(audit.Denied, req, door, d, "", time.Time{}))
 	}
-	if err := b.save(ctx, c); err != nil {
+	if err := b.Save(ctx, c); err != nil {
 		return err
 	}
-	return errkind.New(errkind.Denied, "%s may not open %s: %s", req.Principal, doorList(req.Doors), reasons(d.Not))
+	return errkind.New(errkind.Denied, "%s may not open %s: %s", req.Principal, desk.DoorList(req.Doors), desk.Reasons(d.Not))
 }
 
 func (b *Broker) requestRecord(kind audit.Kind, req access.Request, door firewall.Door, d access.Decision, grant string, deadline time.Time) audit.Record {
-	rec := b.record(kind, Caller{Identity: access.Identity{Principal: req.Principal}, Addr: req.Caller})
+	rec := b.Record(kind, Caller{Identity: access.Identity{Principal: req.Principal}, Addr: req.Caller})
 	rec.Request, rec.Grant, rec.Door = req.ID, grant, door
 	rec.Sources, rec.Reason = req.Sources, req.Reason
 	rec.By, rec.Not, rec.Deadline = d.By, d.Not, deadline
 	return rec
-}
-
-func doorList(doors []firewall.Door) string {
-	names := make([]string, len(doors))
-	for i, d := range doors {
-		names[i] = fmt.Sprintf("%s:%d/%s", d.VM.Name(), d.Port, d.Protocol)
-	}
-	return strings.Join(names, ", ")
 }
 
 // settle waits until the firewalls show the grants, or SettleTime has passed.

@@ -6,13 +6,13 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/broker/desk"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/store"
@@ -52,8 +52,8 @@ func (b *Broker) CreateToken(ctx context.Context, caller Caller, n NewToken) (se
 		return "", store.Token{}, errkind.Bad("name", n.Name, "free; it is the local administrator's")
 	}
 	var lost []access.Grant
-	err = b.decide(ctx, func(rules store.Rules) error {
-		if err := b.mayDo(ctx, rules, caller, "create a token", authz.Manage, ""); err != nil {
+	err = b.Decide(ctx, func(rules store.Rules) error {
+		if err := b.MayAsk(ctx, rules, caller, "create a token", authz.Manage, ""); err != nil {
 			return err
 		}
 		secret = newSecret()
@@ -68,13 +68,13 @@ func (b *Broker) CreateToken(ctx context.Context, caller Caller, n NewToken) (se
 		c.DropAssignments = slices.DeleteFunc(rolesOf(rules, token.Principal), func(a authz.Assignment) bool {
 			return slices.ContainsFunc(c.Assignments, func(x authz.Assignment) bool { return authz.CompareAssignments(a, x) == 0 })
 		})
-		rec := b.record(audit.TokenCreated, caller)
+		rec := b.Record(audit.TokenCreated, caller)
 		rec.Text = "token " + token.ID + " for " + n.Name + ", " + string(n.Role) + " of " + scope(n.VMs) + takenBack(c.DropAssignments)
 		c.Records = []audit.Record{rec}
 		if lost, err = b.endLost(ctx, &c, caller, token.Principal, c.Assignments); err != nil {
 			return err
 		}
-		return b.save(ctx, c)
+		return b.Save(ctx, c)
 	})
 	if err != nil {
 		return "", store.Token{}, err
@@ -147,7 +147,7 @@ func (b *Broker) goodTokens(ctx context.Context, p access.Principal) ([]store.To
 // endLost adds to c the end of every grant of p that p could not ask for with
 // the roles that are left, and returns them.
 func (b *Broker) endLost(ctx context.Context, c *store.Change, caller Caller, p access.Principal, left []authz.Assignment) ([]access.Grant, error) {
-	return b.endAll(ctx, c, caller, func(g access.Grant) bool {
+	return b.EndAll(ctx, c, caller, func(g access.Grant) bool {
 		return g.Principal.Is(p) && !authz.May(left, p, authz.Request, g.Door.VM).Allow
 	}, access.RoleLost)
 }
@@ -165,14 +165,7 @@ func scope(vms []firewall.VMID) string {
 	if len(vms) == 0 {
 		return "all VMs"
 	}
-	return vmCount(len(vms))
-}
-
-func vmCount(n int) string {
-	if n == 1 {
-		return "1 VM"
-	}
-	return strconv.Itoa(n) + " VMs"
+	return desk.VMCount(len(vms))
 }
 
 // newSecret returns a token's text: 256 random bits.
@@ -189,8 +182,8 @@ func (b *Broker) RevokeToken(ctx context.Context, caller Caller, id string) erro
 		return err
 	}
 	var lost []access.Grant
-	err := b.decide(ctx, func(rules store.Rules) error {
-		if err := b.mayDo(ctx, rules, caller, "revoke a token", authz.Manage, ""); err != nil {
+	err := b.Decide(ctx, func(rules store.Rules) error {
+		if err := b.MayAsk(ctx, rules, caller, "revoke a token", authz.Manage, ""); err != nil {
 			return err
 		}
 		token, err := b.token(ctx, id)
@@ -209,7 +202,7 @@ func (b *Broker) RevokeToken(ctx context.Context, caller Caller, id string) erro
 		if last {
 			c.DropAssignments = rolesOf(rules, token.Principal)
 		}
-		rec := b.record(audit.TokenRevoked, caller)
+		rec := b.Record(audit.TokenRevoked, caller)
 		rec.Text = "token " + id + " of " + token.Principal.String() + takenBack(c.DropAssignments)
 		c.Records = []audit.Record{rec}
 		if last {
@@ -217,7 +210,7 @@ func (b *Broker) RevokeToken(ctx context.Context, caller Caller, id string) erro
 				return err
 			}
 		}
-		return b.save(ctx, c)
+		return b.Save(ctx, c)
 	})
 	if err == nil {
 		b.settleLost(ctx, lost)

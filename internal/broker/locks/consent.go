@@ -1,4 +1,4 @@
-package broker
+package locks
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/broker/consent"
+	"github.com/sesame-access/sesame/internal/broker/desk"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/fleet"
@@ -31,7 +32,7 @@ type Agreed struct {
 // consent adds to locks what the caller agreed to lose with them, and to c the
 // record of it. What would be lost is computed anew; where it is not exactly what
 // was agreed to, nothing is done.
-func (b *Broker) consent(ctx context.Context, caller Caller, c *store.Change, rules store.Rules, p policy.Policy, agreed Agreed) error {
+func (b *Locks) consent(ctx context.Context, caller desk.Caller, c *store.Change, rules store.Rules, p policy.Policy, agreed Agreed) error {
 	if probes := consent.Unexempted(b.Enforcer.VMs(), p); len(probes) > 0 {
 		return errkind.New(errkind.Conflict, "%s; exempt them with --exempt, or all that is proposed with --exempt-proposed", strings.Join(probes, "; "))
 	}
@@ -58,7 +59,7 @@ func (b *Broker) consent(ctx context.Context, caller Caller, c *store.Change, ru
 			continue
 		}
 		c.Locks[i].Accepts = slices.SortedFunc(slices.Values(slices.Concat(l.Accepts, lost)), firewall.CompareLosses)
-		rec := b.record(audit.LossAccepted, caller)
+		rec := b.Record(audit.LossAccepted, caller)
 		rec.Door = l.Door
 		mine := func(x plan.Loss) bool { return !slices.Contains(x.Locks, l.Door) }
 		rec.Text = consent.List(slices.DeleteFunc(slices.Clone(preview.Losses), mine))
@@ -68,14 +69,14 @@ func (b *Broker) consent(ctx context.Context, caller Caller, c *store.Change, ru
 }
 
 // mayLose reports whether caller may change every VM that loses something.
-func mayLose(rules store.Rules, caller Caller, losses []plan.Loss) bool {
+func mayLose(rules store.Rules, caller desk.Caller, losses []plan.Loss) bool {
 	return !slices.ContainsFunc(losses, func(l plan.Loss) bool {
 		return !authz.May(rules.Assignments, caller.Principal, authz.Enable, l.VM).Allow
 	})
 }
 
 // suppose shows what would be if p were saved with these locks.
-func (b *Broker) suppose(ctx context.Context, rules store.Rules, p policy.Policy, added []access.Lock) (fleet.Preview, error) {
+func (b *Locks) suppose(ctx context.Context, rules store.Rules, p policy.Policy, added []access.Lock) (fleet.Preview, error) {
 	leaving := left(rules, p)
 	about := slices.Clone(p.VMs)
 	for _, d := range leaving {
@@ -85,13 +86,13 @@ func (b *Broker) suppose(ctx context.Context, rules store.Rules, p policy.Policy
 		for _, l := range added {
 			locks = slices.DeleteFunc(locks, func(x access.Lock) bool { return x.Door == l.Door })
 		}
-		return append(locks, added...), slices.DeleteFunc(grants, at(leaving))
+		return append(locks, added...), slices.DeleteFunc(grants, desk.At(leaving))
 	})
 }
 
 // mayRestore fails when rules would be given back that nobody should be surprised
 // by.
-func (b *Broker) mayRestore(preview fleet.Preview, agreed Agreed) error {
+func (b *Locks) mayRestore(preview fleet.Preview, agreed Agreed) error {
 	why := consent.Surprises(preview.Restored, b.Clocks().Wall)
 	if len(why) == 0 || agreed.Restore {
 		return nil

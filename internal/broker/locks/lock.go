@@ -1,4 +1,7 @@
-package broker
+// Package locks adds and ends locks: it saves policies, which bring them, and
+// gives doors back. Whoever takes something away from others is shown it first, and
+// has to agree.
+package locks
 
 import (
 	"context"
@@ -9,6 +12,7 @@ import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/broker/desk"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/fleet"
@@ -17,14 +21,17 @@ import (
 	"github.com/sesame-access/sesame/internal/store"
 )
 
+// Locks says which doors are just-in-time.
+type Locks struct{ *desk.Desk }
+
 // Enable saves a policy and locks its doors. A version that p gives must be the
 // one in force. A door that another policy covers is a conflict: one door, one
 // policy. It takes the right on every VM of p and of the version in force. Doors that an earlier version of the
 // policy covered and this one does not keep their lock, and their grants end. What
 // the locks take away from others must be agreed to.
-func (b *Broker) Enable(ctx context.Context, caller Caller, p policy.Policy, agreed Agreed) (policy.Policy, error) {
+func (b *Locks) Enable(ctx context.Context, caller desk.Caller, p policy.Policy, agreed Agreed) (policy.Policy, error) {
 	var saved policy.Policy
-	err := b.decide(ctx, func(rules store.Rules) error {
+	err := b.Decide(ctx, func(rules store.Rules) error {
 		locks, err := b.lock(ctx, rules, caller, p)
 		if err != nil {
 			return err
@@ -41,14 +48,14 @@ func (b *Broker) Enable(ctx context.Context, caller Caller, p policy.Policy, agr
 			if locked(rules, l.Door) {
 				continue
 			}
-			rec := b.record(audit.Locked, caller)
+			rec := b.Record(audit.Locked, caller)
 			rec.Door, rec.Text = l.Door, "policy "+p.Name
 			c.Records = append(c.Records, rec)
 		}
-		if _, err := b.endAll(ctx, &c, caller, at(left(rules, p)), access.PolicyRemoved); err != nil {
+		if _, err := b.EndAll(ctx, &c, caller, desk.At(left(rules, p)), access.PolicyRemoved); err != nil {
 			return err
 		}
-		return b.save(ctx, c)
+		return b.Save(ctx, c)
 	})
 	if err != nil {
 		return policy.Policy{}, err
@@ -81,9 +88,9 @@ func inForce(rules store.Rules, name string) (policy.Policy, bool) {
 }
 
 // saved is the record that p was saved.
-func (b *Broker) saved(caller Caller, p policy.Policy) audit.Record {
+func (b *Locks) saved(caller desk.Caller, p policy.Policy) audit.Record {
 	p.Version = 0 // of what it was made from, which the log knows
-	rec := b.record(audit.PolicySaved, caller)
+	rec := b.Record(audit.PolicySaved, caller)
 	rec.Text = summary(p) + "\n" + string(policy.Format(p))
 	return rec
 }
@@ -102,7 +109,7 @@ func summary(p policy.Policy) string {
 
 // PreviewEnable shows what Enable would write, whom it would keep out and what has
 // to be agreed to, after every other check that Enable makes; nothing is changed.
-func (b *Broker) PreviewEnable(ctx context.Context, caller Caller, p policy.Policy) (fleet.Preview, error) {
+func (b *Locks) PreviewEnable(ctx context.Context, caller desk.Caller, p policy.Policy) (fleet.Preview, error) {
 	rules, err := b.Ledger.Rules(ctx)
 	if err != nil {
 		return fleet.Preview{}, errkind.Wrap(errkind.Unavailable, err, "the rules cannot be read")
@@ -115,18 +122,18 @@ func (b *Broker) PreviewEnable(ctx context.Context, caller Caller, p policy.Poli
 }
 
 // Plan shows what the next pass would write; nothing is changed.
-func (b *Broker) Plan(ctx context.Context, caller Caller) (fleet.Preview, error) {
+func (b *Locks) Plan(ctx context.Context, caller desk.Caller) (fleet.Preview, error) {
 	rules, err := b.Ledger.Rules(ctx)
 	if err != nil {
 		return fleet.Preview{}, errkind.Wrap(errkind.Unavailable, err, "the rules cannot be read")
 	}
-	if err := b.mayDo(ctx, rules, caller, "view the plan", authz.View, ""); err != nil {
+	if err := b.MayAsk(ctx, rules, caller, "view the plan", authz.View, ""); err != nil {
 		return fleet.Preview{}, err
 	}
 	return b.Enforcer.Preview(ctx, nil, nil)
 }
 
-func (b *Broker) lock(ctx context.Context, rules store.Rules, caller Caller, p policy.Policy) ([]access.Lock, error) {
+func (b *Locks) lock(ctx context.Context, rules store.Rules, caller desk.Caller, p policy.Policy) ([]access.Lock, error) {
 	if err := b.mayReplace(ctx, rules, caller, p.Name); err != nil {
 		return nil, err
 	}
@@ -139,7 +146,7 @@ func (b *Broker) lock(ctx context.Context, rules store.Rules, caller Caller, p p
 		if err != nil {
 			return nil, err
 		}
-		if err := b.may(ctx, rules, caller, authz.Enable, id); err != nil {
+		if err := b.MayDo(ctx, rules, caller, authz.Enable, id); err != nil {
 			return nil, err
 		}
 		if p.Cut && !v.Cuts {
@@ -169,8 +176,8 @@ func (b *Broker) lock(ctx context.Context, rules store.Rules, caller Caller, p p
 
 // DropPolicy deletes a policy: its doors cannot be asked for any more and their
 // grants end, but they stay locked until somebody disables them.
-func (b *Broker) DropPolicy(ctx context.Context, caller Caller, name string) error {
-	err := b.decide(ctx, func(rules store.Rules) error {
+func (b *Locks) DropPolicy(ctx context.Context, caller desk.Caller, name string) error {
+	err := b.Decide(ctx, func(rules store.Rules) error {
 		p, found := inForce(rules, name)
 		if !found {
 			return errkind.New(errkind.NotFound, "there is no policy %s", errkind.Quote(name))
@@ -178,13 +185,13 @@ func (b *Broker) DropPolicy(ctx context.Context, caller Caller, name string) err
 		if err := b.mayReplace(ctx, rules, caller, name); err != nil {
 			return err
 		}
-		rec := b.record(audit.PolicyDeleted, caller)
+		rec := b.Record(audit.PolicyDeleted, caller)
 		rec.Text = "the locks of policy " + name + " stay"
 		c := store.Change{Expect: rules.Version, DropPolicies: []string{name}, Records: []audit.Record{rec}}
-		if _, err := b.endAll(ctx, &c, caller, at(p.Doors()), access.PolicyRemoved); err != nil {
+		if _, err := b.EndAll(ctx, &c, caller, desk.At(p.Doors()), access.PolicyRemoved); err != nil {
 			return err
 		}
-		return b.save(ctx, c)
+		return b.Save(ctx, c)
 	})
 	if err == nil {
 		b.Enforcer.Wake("policy " + name + " deleted")
@@ -194,14 +201,14 @@ func (b *Broker) DropPolicy(ctx context.Context, caller Caller, name string) err
 
 // mayReplace fails unless caller may change every VM of the policy of that name
 // that is in force. VMs that the caller may not view are counted and not named.
-func (b *Broker) mayReplace(ctx context.Context, rules store.Rules, caller Caller, name string) error {
+func (b *Locks) mayReplace(ctx context.Context, rules store.Rules, caller desk.Caller, name string) error {
 	old, _ := inForce(rules, name)
 	var hidden []firewall.VMID
 	for _, vm := range old.VMs {
 		switch {
 		case authz.May(rules.Assignments, caller.Principal, authz.Enable, vm).Allow:
 		case authz.May(rules.Assignments, caller.Principal, authz.View, vm).Allow:
-			return b.may(ctx, rules, caller, authz.Enable, vm)
+			return b.MayDo(ctx, rules, caller, authz.Enable, vm)
 		default:
 			hidden = append(hidden, vm)
 		}
@@ -209,9 +216,9 @@ func (b *Broker) mayReplace(ctx context.Context, rules store.Rules, caller Calle
 	if len(hidden) == 0 {
 		return nil
 	}
-	_ = b.may(ctx, rules, caller, authz.Enable, hidden[0]) // records the denial; its text would name the VM
+	_ = b.MayDo(ctx, rules, caller, authz.Enable, hidden[0]) // records the denial; its text would name the VM
 	return errkind.New(errkind.Denied, "policy %s also covers %s that %s may not view, and it takes the right on every VM of a policy to change it; put other VMs into a policy of another name",
-		name, vmCount(len(hidden)), caller)
+		name, desk.VMCount(len(hidden)), caller)
 }
 
 // current fails if p says which version it was made from, and another is in
@@ -228,33 +235,4 @@ func current(rules store.Rules, p policy.Policy) error {
 	}
 	return errkind.New(errkind.Conflict, "policy %s is at version %d by now, and this is made from version %d; it would change what is in force like this: %s. Start again from what `sesame policy show %s` says now",
 		p.Name, old.Version, p.Version, strings.Join(policy.Diff(old, p), "; "), p.Name)
-}
-
-// at says of a grant whether it is on one of the doors.
-func at(doors []firewall.Door) func(access.Grant) bool {
-	return func(g access.Grant) bool { return slices.Contains(doors, g.Door) }
-}
-
-// endAll adds to c the end of every grant that is not over and that which picks,
-// and returns them as they are then.
-func (b *Broker) endAll(ctx context.Context, c *store.Change, caller Caller, which func(access.Grant) bool, why access.EndReason) ([]access.Grant, error) {
-	grants, err := b.Ledger.Pending(ctx)
-	if err != nil {
-		return nil, errkind.Wrap(errkind.Unavailable, err, "the grants cannot be read")
-	}
-	now := b.Clocks()
-	var ended []access.Grant
-	for _, g := range grants {
-		if g.Over(now) || !which(g) {
-			continue
-		}
-		g.Ended = access.Ending{At: firewall.Instant(now.Wall), By: caller.Principal, Why: why}
-		ended = append(ended, g)
-		c.GrantUpdates = append(c.GrantUpdates, store.GrantUpdate{ID: g.ID, Epoch: g.Epoch, Deadline: access.Deadline{}, Ended: g.Ended})
-		rec := b.record(audit.Ended, caller)
-		rec.Request, rec.Grant, rec.Door, rec.Sources = g.Request, g.ID, g.Door, g.Sources
-		rec.Deadline, rec.Text = g.Deadline.Wall, string(why)
-		c.Records = append(c.Records, rec)
-	}
-	return ended, nil
 }

@@ -1,4 +1,4 @@
-package broker
+package locks
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/broker/desk"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/fleet"
@@ -17,13 +18,13 @@ import (
 
 // PreviewDisable shows what Disable would write and whom it would let in again;
 // nothing is changed.
-func (b *Broker) PreviewDisable(ctx context.Context, caller Caller, doors []firewall.Door) (fleet.Preview, error) {
+func (b *Locks) PreviewDisable(ctx context.Context, caller desk.Caller, doors []firewall.Door) (fleet.Preview, error) {
 	rules, err := b.Ledger.Rules(ctx)
 	if err != nil {
 		return fleet.Preview{}, errkind.Wrap(errkind.Unavailable, err, "the rules cannot be read")
 	}
 	for _, d := range doors {
-		if err := b.may(ctx, rules, caller, authz.Disable, d.VM); err != nil {
+		if err := b.MayDo(ctx, rules, caller, authz.Disable, d.VM); err != nil {
 			return fleet.Preview{}, err
 		}
 	}
@@ -49,7 +50,7 @@ func givesAll(preview fleet.Preview, doors []firewall.Door) error {
 }
 
 // giveBack shows what would be if the doors were not locked.
-func (b *Broker) giveBack(ctx context.Context, doors []firewall.Door) (fleet.Preview, error) {
+func (b *Locks) giveBack(ctx context.Context, doors []firewall.Door) (fleet.Preview, error) {
 	var about []firewall.VMID
 	for _, d := range doors {
 		about = append(about, d.VM)
@@ -66,14 +67,14 @@ func (b *Broker) giveBack(ctx context.Context, doors []firewall.Door) (fleet.Pre
 // a policy that has no locked door left is deleted. What comes back by it is looked
 // at first, and some of it has to be agreed to. A lock that only its firewall shows,
 // because the book that knew it was lost, ends in the same way.
-func (b *Broker) Disable(ctx context.Context, caller Caller, doors []firewall.Door, agreed Agreed) error {
-	err := b.decide(ctx, func(rules store.Rules) error {
+func (b *Locks) Disable(ctx context.Context, caller desk.Caller, doors []firewall.Door, agreed Agreed) error {
+	err := b.Decide(ctx, func(rules store.Rules) error {
 		c := store.Change{Expect: rules.Version}
 		for _, d := range doors {
-			if err := b.may(ctx, rules, caller, authz.Disable, d.VM); err != nil {
+			if err := b.MayDo(ctx, rules, caller, authz.Disable, d.VM); err != nil {
 				return err
 			}
-			rec := b.record(audit.Unlocked, caller)
+			rec := b.Record(audit.Unlocked, caller)
 			rec.Door = d
 			if !locked(rules, d) { // of a book that was lost: what is not in this one cannot leave it
 				c.Locks = append(c.Locks, access.Lock{Door: d, Since: rec.Time, By: caller.Principal})
@@ -95,7 +96,7 @@ func (b *Broker) Disable(ctx context.Context, caller Caller, doors []firewall.Do
 		if err := b.mayRestore(preview, agreed); err != nil {
 			return err
 		}
-		if _, err := b.endAll(ctx, &c, caller, at(doors), access.DoorUnlocked); err != nil {
+		if _, err := b.EndAll(ctx, &c, caller, desk.At(doors), access.DoorUnlocked); err != nil {
 			return err
 		}
 		if c.Policies, c.DropPolicies, err = released(rules, doors); err != nil {
@@ -105,11 +106,11 @@ func (b *Broker) Disable(ctx context.Context, caller Caller, doors []firewall.Do
 			c.Records = append(c.Records, b.saved(caller, p))
 		}
 		for _, name := range c.DropPolicies {
-			rec := b.record(audit.PolicyDeleted, caller)
+			rec := b.Record(audit.PolicyDeleted, caller)
 			rec.Text = "policy " + name + ": its last port was disabled"
 			c.Records = append(c.Records, rec)
 		}
-		return b.save(ctx, c)
+		return b.Save(ctx, c)
 	})
 	if err == nil {
 		b.Enforcer.Wake(fmt.Sprintf("%d doors disabled", len(doors)))

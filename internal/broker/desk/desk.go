@@ -1,0 +1,221 @@
+// Package desk is where every question to the broker is decided: by the rules as
+// they are at that moment, and again when they have moved on before the answer
+// could be saved. Whoever is refused leaves a record.
+//
+// It knows what a decision needs, and nothing of what is asked. What grants,
+// approvals and locks are about stands in the packages that use it.
+package desk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/audit"
+	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/fleet"
+	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/reconcile"
+	"github.com/sesame-access/sesame/internal/store"
+)
+
+// A Caller is who asks, and from where. It is an argument of every method and
+// never hidden in a context.
+type Caller struct {
+	access.Identity
+	// Addr is the address that the caller's packets come from; invalid when they
+	// came over a local socket.
+	Addr netip.Addr
+}
+
+// A Ledger is what the broker needs from the store.
+type Ledger interface {
+	Reader
+	Grants(ctx context.Context, f store.GrantFilter) (grants []access.Grant, next string, err error)
+	Tokens(ctx context.Context) ([]store.Token, error)
+	// Save stores state and record in one transaction.
+	Save(ctx context.Context, c store.Change) error
+}
+
+// A Reader reads what decisions are based on.
+type Reader interface {
+	Rules(ctx context.Context) (store.Rules, error)
+	Pending(ctx context.Context, of ...firewall.VMID) ([]access.Grant, error)
+	Grant(ctx context.Context, id string) (access.Grant, error)
+	Request(ctx context.Context, id string) (store.Request, error)
+	Idempotency(ctx context.Context, p access.Principal, key string) (store.Idempotency, error)
+}
+
+// An Enforcer makes firewalls show what the ledger says.
+type Enforcer interface {
+	Settler
+	VMs() []inventory.VM
+	// End closes a grant although its end could not be saved yet.
+	End(grant string, by access.Ending, unsaved store.Change)
+	// Wake asks for a full pass over everything.
+	Wake(because string)
+	// Preview computes what a change of the book would write, and whom it would
+	// let in or keep out, without writing anything.
+	Preview(ctx context.Context, about []firewall.VMID, change fleet.Supposing) (fleet.Preview, error)
+}
+
+// A Settler opens and closes for grants.
+type Settler interface {
+	// Prepare says which grants are about to be saved, so that what opens them can
+	// be thought out meanwhile; done says that they are saved, or will not be. It
+	// opens nothing.
+	Prepare(grants []access.Grant) (done func())
+	// Settle asks for a pass over the given grants, which are saved, and says how
+	// each stands.
+	Settle(ctx context.Context, grants []access.Grant) (map[string]reconcile.Seen, error)
+}
+
+// Config is what a Desk is made of.
+type Config struct {
+	Ledger   Ledger
+	Enforcer Enforcer
+	// Clocks reads every clock there is.
+	Clocks func() access.Reading
+	// NewID makes an id of the kind that prefix names.
+	NewID func(prefix string) string
+	// Own are the doors that callers come through themselves.
+	Own []firewall.Door
+	Log *slog.Logger
+}
+
+// A Desk decides. It is safe for concurrent use.
+type Desk struct{ Config }
+
+// Tries is how often a decision is made again because the rules moved on.
+const Tries = 5
+
+// Decide runs f, which reads the rules, decides and saves, again as long as the
+// rules, or a grant that f ends, change between its reading and its saving.
+func (b *Desk) Decide(ctx context.Context, f func(rules store.Rules) error) error {
+	for range Tries {
+		rules, err := b.Ledger.Rules(ctx)
+		if err != nil {
+			return errkind.Wrap(errkind.Unavailable, err, "the rules cannot be read, so nothing can be decided; closing goes on")
+		}
+		if err := f(rules); !errors.Is(err, store.ErrStale) && !errors.Is(err, store.ErrEpoch) {
+			return err
+		}
+	}
+	return errkind.New(errkind.Conflict, "the rules keep changing; try again")
+}
+
+// May fails unless caller may do action to vm, or to all VMs if vm is empty; a
+// denial is recorded. It is for what is read without the broker; asked says what
+// that is, such as "list tokens".
+func (b *Desk) May(ctx context.Context, caller Caller, asked string, action authz.Action, vm firewall.VMID) error {
+	rules, err := b.Ledger.Rules(ctx)
+	if err != nil {
+		return errkind.Wrap(errkind.Unavailable, err, "the rules cannot be read, so nothing can be decided; closing goes on")
+	}
+	return b.MayAsk(ctx, rules, caller, asked, action, vm)
+}
+
+// MayDo fails with Denied unless caller may do action to vm; the denial is
+// recorded.
+func (b *Desk) MayDo(ctx context.Context, rules store.Rules, caller Caller, action authz.Action, vm firewall.VMID) error {
+	asked := string(action)
+	if vm != "" {
+		asked += " " + vm.Name()
+	}
+	return b.MayAsk(ctx, rules, caller, asked, action, vm)
+}
+
+// MayAsk is MayDo for what is asked in other words than those of the action.
+func (b *Desk) MayAsk(ctx context.Context, rules store.Rules, caller Caller, asked string, action authz.Action, vm firewall.VMID) error {
+	d := authz.May(rules.Assignments, caller.Principal, action, vm)
+	if d.Allow {
+		return nil
+	}
+	rec := b.Record(audit.Denied, caller)
+	rec.Door.VM = vm
+	rec.Not = d.Not
+	rec.Text = asked
+	if err := b.Ledger.Save(ctx, store.Change{Records: []audit.Record{rec}}); err != nil {
+		b.Log.LogAttrs(ctx, slog.LevelError, "record denial", slog.Any("error", err))
+	}
+	return errkind.New(errkind.Denied, "%s may not %s: %s", caller, asked, Reasons(d.Not))
+}
+
+// Record starts a record of something that caller did.
+func (b *Desk) Record(kind audit.Kind, caller Caller) audit.Record {
+	now := b.Clocks()
+	return audit.Record{
+		Kind: kind, Time: firewall.Instant(now.Wall), Actor: caller.Principal, Caller: caller.Addr, Clocks: now,
+	}
+}
+
+// Reasons says why something is denied.
+func Reasons(list []string) string {
+	if len(list) == 0 {
+		return "nothing allows it"
+	}
+	return strings.Join(list, "; ")
+}
+
+// Save saves c for something that may only happen if it is recorded.
+func (b *Desk) Save(ctx context.Context, c store.Change) error {
+	err := b.Ledger.Save(ctx, c)
+	if kind := errkind.Of(err); err == nil || kind != errkind.Internal && kind != errkind.Unavailable {
+		return err
+	}
+	return errkind.Wrap(errkind.Unavailable, err, "this could not be recorded, so it is not done; closing goes on. Try again")
+}
+
+// At says of a grant whether it is on one of the doors.
+func At(doors []firewall.Door) func(access.Grant) bool {
+	return func(g access.Grant) bool { return slices.Contains(doors, g.Door) }
+}
+
+// EndAll adds to c the end of every grant that is not over and that which picks,
+// and returns them as they are then.
+func (b *Desk) EndAll(ctx context.Context, c *store.Change, caller Caller, which func(access.Grant) bool, why access.EndReason) ([]access.Grant, error) {
+	grants, err := b.Ledger.Pending(ctx)
+	if err != nil {
+		return nil, errkind.Wrap(errkind.Unavailable, err, "the grants cannot be read")
+	}
+	now := b.Clocks()
+	var ended []access.Grant
+	for _, g := range grants {
+		if g.Over(now) || !which(g) {
+			continue
+		}
+		g.Ended = access.Ending{At: firewall.Instant(now.Wall), By: caller.Principal, Why: why}
+		ended = append(ended, g)
+		c.GrantUpdates = append(c.GrantUpdates, store.GrantUpdate{ID: g.ID, Epoch: g.Epoch, Deadline: access.Deadline{}, Ended: g.Ended})
+		rec := b.Record(audit.Ended, caller)
+		rec.Request, rec.Grant, rec.Door, rec.Sources = g.Request, g.ID, g.Door, g.Sources
+		rec.Deadline, rec.Text = g.Deadline.Wall, string(why)
+		c.Records = append(c.Records, rec)
+	}
+	return ended, nil
+}
+
+// DoorList names doors as people write them.
+func DoorList(doors []firewall.Door) string {
+	names := make([]string, len(doors))
+	for i, d := range doors {
+		names[i] = fmt.Sprintf("%s:%d/%s", d.VM.Name(), d.Port, d.Protocol)
+	}
+	return strings.Join(names, ", ")
+}
+
+// VMCount says how many VMs there are.
+func VMCount(n int) string {
+	if n == 1 {
+		return "1 VM"
+	}
+	return strconv.Itoa(n) + " VMs"
+}
