@@ -25,8 +25,14 @@ type Request struct {
 	Caller   netip.Addr
 	Start    time.Time // zero means now
 	Duration time.Duration
-	Reason   string // never executed, never used as a template
-	Asked    time.Time
+	// Until, unless zero, is when access ends, however late it begins. Duration is
+	// then what was left of it when it was asked for.
+	Until  time.Time
+	Reason string // never executed, never used as a template
+	Ticket string // as plain as the reason: where else this is written down
+	// Glass says that it is an emergency, for which nobody's approval is waited for.
+	Glass bool
+	Asked time.Time
 }
 
 // Foreign reports whether r asks for a source other than the caller's own

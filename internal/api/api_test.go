@@ -179,6 +179,11 @@ func TestPoliciesGoThroughTheWire(t *testing.T) {
 		if rapid.Bool().Draw(t, "lists") {
 			want.Exempt, want.Ports[0].Sources = one, one
 		}
+		if rapid.Bool().Draw(t, "guarded") {
+			want.Approvals = []policy.Approval{{Stage: "lead", Count: rapid.IntRange(1, 8).Draw(t, "count")}, {Stage: "a", Count: 1}}
+			want.Within, want.Reason, want.Ticket = time.Hour, true, "CHG-[0-9]+"
+			want.Glass = policy.Glass{Who: []access.Principal{{Issuer: "local", Subject: "dora"}}, Max: time.Minute}
+		}
 		got, err := through(t, PolicyOf(want)).Domain()
 		if err != nil {
 			t.Fatal(err)

@@ -18,9 +18,27 @@ type Policy struct {
 	Exempt []string     `json:"exempt,omitempty" doc:"Who is let in without asking."`
 	Cut    bool         `json:"cut,omitzero" doc:"Established connections end with their grant."`
 	Proof  bool         `json:"proof,omitzero" doc:"A grant opens only where it is proven that it comes through."`
+
+	Approvals  []Stage `json:"approvals,omitempty" maxItems:"8" doc:"Who has to agree, one stage after the other; absent for nobody."`
+	Within     string  `json:"approve_within,omitzero" doc:"How long a request waits for approval, such as 1h." default:"1h"`
+	Reason     string  `json:"reason,omitzero" enum:"required,optional" default:"optional"`
+	Ticket     string  `json:"ticket,omitzero" doc:"RE2; the ticket of a request must match it as a whole."`
+	BreakGlass *Glass  `json:"break_glass,omitempty" doc:"Who gets in without approval in an emergency."`
 	// Version is checked against what is in force, so that nobody overwrites what
 	// they have not seen.
 	Version int64 `json:"version,omitzero" minimum:"1" doc:"The version that this one is made from; it must still be in force. Absent to replace whatever is."`
+}
+
+// A Stage is one stage of approval.
+type Stage struct {
+	Stage string `json:"stage"`
+	Count int    `json:"count,omitzero" minimum:"1" maximum:"8" default:"1" doc:"How many different people."`
+}
+
+// A Glass says who may break it in an emergency.
+type Glass struct {
+	Who []string `json:"who" minItems:"1" doc:"Each as ISSUER#SUBJECT."`
+	Max string   `json:"max,omitzero" doc:"The longest grant, such as 30m." default:"30m"`
 }
 
 // A PolicyPort is one just-in-time port of every VM of a policy.
@@ -40,7 +58,7 @@ type Widest struct {
 
 // PolicyOf returns p as it goes over the wire.
 func PolicyOf(p policy.Policy) Policy {
-	return Policy{
+	out := Policy{
 		Name:    p.Name,
 		VMs:     mapped(p.VMs, func(vm firewall.VMID) string { return string(vm) }),
 		Ports:   mapped(p.Ports, policyPortOf),
@@ -48,8 +66,24 @@ func PolicyOf(p policy.Policy) Policy {
 		Cut:     p.Cut,
 		Proof:   p.Proof,
 		Version: p.Version,
+
+		Approvals: mapped(p.Approvals, StageOf),
+		Within:    "", Reason: "", Ticket: p.Ticket, BreakGlass: nil,
 	}
+	if p.Within > 0 {
+		out.Within = access.FormatDuration(p.Within)
+	}
+	if p.Reason {
+		out.Reason = "required"
+	}
+	if len(p.Glass.Who) > 0 {
+		out.BreakGlass = &Glass{Who: mapped(p.Glass.Who, access.Principal.Name), Max: access.FormatDuration(p.Glass.Max)}
+	}
+	return out
 }
+
+// StageOf returns a as it goes over the wire.
+func StageOf(a policy.Approval) Stage { return Stage{Stage: a.Stage, Count: a.Count} }
 
 func policyPortOf(p policy.Port) PolicyPort {
 	return PolicyPort{

@@ -24,8 +24,8 @@ func Check(p Policy, req access.Request, d firewall.Door, now time.Time) []strin
 	switch {
 	case req.Duration < access.MinDuration:
 		no("asks for %s, at least %s", access.FormatDuration(req.Duration), access.FormatDuration(access.MinDuration))
-	case req.Duration > port.Max:
-		no("asks for %s, at most %s", access.FormatDuration(roundedUp(req.Duration)), access.FormatDuration(port.Max))
+	case req.Duration > p.longest(port, req):
+		no("asks for %s, at most %s", access.FormatDuration(roundedUp(req.Duration)), access.FormatDuration(p.longest(port, req)))
 	}
 	if ahead := req.Start.Sub(now); !req.Start.IsZero() && ahead > MaxAhead {
 		no("starts in %s, at most %s ahead", access.FormatDuration(ahead), access.FormatDuration(MaxAhead))
@@ -39,7 +39,15 @@ func Check(p Policy, req access.Request, d firewall.Door, now time.Time) []strin
 	for _, s := range req.Sources {
 		not = append(not, port.checkSource(s)...)
 	}
-	return not
+	return append(not, p.checkWords(req)...)
+}
+
+// longest returns how long req may have the port: less, if it breaks glass.
+func (p Policy) longest(port Port, req access.Request) time.Duration {
+	if req.Glass {
+		return min(port.Max, p.Glass.Max)
+	}
+	return port.Max
 }
 
 // roundedUp returns d in whole seconds, not less: what is a moment over a limit

@@ -45,6 +45,7 @@ func Diff(before, after Policy) []string {
 	if before.Proof != after.Proof {
 		say("proof: %t → %t", before.Proof, after.Proof)
 	}
+	diffApprovals(say, before, after)
 	return out
 }
 

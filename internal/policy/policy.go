@@ -65,6 +65,19 @@ type Policy struct {
 	// Proof opens a grant only where it is proven that it comes through. Without
 	// it, one opens past layers that could not be read, too, and says so.
 	Proof bool
+
+	// Approvals are who has to agree before a request is granted, one stage after
+	// the other; none where a request that is allowed is granted at once.
+	Approvals []Approval
+	// Within is how long a request waits for them; 0 where there are none.
+	Within time.Duration
+	// Reason says that a request must give one.
+	Reason bool
+	// Ticket is the pattern that the ticket of a request must match as a whole;
+	// empty where none is wanted.
+	Ticket string
+	// Glass is who gets in without approval in an emergency.
+	Glass Glass
 }
 
 // A Port is one just-in-time port of every VM of the policy.
@@ -98,7 +111,7 @@ func (p Policy) WithDefaults() Policy {
 		p.Ports[i] = port
 	}
 	slices.SortFunc(p.Ports, comparePorts)
-	return p
+	return p.withDefaults()
 }
 
 func sorted[T any](list []T, compare func(a, b T) int) []T {

@@ -29,6 +29,11 @@ import (
 //	exempt: [198.51.100.4]            # up to MaxSources, see MaxExempt; none
 //	cut: false
 //	proof: false
+//	approvals: [{stage: lead, count: 1}]  # up to MaxStages, in this order; none
+//	approve_within: 1h                # 1m to 168h; DefaultWithin; only with approvals
+//	reason: required                  # or optional, the default
+//	ticket: 'CHG-[0-9]+'              # RE2, matched as a whole; any, or none
+//	break_glass: {who: [local#dora], max: 30m}  # 1m to 4h; DefaultGlass; nobody
 //
 // The error is of kind errkind.Invalid and names line, field, value and what
 // would be right for every mistake; its Field is that of the first one.
@@ -44,8 +49,9 @@ func Parse(text []byte) (Policy, error) {
 }
 
 func fromDocument(root document.Value) Policy {
-	m := root.Map("name", "version", "vms", "ports", "exempt", "cut", "proof")
+	m := root.Map("name", "version", "vms", "ports", "exempt", "cut", "proof", "approvals", "approve_within", "reason", "ticket", "break_glass")
 	parseName := func(s string) (string, error) { return firewall.ParseName("name", s) }
+	approvals := approvalsFromDocument(m.Get("approvals"))
 	return Policy{
 		Name:    document.Text(m.Get("name").Required(wantName), "", parseName),
 		Version: document.Number(m.Get("version"), 0, parseVersion),
@@ -54,6 +60,12 @@ func fromDocument(root document.Value) Policy {
 		Exempt:  document.Texts(m.Get("exempt"), 0, MaxSources, parseExempt, netip.Prefix.Compare),
 		Cut:     m.Get("cut").Bool(),
 		Proof:   m.Get("proof").Bool(),
+
+		Approvals: approvals,
+		Within:    withinFromDocument(m.Get("approve_within"), len(approvals) > 0),
+		Reason:    document.Text(m.Get("reason"), false, parseReason),
+		Ticket:    document.Text(m.Get("ticket"), "", parseTicket),
+		Glass:     glassFromDocument(m.Get("break_glass")),
 	}
 }
 
@@ -140,6 +152,7 @@ func Format(p Policy) []byte {
 	}
 	formatList(&b, "", "exempt", p.Exempt, firewall.FormatSource)
 	fmt.Fprintf(&b, "cut: %t\nproof: %t\n", p.Cut, p.Proof)
+	formatApprovals(&b, p)
 	return b.Bytes()
 }
 

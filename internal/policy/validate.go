@@ -48,7 +48,18 @@ func Validate(p Policy) error {
 	if err := validatePrefixes("exempt", p.Exempt, parseExempt); err != nil {
 		return err
 	}
-	return validateExempt(p.Exempt)
+	if err := validateExempt(p.Exempt); err != nil {
+		return err
+	}
+	if err := validateApprovals(p); err != nil {
+		return err
+	}
+	if p.Ticket != "" {
+		if _, err := parseTicket(p.Ticket); err != nil {
+			return err
+		}
+	}
+	return validateGlass(p.Glass)
 }
 
 // validateExempt adds up who is let in without asking. What lies in another

@@ -23,6 +23,8 @@ func webPolicy() policy.Policy {
 			{Port: 53, Protocol: firewall.UDP, Max: time.Minute, Sources: nil, WidestIPv4: 24, WidestIPv6: 128},
 		},
 		Exempt: sources("192.0.2.1/32", "2001:db8:1::/48"), Cut: true, Proof: true,
+		Approvals: []policy.Approval{{Stage: "security", Count: 2}, {Stage: "lead", Count: 1}}, Within: time.Hour, Reason: true, Ticket: "CHG-[0-9]+",
+		Glass: policy.Glass{Who: []access.Principal{{Issuer: "https://idp.example", Subject: "8a1f"}}, Max: 30 * time.Minute},
 	}
 }
 

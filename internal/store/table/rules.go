@@ -18,6 +18,18 @@ type policyBody struct {
 	Exempt []string `json:"exempt,omitempty"`
 	Cut    bool     `json:"cut,omitempty"`
 	Proof  bool     `json:"proof,omitempty"`
+
+	Approvals []stage  `json:"approvals,omitempty"`
+	Within    int64    `json:"within,omitempty"` // milliseconds
+	Reason    bool     `json:"reason,omitempty"`
+	Ticket    string   `json:"ticket,omitempty"`
+	Glass     []string `json:"glass,omitempty"`     // as access.Principal.Name
+	GlassMax  int64    `json:"glass_max,omitempty"` // milliseconds
+}
+
+type stage struct {
+	Stage string `json:"stage"`
+	Count int    `json:"count"`
 }
 
 type port struct {
@@ -32,6 +44,11 @@ type port struct {
 // PolicyRow returns the row of a policy; its version is counted by the query.
 func PolicyRow(p policy.Policy) PutPolicyParams {
 	body := policyBody{VMs: nil, Ports: nil, Exempt: texts(p.Exempt), Cut: p.Cut, Proof: p.Proof}
+	body.Approvals, body.Within, body.Reason, body.Ticket = stagesOf(p.Approvals), p.Within.Milliseconds(), p.Reason, p.Ticket
+	for _, who := range p.Glass.Who {
+		body.Glass = append(body.Glass, who.Name())
+	}
+	body.GlassMax = p.Glass.Max.Milliseconds()
 	for _, vm := range p.VMs {
 		body.VMs = append(body.VMs, string(vm))
 	}
@@ -63,7 +80,30 @@ func (p Policy) Value() (policy.Policy, bool) {
 			WidestIPv4: q.WidestIPv4, WidestIPv6: q.WidestIPv6,
 		})
 	}
+	v.Approvals, v.Within, v.Reason, v.Ticket = approvals(body.Approvals), duration(body.Within), body.Reason, body.Ticket
+	v.Glass.Max = duration(body.GlassMax)
+	for _, s := range body.Glass {
+		who, err := access.ParsePrincipal("who", s)
+		ok = ok && err == nil
+		v.Glass.Who = append(v.Glass.Who, who)
+	}
 	return v, ok
+}
+
+func stagesOf(list []policy.Approval) []stage {
+	var out []stage
+	for _, a := range list {
+		out = append(out, stage{Stage: a.Stage, Count: a.Count})
+	}
+	return out
+}
+
+func approvals(list []stage) []policy.Approval {
+	var out []policy.Approval
+	for _, s := range list {
+		out = append(out, policy.Approval{Stage: s.Stage, Count: s.Count})
+	}
+	return out
 }
 
 func texts(list []netip.Prefix) []string {
