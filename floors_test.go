@@ -37,7 +37,7 @@ var floors = []floor{
 	{name: "1", pure: true, steps: [][]string{
 		{"internal/access", "internal/inventory"},
 		{"internal/policy", "internal/reach/sieve"},
-		{"internal/reach"},
+		{"internal/access/approval", "internal/reach"},
 		{"internal/reach/proof", "internal/reach/survey"},
 	}},
 	{name: "2", pure: true, steps: [][]string{
