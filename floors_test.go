@@ -123,6 +123,7 @@ var floors = []floor{
 			"internal/store/list",
 			"internal/store/table",
 		},
+		{"internal/store/activity", "internal/store/erase", "internal/store/vote"},
 		{"internal/store/sqlite"},
 		{"internal/store"},
 		{"internal/store/storetest"},

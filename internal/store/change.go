@@ -6,12 +6,15 @@ import (
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/access/approval"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/policy"
+	"github.com/sesame-access/sesame/internal/store/erase"
+	"github.com/sesame-access/sesame/internal/store/vote"
 )
 
 // The preconditions that can fail. Save wraps them in errors of kind Conflict,
@@ -57,6 +60,8 @@ type Change struct {
 
 	// Requests are added; their ids must be new.
 	Requests []Request
+	// Ballots are votes on requests; each must have seen all that were cast before.
+	Ballots []Ballot
 	// Grants are added, each with epoch 1; their ids must be new.
 	Grants []access.Grant
 	// GrantUpdates move deadlines and end grants.
@@ -82,6 +87,14 @@ type Change struct {
 type Request struct {
 	access.Request
 	Decision access.Decision
+	// Terms are what it waits for, if anything, and Votes what was said about it.
+	Terms approval.Terms
+	Votes []approval.Vote // in the order in which they were cast; only read
+}
+
+// Case returns r as package approval judges it.
+func (r Request) Case() approval.Case {
+	return approval.Case{Request: r.Request, Decision: r.Decision, Terms: r.Terms, Votes: r.Votes}
 }
 
 // A GrantUpdate changes one grant, if nobody was faster: the grant must still
@@ -135,6 +148,11 @@ type Token struct {
 	Expires time.Time
 	// Revoked is when somebody ended it; zero while nobody has.
 	Revoked time.Time
+	// Person is the id of the person whom an administrator made the token for;
+	// empty for a program's.
+	Person string
+	// Code says that the token is good for one emergency and for nothing else.
+	Code bool
 }
 
 // A Revocation ends a token.
@@ -158,17 +176,14 @@ type Idempotency struct {
 // KeepIdempotency is how long an idempotency key is remembered.
 const KeepIdempotency = 24 * time.Hour
 
-// An Erasure says whose personal data, or that of which record, is to go. The
-// records, their order and every proof stay.
-type Erasure struct {
-	// Principal erases the personal part of every record that the principal did
-	// or that is about a request or a grant of theirs, and what their finished
-	// requests and grants say about them. What is pending must still be closed
-	// and is kept; roles and tokens are removed by their own fields.
-	Principal access.Principal
-	// Indexes erases the personal parts of single records.
-	Indexes []int64
-}
+// An Erasure says whose personal data, or that of which record, is to go.
+type Erasure = erase.Erasure
+
+// A Ballot is a vote on a request that is about to be cast.
+type Ballot = vote.Ballot
+
+// ErrVoted says that somebody voted on a request since it was read: read it again.
+var ErrVoted = vote.ErrVoted
 
 // check refuses a Change that can never be saved, whatever the state.
 func (c *Change) check() error {
@@ -191,7 +206,7 @@ func (c *Change) check() error {
 // outcomesOnly reports whether c holds outcomes and nothing else, each with its
 // record.
 func (c *Change) outcomesOnly() bool {
-	others := len(c.Requests) + len(c.Grants) + len(c.GrantUpdates) + len(c.Displaced) + len(c.Restored) + len(c.Erase)
+	others := len(c.Requests) + len(c.Ballots) + len(c.Grants) + len(c.GrantUpdates) + len(c.Displaced) + len(c.Restored) + len(c.Erase)
 	return len(c.Outcomes) > 0 && others == 0 && !c.rules() && c.Idempotency.Key == "" &&
 		!slices.ContainsFunc(c.Outcomes, func(o Outcome) bool { return len(o.Records) == 0 })
 }

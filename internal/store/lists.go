@@ -55,7 +55,7 @@ type RequestFilter struct {
 func (s *Store) Grants(ctx context.Context, f GrantFilter) (grants []access.Grant, next string, err error) {
 	var w list.Where
 	list.In(&w, "vm IN (?)", f.VMs)
-	principal(&w, "issuer = ? AND subject = ?", f.Principal)
+	list.Principal(&w, "issuer = ? AND subject = ?", f.Principal)
 	if f.Request != "" {
 		w.And("request = ?", f.Request)
 	}
@@ -81,12 +81,14 @@ func (s *Store) Grants(ctx context.Context, f GrantFilter) (grants []access.Gran
 func (s *Store) Requests(ctx context.Context, f RequestFilter) (requests []Request, next string, err error) {
 	var w list.Where
 	list.In(&w, "id IN (SELECT request FROM request_vms WHERE vm IN (?))", f.VMs)
-	principal(&w, "issuer = ? AND subject = ?", f.Principal)
+	list.Principal(&w, "issuer = ? AND subject = ?", f.Principal)
 	err = s.page(ctx, "requests", "asked", &w, f.Page, func(q *table.Queries, id string) (time.Time, error) {
 		row, err := q.Request(ctx, id)
-		if err == nil {
-			requests = append(requests, requestOf(row))
+		if err != nil {
+			return time.Time{}, err
 		}
+		r, err := requestOf(ctx, q, row)
+		requests = append(requests, r)
 		return time.UnixMilli(row.Asked), err
 	}, &next)
 	return requests, next, err
@@ -124,10 +126,4 @@ func (s *Store) page(ctx context.Context, from, by string, w *list.Where, p Page
 		}
 		return nil
 	})
-}
-
-func principal(w *list.Where, condition string, p access.Principal) {
-	if p.Issuer != "" || p.Subject != "" {
-		w.And(condition, p.Issuer, p.Subject)
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/policy"
 	"github.com/sesame-access/sesame/internal/store/table"
+	"github.com/sesame-access/sesame/internal/store/vote"
 )
 
 // Rules are what decisions are based on, as they were at one version. They are
@@ -44,6 +45,8 @@ func (s *Store) view(ctx context.Context, what string, read func(q *table.Querie
 type rules struct {
 	Rules
 	tokens map[[32]byte]Token
+	// persons are by issuer and subject.
+	persons map[[2]string]string
 }
 
 // Rules returns the rules of now.
@@ -56,7 +59,7 @@ func (s *Store) current(ctx context.Context) (rules, error) {
 	if known := s.rules.Load(); known != nil && known.Version == s.version.Load() {
 		return *known, nil // nobody else writes the database
 	}
-	r := rules{Rules: Rules{}, tokens: map[[32]byte]Token{}}
+	r := rules{Rules: Rules{}, tokens: map[[32]byte]Token{}, persons: map[[2]string]string{}}
 	err := s.view(ctx, "read rules", func(q *table.Queries, _ *sql.Tx) error {
 		version, errVersion := q.Rules(ctx)
 		policies, errPolicies := q.Policies(ctx)
@@ -90,6 +93,9 @@ func (s *Store) current(ctx context.Context) (rules, error) {
 		for _, row := range tokens {
 			t := tokenOf(row)
 			r.tokens[t.Hash] = t
+			if t.Person != "" {
+				r.persons[[2]string{t.Principal.Issuer, t.Principal.Subject}] = t.Person
+			}
 		}
 		return errors.Join(errVersion, errPolicies, errLocks, errUnlocks, errAssignments, errTokens)
 	})
@@ -187,12 +193,16 @@ func (s *Store) Request(ctx context.Context, id string) (Request, error) {
 	if err != nil {
 		return Request{}, missing(err, "there is no request %s", errkind.Quote(id))
 	}
-	return requestOf(row), nil
+	r, err := requestOf(brief(ctx), s.reads, row)
+	return r, failed(err, "read request")
 }
 
-func requestOf(row table.Request) (r Request) {
+func requestOf(ctx context.Context, q *table.Queries, row table.Request) (r Request, err error) {
 	r.Request, r.Decision = row.Value()
-	return r
+	if r.Decision.NeedsApproval || r.Glass { // nothing else is voted on
+		r.Terms, r.Votes, err = vote.Read(ctx, q, r.ID)
+	}
+	return r, err
 }
 
 // Idempotency returns what was saved under a key; an error of kind NotFound if
@@ -256,7 +266,7 @@ func (s *Store) Tokens(ctx context.Context) ([]Token, error) {
 }
 
 func tokenOf(row table.Token) Token {
-	t := Token{ID: row.ID, Hash: [32]byte{}, Principal: row.Holder(), Created: table.Instant(row.Created)}
+	t := Token{ID: row.ID, Hash: [32]byte{}, Principal: row.Holder(), Created: table.Instant(row.Created), Person: row.Person, Code: row.Code == 1}
 	copy(t.Hash[:], row.Hash)
 	t.Expires, t.Revoked = row.Ends()
 	return t

@@ -10,7 +10,9 @@ import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/store/erase"
 	"github.com/sesame-access/sesame/internal/store/table"
+	"github.com/sesame-access/sesame/internal/store/vote"
 )
 
 // Save saves c, all of it or nothing. See the package's comment for what an
@@ -91,7 +93,7 @@ func (t *tx) apply(ctx context.Context, c *Change, records []sealed, outcomes []
 		return errkind.Wrap(errkind.Conflict, ErrStale, "the policies or roles changed at the same moment; ask again")
 	}
 	for _, step := range []func(context.Context, *Change) error{
-		t.idempotency, t.policies, t.locks, t.assignments, t.tokens, t.requests, t.grants, t.updates,
+		t.idempotency, t.policies, t.locks, t.assignments, t.tokens, t.requests, t.votes, t.grants, t.updates,
 	} {
 		if err := step(ctx, c); err != nil {
 			return err
@@ -108,7 +110,7 @@ func (t *tx) apply(ctx context.Context, c *Change, records []sealed, outcomes []
 		return err
 	}
 	for _, e := range c.Erase {
-		if err := t.erase(ctx, e); err != nil {
+		if err := erase.Apply(ctx, t.q, e); err != nil {
 			return err
 		}
 	}
@@ -202,6 +204,7 @@ func (t *tx) tokens(ctx context.Context, c *Change) error {
 		n, err := t.q.AddToken(ctx, table.AddTokenParams{
 			ID: k.ID, Hash: k.Hash[:], Issuer: k.Principal.Issuer, Subject: k.Principal.Subject, Display: k.Principal.Display,
 			Created: table.Millis(k.Created), Endless: endless, Expires: expires, Revoked: table.Millis(k.Revoked),
+			Person: k.Person, Code: table.Flag(k.Code),
 		})
 		if err := one(n, err, "add token", ErrStale, "there is a token %s already", k.ID); err != nil {
 			return err
@@ -226,6 +229,18 @@ func (t *tx) requests(ctx context.Context, c *Change) error {
 			if err := t.q.AddRequestVM(ctx, vm); err != nil {
 				return fmt.Errorf("add VM of request: %w", err)
 			}
+		}
+		if err := vote.AddTerms(ctx, t.q, r.ID, r.Terms); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) votes(ctx context.Context, c *Change) error {
+	for _, b := range c.Ballots {
+		if err := vote.Cast(ctx, t.q, b); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -327,32 +342,6 @@ func (t *tx) displaced(ctx context.Context, c *Change) error {
 		}
 	}
 	return nil
-}
-
-func (t *tx) erase(ctx context.Context, e Erasure) error {
-	indexes := e.Indexes
-	if e.Principal.Subject != "" {
-		issuer, subject := e.Principal.Issuer, e.Principal.Subject
-		about, err := t.q.RecordsAbout(ctx, table.RecordsAboutParams{Issuer: issuer, Subject: subject})
-		err = errors.Join(err,
-			t.q.EraseGrants(ctx, table.EraseGrantsParams{Issuer: issuer, Subject: subject}),
-			t.q.EraseEndings(ctx, table.EraseEndingsParams{Issuer: issuer, Subject: subject}),
-			t.q.EraseRequests(ctx, table.EraseRequestsParams{Issuer: issuer, Subject: subject}),
-			t.q.EraseSubject(ctx, table.EraseSubjectParams{Issuer: issuer, Subject: subject}),
-			t.q.EraseIdempotency(ctx, table.EraseIdempotencyParams{Issuer: issuer, Subject: subject}))
-		if err != nil {
-			return fmt.Errorf("erase %s: %w", e.Principal, err)
-		}
-		indexes = append(slices.Clip(indexes), about...)
-	}
-	var err error
-	for _, i := range e.Indexes {
-		err = errors.Join(err, t.q.EraseRecordSubjects(ctx, i))
-	}
-	for _, i := range indexes {
-		err = errors.Join(err, t.q.EraseRecord(ctx, table.EraseRecordParams{Salt: []byte{}, Idx: i}))
-	}
-	return err
 }
 
 // one turns the result of a write that must touch one row into an error.

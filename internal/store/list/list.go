@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/errkind"
 )
 
@@ -100,6 +101,13 @@ func In[S ~string](w *Where, condition string, values []S) {
 	}
 	marks := strings.TrimSuffix(strings.Repeat("?, ", len(args)), ", ")
 	w.And(strings.Replace(condition, "?", marks, 1), args...)
+}
+
+// Principal adds a condition about an issuer and a subject, unless p is nobody.
+func Principal(w *Where, condition string, p access.Principal) {
+	if p.Issuer != "" || p.Subject != "" {
+		w.And(condition, p.Issuer, p.Subject)
+	}
 }
 
 // String returns the condition with its WHERE, or nothing.

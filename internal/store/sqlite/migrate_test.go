@@ -37,7 +37,8 @@ func TestTablesByID(t *testing.T) {
 	q := table.New(old)
 	for n := range 100 {
 		id, request := fmt.Sprintf("g-%d", n*37%100), fmt.Sprintf("r-%d", n*37%100)
-		_, err := q.AddRequest(t.Context(), table.AddRequestParams{ID: request, Reason: "why " + request})
+		// As the program of that time did: the table has got columns since.
+		_, err := old.ExecContext(t.Context(), `INSERT INTO requests VALUES (?, '', '', '', '', '', '', 0, 0, ?, 0, 0, '')`, request, "why "+request)
 		if err == nil {
 			err = q.AddRequestVM(t.Context(), table.AddRequestVMParams{VM: "host://web-1", Request: request})
 		}

@@ -60,6 +60,15 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.addTokenStmt, err = db.PrepareContext(ctx, addToken); err != nil {
 		return nil, fmt.Errorf("error preparing query AddToken: %w", err)
 	}
+	if q.addVoteStmt, err = db.PrepareContext(ctx, addVote); err != nil {
+		return nil, fmt.Errorf("error preparing query AddVote: %w", err)
+	}
+	if q.addWaitStmt, err = db.PrepareContext(ctx, addWait); err != nil {
+		return nil, fmt.Errorf("error preparing query AddWait: %w", err)
+	}
+	if q.askedSinceStmt, err = db.PrepareContext(ctx, askedSince); err != nil {
+		return nil, fmt.Errorf("error preparing query AskedSince: %w", err)
+	}
 	if q.assignmentsStmt, err = db.PrepareContext(ctx, assignments); err != nil {
 		return nil, fmt.Errorf("error preparing query Assignments: %w", err)
 	}
@@ -114,6 +123,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.eraseSubjectStmt, err = db.PrepareContext(ctx, eraseSubject); err != nil {
 		return nil, fmt.Errorf("error preparing query EraseSubject: %w", err)
 	}
+	if q.eraseVotesStmt, err = db.PrepareContext(ctx, eraseVotes); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseVotes: %w", err)
+	}
 	if q.forgetIdempotencyStmt, err = db.PrepareContext(ctx, forgetIdempotency); err != nil {
 		return nil, fmt.Errorf("error preparing query ForgetIdempotency: %w", err)
 	}
@@ -132,8 +144,14 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.instanceStmt, err = db.PrepareContext(ctx, instance); err != nil {
 		return nil, fmt.Errorf("error preparing query Instance: %w", err)
 	}
+	if q.liveOfStmt, err = db.PrepareContext(ctx, liveOf); err != nil {
+		return nil, fmt.Errorf("error preparing query LiveOf: %w", err)
+	}
 	if q.locksStmt, err = db.PrepareContext(ctx, locks); err != nil {
 		return nil, fmt.Errorf("error preparing query Locks: %w", err)
+	}
+	if q.lookAwayStmt, err = db.PrepareContext(ctx, lookAway); err != nil {
+		return nil, fmt.Errorf("error preparing query LookAway: %w", err)
 	}
 	if q.moveDeadlineStmt, err = db.PrepareContext(ctx, moveDeadline); err != nil {
 		return nil, fmt.Errorf("error preparing query MoveDeadline: %w", err)
@@ -201,6 +219,18 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.unlocksStmt, err = db.PrepareContext(ctx, unlocks); err != nil {
 		return nil, fmt.Errorf("error preparing query Unlocks: %w", err)
 	}
+	if q.unreviewedStmt, err = db.PrepareContext(ctx, unreviewed); err != nil {
+		return nil, fmt.Errorf("error preparing query Unreviewed: %w", err)
+	}
+	if q.votesStmt, err = db.PrepareContext(ctx, votes); err != nil {
+		return nil, fmt.Errorf("error preparing query Votes: %w", err)
+	}
+	if q.waitStmt, err = db.PrepareContext(ctx, wait); err != nil {
+		return nil, fmt.Errorf("error preparing query Wait: %w", err)
+	}
+	if q.waitsStmt, err = db.PrepareContext(ctx, waits); err != nil {
+		return nil, fmt.Errorf("error preparing query Waits: %w", err)
+	}
 	return &q, nil
 }
 
@@ -264,6 +294,21 @@ func (q *Queries) Close() error {
 	if q.addTokenStmt != nil {
 		if cerr := q.addTokenStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing addTokenStmt: %w", cerr)
+		}
+	}
+	if q.addVoteStmt != nil {
+		if cerr := q.addVoteStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing addVoteStmt: %w", cerr)
+		}
+	}
+	if q.addWaitStmt != nil {
+		if cerr := q.addWaitStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing addWaitStmt: %w", cerr)
+		}
+	}
+	if q.askedSinceStmt != nil {
+		if cerr := q.askedSinceStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing askedSinceStmt: %w", cerr)
 		}
 	}
 	if q.assignmentsStmt != nil {
@@ -356,6 +401,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing eraseSubjectStmt: %w", cerr)
 		}
 	}
+	if q.eraseVotesStmt != nil {
+		if cerr := q.eraseVotesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseVotesStmt: %w", cerr)
+		}
+	}
 	if q.forgetIdempotencyStmt != nil {
 		if cerr := q.forgetIdempotencyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing forgetIdempotencyStmt: %w", cerr)
@@ -386,9 +436,19 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing instanceStmt: %w", cerr)
 		}
 	}
+	if q.liveOfStmt != nil {
+		if cerr := q.liveOfStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing liveOfStmt: %w", cerr)
+		}
+	}
 	if q.locksStmt != nil {
 		if cerr := q.locksStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing locksStmt: %w", cerr)
+		}
+	}
+	if q.lookAwayStmt != nil {
+		if cerr := q.lookAwayStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing lookAwayStmt: %w", cerr)
 		}
 	}
 	if q.moveDeadlineStmt != nil {
@@ -501,6 +561,26 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing unlocksStmt: %w", cerr)
 		}
 	}
+	if q.unreviewedStmt != nil {
+		if cerr := q.unreviewedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing unreviewedStmt: %w", cerr)
+		}
+	}
+	if q.votesStmt != nil {
+		if cerr := q.votesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing votesStmt: %w", cerr)
+		}
+	}
+	if q.waitStmt != nil {
+		if cerr := q.waitStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing waitStmt: %w", cerr)
+		}
+	}
+	if q.waitsStmt != nil {
+		if cerr := q.waitsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing waitsStmt: %w", cerr)
+		}
+	}
 	return err
 }
 
@@ -552,6 +632,9 @@ type Queries struct {
 	addRequestStmt          *sql.Stmt
 	addRequestVMStmt        *sql.Stmt
 	addTokenStmt            *sql.Stmt
+	addVoteStmt             *sql.Stmt
+	addWaitStmt             *sql.Stmt
+	askedSinceStmt          *sql.Stmt
 	assignmentsStmt         *sql.Stmt
 	checkpointsStmt         *sql.Stmt
 	displacedStmt           *sql.Stmt
@@ -570,13 +653,16 @@ type Queries struct {
 	eraseRecordSubjectsStmt *sql.Stmt
 	eraseRequestsStmt       *sql.Stmt
 	eraseSubjectStmt        *sql.Stmt
+	eraseVotesStmt          *sql.Stmt
 	forgetIdempotencyStmt   *sql.Stmt
 	grantStmt               *sql.Stmt
 	grantsAtStmt            *sql.Stmt
 	hashesStmt              *sql.Stmt
 	idempotencyStmt         *sql.Stmt
 	instanceStmt            *sql.Stmt
+	liveOfStmt              *sql.Stmt
 	locksStmt               *sql.Stmt
+	lookAwayStmt            *sql.Stmt
 	moveDeadlineStmt        *sql.Stmt
 	ownerStmt               *sql.Stmt
 	pendingGrantsStmt       *sql.Stmt
@@ -599,6 +685,10 @@ type Queries struct {
 	supersedeDisplacedStmt  *sql.Stmt
 	tokensStmt              *sql.Stmt
 	unlocksStmt             *sql.Stmt
+	unreviewedStmt          *sql.Stmt
+	votesStmt               *sql.Stmt
+	waitStmt                *sql.Stmt
+	waitsStmt               *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
@@ -617,6 +707,9 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		addRequestStmt:          q.addRequestStmt,
 		addRequestVMStmt:        q.addRequestVMStmt,
 		addTokenStmt:            q.addTokenStmt,
+		addVoteStmt:             q.addVoteStmt,
+		addWaitStmt:             q.addWaitStmt,
+		askedSinceStmt:          q.askedSinceStmt,
 		assignmentsStmt:         q.assignmentsStmt,
 		checkpointsStmt:         q.checkpointsStmt,
 		displacedStmt:           q.displacedStmt,
@@ -635,13 +728,16 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		eraseRecordSubjectsStmt: q.eraseRecordSubjectsStmt,
 		eraseRequestsStmt:       q.eraseRequestsStmt,
 		eraseSubjectStmt:        q.eraseSubjectStmt,
+		eraseVotesStmt:          q.eraseVotesStmt,
 		forgetIdempotencyStmt:   q.forgetIdempotencyStmt,
 		grantStmt:               q.grantStmt,
 		grantsAtStmt:            q.grantsAtStmt,
 		hashesStmt:              q.hashesStmt,
 		idempotencyStmt:         q.idempotencyStmt,
 		instanceStmt:            q.instanceStmt,
+		liveOfStmt:              q.liveOfStmt,
 		locksStmt:               q.locksStmt,
+		lookAwayStmt:            q.lookAwayStmt,
 		moveDeadlineStmt:        q.moveDeadlineStmt,
 		ownerStmt:               q.ownerStmt,
 		pendingGrantsStmt:       q.pendingGrantsStmt,
@@ -664,5 +760,9 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		supersedeDisplacedStmt:  q.supersedeDisplacedStmt,
 		tokensStmt:              q.tokensStmt,
 		unlocksStmt:             q.unlocksStmt,
+		unreviewedStmt:          q.unreviewedStmt,
+		votesStmt:               q.votesStmt,
+		waitStmt:                q.waitStmt,
+		waitsStmt:               q.waitsStmt,
 	}
 }

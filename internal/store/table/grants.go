@@ -102,6 +102,7 @@ func RequestRow(r access.Request, d access.Decision) Request {
 		Start: Millis(r.Start), Duration: r.Duration.Milliseconds(), Reason: r.Reason, Asked: Millis(r.Asked),
 		Allowed:  flag(d.Allow),
 		Decision: text(decision{NeedsApproval: d.NeedsApproval, By: d.By, Not: d.Not}),
+		Until:    Millis(r.Until), Ticket: r.Ticket, Glass: flag(r.Glass),
 	}
 	if r.Caller.IsValid() {
 		row.Caller = r.Caller.String()
@@ -131,6 +132,7 @@ func (r Request) Value() (access.Request, access.Decision) {
 		ID: r.ID, Principal: principal(r.Issuer, r.Subject, r.Display), Doors: parseDoors(r.Doors),
 		Sources: parsePrefixes(r.Sources), Caller: netip.Addr{},
 		Start: Instant(r.Start), Duration: duration(r.Duration), Reason: r.Reason, Asked: Instant(r.Asked),
+		Until: Instant(r.Until), Ticket: r.Ticket, Glass: r.Glass == 1,
 	}
 	if caller, err := netip.ParseAddr(r.Caller); err == nil {
 		v.Caller = caller

@@ -118,6 +118,9 @@ type Request struct {
 	Asked    int64
 	Allowed  int64
 	Decision string
+	Until    int64
+	Ticket   string
+	Glass    int64
 }
 
 type Token struct {
@@ -130,10 +133,38 @@ type Token struct {
 	Endless int64
 	Expires int64
 	Revoked int64
+	Person  string
+	Code    int64
 }
 
 type Unlock struct {
 	VM       string
 	Port     int64
 	Protocol int64
+}
+
+type Vote struct {
+	Request string
+	Seq     int64
+	Choice  string
+	Stage   string
+	Person  string
+	Issuer  string
+	Subject string
+	Display string
+	Comment string
+	Digest  []byte
+	At      int64
+}
+
+type Wait struct {
+	Request     string
+	Digest      []byte
+	Stages      string
+	Policies    string
+	Lapses      int64
+	LapsesBoot  int64
+	BootID      string
+	LapsesThird int64
+	Look        int64
 }

@@ -61,9 +61,9 @@ WHERE issuer = sqlc.arg(issuer) AND subject = sqlc.arg(subject) AND role = sqlc.
 SELECT * FROM assignments ORDER BY issuer, subject, role, vm;
 
 -- name: AddToken :execrows
-INSERT INTO tokens (id, hash, issuer, subject, display, created, endless, expires, revoked)
+INSERT INTO tokens (id, hash, issuer, subject, display, created, endless, expires, revoked, person, code)
 VALUES (sqlc.arg(id), sqlc.arg(hash), sqlc.arg(issuer), sqlc.arg(subject), sqlc.arg(display), sqlc.arg(created),
-  sqlc.arg(endless), sqlc.arg(expires), sqlc.arg(revoked))
+  sqlc.arg(endless), sqlc.arg(expires), sqlc.arg(revoked), sqlc.arg(person), sqlc.arg(code))
 ON CONFLICT DO NOTHING;
 
 -- name: RevokeToken :execrows
@@ -73,10 +73,11 @@ UPDATE tokens SET revoked = sqlc.arg(at) WHERE id = sqlc.arg(id) AND revoked = 0
 SELECT * FROM tokens ORDER BY id;
 
 -- name: AddRequest :execrows
-INSERT INTO requests (id, issuer, subject, display, doors, sources, caller, start, duration, reason, asked, allowed, decision)
+INSERT INTO requests (id, issuer, subject, display, doors, sources, caller, start, duration, reason, asked, allowed, decision, until, ticket, glass)
 VALUES (sqlc.arg(id), sqlc.arg(issuer), sqlc.arg(subject), sqlc.arg(display), sqlc.arg(doors),
   sqlc.arg(sources), sqlc.arg(caller),
-  sqlc.arg(start), sqlc.arg(duration), sqlc.arg(reason), sqlc.arg(asked), sqlc.arg(allowed), sqlc.arg(decision))
+  sqlc.arg(start), sqlc.arg(duration), sqlc.arg(reason), sqlc.arg(asked), sqlc.arg(allowed), sqlc.arg(decision),
+  sqlc.arg(until), sqlc.arg(ticket), sqlc.arg(glass))
 ON CONFLICT DO NOTHING;
 
 -- name: AddRequestVM :exec
@@ -223,7 +224,8 @@ UPDATE grants SET ended_issuer = 'erased', ended_subject = '', ended_display = '
 WHERE ended_issuer = sqlc.arg(issuer) AND ended_subject = sqlc.arg(subject) AND closed > 0;
 
 -- name: EraseRequests :exec
-UPDATE requests SET issuer = 'erased', subject = '', display = '', sources = '', caller = '', reason = '', decision = '{}'
+UPDATE requests SET issuer = 'erased', subject = '', display = '', sources = '', caller = '', reason = '', ticket = '',
+  decision = CASE WHEN decision LIKE '{"needs_approval":true%' THEN '{"needs_approval":true}' ELSE '{}' END
 WHERE requests.issuer = sqlc.arg(issuer) AND requests.subject = sqlc.arg(subject)
   AND NOT EXISTS (SELECT 1 FROM grants AS g WHERE g.request = requests.id AND g.closed <= 0);
 

@@ -271,10 +271,11 @@ func (q *Queries) AddRecordSubject(ctx context.Context, arg AddRecordSubjectPara
 }
 
 const addRequest = `-- name: AddRequest :execrows
-INSERT INTO requests (id, issuer, subject, display, doors, sources, caller, start, duration, reason, asked, allowed, decision)
+INSERT INTO requests (id, issuer, subject, display, doors, sources, caller, start, duration, reason, asked, allowed, decision, until, ticket, glass)
 VALUES (?1, ?2, ?3, ?4, ?5,
   ?6, ?7,
-  ?8, ?9, ?10, ?11, ?12, ?13)
+  ?8, ?9, ?10, ?11, ?12, ?13,
+  ?14, ?15, ?16)
 ON CONFLICT DO NOTHING
 `
 
@@ -292,6 +293,9 @@ type AddRequestParams struct {
 	Asked    int64
 	Allowed  int64
 	Decision string
+	Until    int64
+	Ticket   string
+	Glass    int64
 }
 
 func (q *Queries) AddRequest(ctx context.Context, arg AddRequestParams) (int64, error) {
@@ -309,6 +313,9 @@ func (q *Queries) AddRequest(ctx context.Context, arg AddRequestParams) (int64, 
 		arg.Asked,
 		arg.Allowed,
 		arg.Decision,
+		arg.Until,
+		arg.Ticket,
+		arg.Glass,
 	)
 	if err != nil {
 		return 0, err
@@ -331,9 +338,9 @@ func (q *Queries) AddRequestVM(ctx context.Context, arg AddRequestVMParams) erro
 }
 
 const addToken = `-- name: AddToken :execrows
-INSERT INTO tokens (id, hash, issuer, subject, display, created, endless, expires, revoked)
+INSERT INTO tokens (id, hash, issuer, subject, display, created, endless, expires, revoked, person, code)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6,
-  ?7, ?8, ?9)
+  ?7, ?8, ?9, ?10, ?11)
 ON CONFLICT DO NOTHING
 `
 
@@ -347,6 +354,8 @@ type AddTokenParams struct {
 	Endless int64
 	Expires int64
 	Revoked int64
+	Person  string
+	Code    int64
 }
 
 func (q *Queries) AddToken(ctx context.Context, arg AddTokenParams) (int64, error) {
@@ -360,6 +369,8 @@ func (q *Queries) AddToken(ctx context.Context, arg AddTokenParams) (int64, erro
 		arg.Endless,
 		arg.Expires,
 		arg.Revoked,
+		arg.Person,
+		arg.Code,
 	)
 	if err != nil {
 		return 0, err
@@ -680,7 +691,8 @@ func (q *Queries) EraseRecordSubjects(ctx context.Context, idx int64) error {
 }
 
 const eraseRequests = `-- name: EraseRequests :exec
-UPDATE requests SET issuer = 'erased', subject = '', display = '', sources = '', caller = '', reason = '', decision = '{}'
+UPDATE requests SET issuer = 'erased', subject = '', display = '', sources = '', caller = '', reason = '', ticket = '',
+  decision = CASE WHEN decision LIKE '{"needs_approval":true%' THEN '{"needs_approval":true}' ELSE '{}' END
 WHERE requests.issuer = ?1 AND requests.subject = ?2
   AND NOT EXISTS (SELECT 1 FROM grants AS g WHERE g.request = requests.id AND g.closed <= 0)
 `
@@ -1280,7 +1292,7 @@ func (q *Queries) RecordsFrom(ctx context.Context, arg RecordsFromParams) ([]Rec
 }
 
 const request = `-- name: Request :one
-SELECT id, issuer, subject, display, doors, sources, caller, start, duration, reason, asked, allowed, decision FROM requests WHERE id = ?1
+SELECT id, issuer, subject, display, doors, sources, caller, start, duration, reason, asked, allowed, decision, until, ticket, glass FROM requests WHERE id = ?1
 `
 
 func (q *Queries) Request(ctx context.Context, id string) (Request, error) {
@@ -1300,6 +1312,9 @@ func (q *Queries) Request(ctx context.Context, id string) (Request, error) {
 		&i.Asked,
 		&i.Allowed,
 		&i.Decision,
+		&i.Until,
+		&i.Ticket,
+		&i.Glass,
 	)
 	return i, err
 }
@@ -1434,7 +1449,7 @@ func (q *Queries) SupersedeDisplaced(ctx context.Context, arg SupersedeDisplaced
 }
 
 const tokens = `-- name: Tokens :many
-SELECT id, hash, issuer, subject, display, created, endless, expires, revoked FROM tokens ORDER BY id
+SELECT id, hash, issuer, subject, display, created, endless, expires, revoked, person, code FROM tokens ORDER BY id
 `
 
 func (q *Queries) Tokens(ctx context.Context) ([]Token, error) {
@@ -1456,6 +1471,8 @@ func (q *Queries) Tokens(ctx context.Context) ([]Token, error) {
 			&i.Endless,
 			&i.Expires,
 			&i.Revoked,
+			&i.Person,
+			&i.Code,
 		); err != nil {
 			return nil, err
 		}

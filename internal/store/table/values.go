@@ -114,6 +114,9 @@ func principal(issuer, subject, display string) access.Principal {
 	return access.Principal{Issuer: issuer, Subject: subject, Display: display}
 }
 
+// Flag writes b as it is stored.
+func Flag(b bool) int64 { return flag(b) }
+
 func flag(b bool) int64 {
 	if b {
 		return 1
