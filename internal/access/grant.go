@@ -48,11 +48,13 @@ type EndReason string
 
 // The reasons for an early end.
 const (
-	ClosedByUser  EndReason = "closed"   // close-now, by its owner or somebody with the right
-	DoorUnlocked  EndReason = "disabled" // the door is not just-in-time any more
-	PolicyRemoved EndReason = "policy"   // no policy covers the door any more
-	NeverOpened   EndReason = "unopened" // it could not be opened in time
-	RoleLost      EndReason = "role"     // its owner may not ask for the door any more
+	ClosedByUser  EndReason = "closed"     // close-now, by its owner or somebody with the right
+	DoorUnlocked  EndReason = "disabled"   // the door is not just-in-time any more
+	PolicyRemoved EndReason = "policy"     // no policy allows it any more
+	NeverOpened   EndReason = "unopened"   // it could not be opened in time
+	RoleLost      EndReason = "role"       // its owner may not ask for the door any more
+	VMGone        EndReason = "vm"         // a complete inventory does not name the VM any more
+	Superseded    EndReason = "superseded" // its owner asked for the same anew
 )
 
 // State is where a grant stands at one reading of the clocks. It is derived,

@@ -30,7 +30,7 @@ type Grant struct {
 type Ending struct {
 	At  Time      `json:"at"`
 	By  Principal `json:"by"`
-	Why string    `json:"why" enum:"closed,disabled,policy,unopened,role"`
+	Why string    `json:"why" enum:"closed,disabled,policy,unopened,role,vm,superseded"`
 }
 
 // GrantOf returns g as it stands at a reading of the clocks.

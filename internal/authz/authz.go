@@ -24,22 +24,23 @@ import (
 // Role is what a principal may do.
 type Role string
 
-// The roles. Each may do what the one before it may.
+// The roles. Each may see what the first may, and the last may do everything.
 const (
 	Viewer    Role = "viewer"    // see VMs, grants and activity
+	Approver  Role = "approver"  // also approve and deny what others ask for, and close it
 	Requester Role = "requester" // also ask for access, and close and extend their own grants
 	Admin     Role = "admin"     // also enable, disable, close anything, manage tokens
 )
 
 // Roles returns every role, the least first.
-func Roles() []Role { return []Role{Viewer, Requester, Admin} }
+func Roles() []Role { return []Role{Viewer, Approver, Requester, Admin} }
 
 // ParseRole reads the name of a role.
 func ParseRole(s string) (Role, error) {
 	if r := Role(s); slices.Contains(Roles(), r) {
 		return r, nil
 	}
-	return "", errkind.Bad("role", s, `"viewer", "requester" or "admin"`)
+	return "", errkind.Bad("role", s, `"viewer", "approver", "requester" or "admin"`)
 }
 
 // May reports whether somebody with role r may do a, on the VMs that the role
@@ -51,7 +52,9 @@ func (r Role) May(a Action) bool {
 		return slices.Contains(Roles(), r)
 	case Request:
 		return r == Requester || r == Admin
-	case Close, Enable, Disable, Manage:
+	case Approve, Close:
+		return r == Approver || r == Admin
+	case Enable, Disable, Manage:
 		return r == Admin
 	}
 	return false
@@ -87,6 +90,7 @@ type Action string
 const (
 	View    Action = "view"
 	Request Action = "request" // ask for, extend or close one's own grant
+	Approve Action = "approve" // agree to what somebody else asks for, or deny it
 	Close   Action = "close"   // close anybody's grant
 	Enable  Action = "enable"  // change policies and add locks
 	Disable Action = "disable" // end locks

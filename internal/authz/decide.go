@@ -28,7 +28,8 @@ type DoorDecision struct {
 	Policy string
 }
 
-// Decide decides on req as it stands at now. A door is allowed if the principal
+// Decide decides on req as it stands at now. NeedsApproval says that a policy which
+// allows a door wants somebody else to agree; approval.TermsOf says who. A door is allowed if the principal
 // may request on its VM, the door is locked, and one policy allows duration,
 // start and every source; with several policies, one must allow all of that.
 //
@@ -69,6 +70,9 @@ func Decide(assignments []Assignment, policies []policy.Policy, locks []access.L
 			out.Not = append(out.Not, prefix+why)
 		}
 	}
+	if req.Glass {
+		out.NeedsApproval = false // that is what an emergency is for
+	}
 	if req.Foreign() {
 		// The policy says which sources may be asked for. It stands among the
 		// reasons so that whoever reads the decision sees it.
@@ -80,11 +84,9 @@ func Decide(assignments []Assignment, policies []policy.Policy, locks []access.L
 // decideDoor decides on one door: who asks, whether there is a lock to open, and
 // what the policies allow. It looks at everything, whatever it finds first.
 func decideDoor(assignments []Assignment, policies []policy.Policy, locks []access.Lock, req access.Request, d firewall.Door, now time.Time) DoorDecision {
-	may := May(assignments, req.Principal, Request, d.VM)
-	out := DoorDecision{Door: d, Decision: may, Policy: ""}
-
-	locked := slices.ContainsFunc(locks, func(l access.Lock) bool { return l.Door == d })
 	covers := covering(policies, d)
+	out := DoorDecision{Door: d, Decision: who(assignments, covers, req, d), Policy: ""}
+	locked := slices.ContainsFunc(locks, func(l access.Lock) bool { return l.Door == d })
 	// The reasons do not name the door: whoever shows them has named it already.
 	switch {
 	case !locked && len(covers) == 0:
@@ -99,15 +101,56 @@ func decideDoor(assignments []Assignment, policies []policy.Policy, locks []acce
 		for _, why := range not {
 			out.Not = append(out.Not, "policy "+p.Name+": "+why)
 		}
-		if len(not) == 0 {
+		if len(not) == 0 && (!req.Glass || p.Glass.Allows(req.Principal)) {
 			out.By = append(out.By, "policy "+p.Name)
 			out.Policy = cmp.Or(out.Policy, p.Name)
 		}
 	}
 	out.Allow = out.Allow && locked && out.Policy != ""
-	// Approvals come in here: a policy that asks for some sets NeedsApproval on a
-	// door that it otherwise allows. No policy asks for any today.
-	out.NeedsApproval = false
+	out.NeedsApproval = out.Allow && wants(covers, out.Policy)
+	return out
+}
+
+// wants reports whether the policy of that name wants approvals.
+func wants(policies []policy.Policy, name string) bool {
+	return slices.ContainsFunc(policies, func(p policy.Policy) bool { return p.Name == name && len(p.Approvals) > 0 })
+}
+
+// who decides whether the one who asks may have d at all. In an emergency that the
+// policy names them for, they may, whatever their roles.
+func who(assignments []Assignment, covers []policy.Policy, req access.Request, d firewall.Door) access.Decision {
+	if !req.Glass {
+		return May(assignments, req.Principal, Request, d.VM)
+	}
+	var out access.Decision
+	for _, p := range covers {
+		if p.Glass.Allows(req.Principal) {
+			out.By = append(out.By, "policy "+p.Name+" names "+req.Principal.Name()+" for emergencies")
+		} else {
+			out.Not = append(out.Not, "policy "+p.Name+" does not name "+req.Principal.Name()+" for emergencies")
+		}
+	}
+	out.Allow = len(out.By) > 0
+	return out
+}
+
+// MayApprove decides whether approver may agree to a stage of what is asked for, or
+// deny it: it takes the right on every VM. That nobody approves their own, and that
+// only people do, is decided where it is known who the person is.
+//
+// Every stage takes the same right today; the access policies tell stages apart.
+func MayApprove(assignments []Assignment, approver access.Identity, req access.Request, stage string) access.Decision {
+	out := access.Decision{Allow: len(req.Doors) > 0 && stage != ""}
+	var last firewall.VMID
+	for _, d := range req.Doors {
+		if d.VM == last {
+			continue
+		}
+		last = d.VM
+		one := May(assignments, approver.Principal, Approve, d.VM)
+		out.Allow = out.Allow && one.Allow
+		out.By, out.Not = append(out.By, one.By...), append(out.Not, one.Not...)
+	}
 	return out
 }
 
