@@ -19,6 +19,18 @@ type Ask struct {
 	Duration string   `json:"duration,omitzero" doc:"Such as 1h30m; absent for the longest that the policy allows."`
 	Start    string   `json:"start,omitzero" format:"date-time" doc:"RFC 3339 with a zone; absent for now."`
 	Reason   string   `json:"reason,omitzero" maxLength:"500"`
+	Also     []Target `json:"also,omitempty" maxItems:"15" doc:"Further VMs: all of them are granted, or none."`
+	Until    string   `json:"until,omitzero" format:"date-time" doc:"When access ends, instead of a duration; RFC 3339 with a zone."`
+	Ticket   string   `json:"ticket,omitzero" maxLength:"500"`
+	Glass    bool     `json:"break_glass,omitzero" doc:"An emergency: nobody's approval is waited for, and somebody reviews it afterwards."`
+	// Supersede is what faces ask for whose clients know nothing of overlapping.
+	Supersede bool `json:"supersede,omitzero" doc:"End what was asked for before at the same ports from the same sources."`
+}
+
+// A Target is ports of one more VM.
+type Target struct {
+	VM    string `json:"vm" doc:"An id or an unambiguous name."`
+	Ports []Port `json:"ports" minItems:"1" maxItems:"16"`
 }
 
 // An Asked is an Ask that was read: its values are of the right kind, and
@@ -30,6 +42,18 @@ type Asked struct {
 	Duration time.Duration // 0 for the longest that the policy allows
 	Start    time.Time     // zero for now
 	Reason   string
+	Also     []AskedTarget
+	Until    time.Time // zero for none
+	Ticket   string
+	Glass    bool
+	// Supersede ends what was asked for before.
+	Supersede bool
+}
+
+// An AskedTarget is ports of one more VM.
+type AskedTarget struct {
+	VM    string
+	Ports []AskedPort
 }
 
 // An AskedPort is one port with its protocol.
@@ -40,7 +64,7 @@ type AskedPort struct {
 
 // Parse reads a. Instants are judged at now, because they must lie near it.
 func (a Ask) Parse(now time.Time) (Asked, error) {
-	out := Asked{VM: a.VM, Ports: nil, Sources: nil, Duration: 0, Start: time.Time{}, Reason: ""}
+	out := Asked{VM: a.VM, Glass: a.Glass, Supersede: a.Supersede}
 	var err error
 	if out.Ports, err = parsePorts(a.VM, a.Ports); err != nil {
 		return Asked{}, err
@@ -60,6 +84,24 @@ func (a Ask) Parse(now time.Time) (Asked, error) {
 		if out.Start, err = access.ParseTime("start", a.Start, now); err != nil {
 			return Asked{}, err
 		}
+	}
+	if a.Until != "" {
+		if out.Until, err = access.ParseTime("until", a.Until, now); err != nil {
+			return Asked{}, err
+		}
+	}
+	if len(a.Also) >= access.MaxDoors {
+		return Asked{}, tooMany("also", len(a.Also), access.MaxDoors-1)
+	}
+	for i, t := range a.Also {
+		ports, err := parsePorts(t.VM, t.Ports)
+		if err != nil {
+			return Asked{}, errkind.In(place("also", i), err)
+		}
+		out.Also = append(out.Also, AskedTarget{VM: t.VM, Ports: ports})
+	}
+	if out.Ticket, err = access.ParseReason("ticket", a.Ticket); err != nil {
+		return Asked{}, err
 	}
 	out.Reason, err = access.ParseReason("reason", a.Reason)
 	return out, err
@@ -107,7 +149,11 @@ type Request struct {
 	Reason    string    `json:"reason,omitzero"`
 	Asked     Time      `json:"asked"`
 	Decision  Decision  `json:"decision"`
-	Grants    []Grant   `json:"grants,omitempty" doc:"One for each door; none after a no."`
+	Grants    []Grant   `json:"grants,omitempty" doc:"One for each door; none after a no, and while others have to agree."`
+	Until     Time      `json:"until,omitzero" doc:"When access ends, however late it begins."`
+	Ticket    string    `json:"ticket,omitzero"`
+	Glass     bool      `json:"break_glass,omitzero" doc:"It is an emergency."`
+	Approval  *Approval `json:"approval,omitempty" doc:"How it stands with others; absent where it is not known."`
 }
 
 // A Decision is the answer to a request, with everything that led to it.
@@ -129,6 +175,7 @@ func RequestOf(r access.Request, d access.Decision) Request {
 		ID: r.ID, Principal: PrincipalOf(r.Principal), Doors: DoorsOf(r.Doors), Sources: SourcesOf(r.Sources),
 		Caller: caller, Start: TimeOf(r.Start), Duration: access.FormatDuration(r.Duration), Reason: r.Reason,
 		Asked: TimeOf(r.Asked), Decision: DecisionOf(d), Grants: nil,
+		Until: TimeOf(r.Until), Ticket: r.Ticket, Glass: r.Glass, Approval: nil,
 	}
 }
 
@@ -142,6 +189,7 @@ func (r Request) Domain() (access.Request, access.Decision, error) {
 	out := access.Request{
 		ID: r.ID, Principal: r.Principal.Domain(), Doors: nil, Sources: nil, Caller: netip.Addr{},
 		Start: r.Start.Time, Duration: 0, Reason: r.Reason, Asked: r.Asked.Time,
+		Until: r.Until.Time, Ticket: r.Ticket, Glass: r.Glass,
 	}
 	decision := access.Decision{
 		Allow: r.Decision.Allow, NeedsApproval: r.Decision.NeedsApproval, By: r.Decision.By, Not: r.Decision.Not,

@@ -9,6 +9,7 @@
 package broker
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/broker/desk"
@@ -21,6 +22,9 @@ type Caller = desk.Caller
 // Config is what a Broker is made of.
 type Config = desk.Config
 
+// Quotas bound what one person may have and ask for.
+type Quotas = desk.Quotas
+
 // Agreed is what the caller of Enable and Disable was shown beforehand.
 type Agreed = locks.Agreed
 
@@ -29,12 +33,14 @@ type Broker struct {
 	*desk.Desk
 	*locks.Locks
 	skew *skewWatch
+	// reviewed is the version of the rules by which every grant was decided last.
+	reviewed atomic.Int64
 }
 
 // New returns a broker.
 func New(cfg Config) *Broker {
 	d := &desk.Desk{Config: cfg}
-	return &Broker{Desk: d, Locks: &locks.Locks{Desk: d}, skew: newSkewWatch(cfg.Clocks())}
+	return &Broker{Desk: d, Locks: &locks.Locks{Desk: d}, skew: newSkewWatch(cfg.Clocks()), reviewed: atomic.Int64{}}
 }
 
 // SettleTime is how long an answer waits for the firewalls at most. What is not

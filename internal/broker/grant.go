@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/access/approval"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/broker/desk"
@@ -88,7 +89,11 @@ func (b *Broker) Extend(ctx context.Context, caller Caller, id string, d time.Du
 		if err != nil {
 			return err
 		}
-		if err := b.ready(now, vm); err != nil {
+		if err := b.unready(access.Request{}, []inventory.VM{vm}, now); err != nil {
+			return err
+		}
+		ticket, err := b.extensible(ctx, g)
+		if err != nil {
 			return err
 		}
 		end := firewall.Instant(now.Wall.Add(d))
@@ -96,7 +101,7 @@ func (b *Broker) Extend(ctx context.Context, caller Caller, id string, d time.Du
 			return errkind.New(errkind.Invalid, "grant %s lasts until %s already; extending to %s would shorten it",
 				g.ID, g.Deadline.Wall.Format(time.RFC3339), end.Format(time.RFC3339))
 		}
-		return b.extend(ctx, rules, caller, &g, end, now)
+		return b.extend(ctx, rules, caller, &g, ticket, end, now)
 	})
 	if err != nil {
 		return Standing{}, err
@@ -104,13 +109,32 @@ func (b *Broker) Extend(ctx context.Context, caller Caller, id string, d time.Du
 	return b.settle(ctx, []access.Grant{g})[0], nil
 }
 
+// extensible fails where g lasts no longer than it was granted for, whoever asks. It
+// returns the ticket that g was granted with.
+func (b *Broker) extensible(ctx context.Context, g access.Grant) (ticket string, err error) {
+	r, err := b.Ledger.Request(ctx, g.Request)
+	switch {
+	case errkind.Of(err) == errkind.NotFound:
+		return "", nil
+	case err != nil:
+		return "", errkind.Wrap(errkind.Unavailable, err, "the request of grant %s cannot be read, so it is not extended", g.ID)
+	case r.Glass:
+		return "", errkind.New(errkind.Denied, "grant %s is of an emergency, which is not extended; ask for access in the ordinary way", g.ID)
+	}
+	return r.Ticket, nil
+}
+
 // extend decides and saves the later deadline of g.
-func (b *Broker) extend(ctx context.Context, rules store.Rules, caller Caller, g *access.Grant, end time.Time, now access.Reading) error {
+func (b *Broker) extend(ctx context.Context, rules store.Rules, caller Caller, g *access.Grant, ticket string, end time.Time, now access.Reading) error {
 	whole := access.Request{
 		ID: g.Request, Principal: g.Principal, Doors: []firewall.Door{g.Door}, Sources: g.Sources,
-		Caller: caller.Addr, Start: g.Start, Duration: end.Sub(g.Start), Reason: g.Reason, Asked: firewall.Instant(now.Wall),
+		Caller: caller.Addr, Start: g.Start, Duration: end.Sub(g.Start), Reason: g.Reason, Ticket: ticket, Asked: firewall.Instant(now.Wall),
 	}
 	outcome := authz.Decide(rules.Assignments, rules.Policies, rules.Locks, whole, now.Wall)
+	if outcome.NeedsApproval {
+		outcome.Allow = false
+		outcome.Not = append(outcome.Not, "its policy wants approval, which is for the time that was asked for; ask anew for more")
+	}
 	if !outcome.Decision.Allow {
 		rec := b.requestRecord(audit.Denied, whole, g.Door, outcome.Decision, g.ID, g.Deadline.Wall)
 		rec.Text = "extension"
@@ -173,5 +197,14 @@ func (b *Broker) answer(ctx context.Context, id string) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	return Answer{Request: r.Request, Decision: r.Decision, Grants: b.settle(ctx, grants)}, nil
+	return b.answered(ctx, r.Case(), grants), nil
+}
+
+// answered is the answer of a case whose grants are saved, when they have settled.
+func (b *Broker) answered(ctx context.Context, c approval.Case, grants []access.Grant) Answer {
+	a := Answer{Case: c, State: c.StateAt(b.Clocks()), Grants: nil}
+	if len(grants) > 0 {
+		a.Grants = b.settle(ctx, grants)
+	}
+	return a
 }

@@ -110,6 +110,7 @@ func (f *Fleet) refresh(ctx context.Context, wg *sync.WaitGroup, s *source) time
 	for _, old := range s.vms {
 		if inventory.Of(read, old.ID).ID == "" {
 			old.Missing = []string{cmp.Or(failed, "the inventory does not name the VM any more")}
+			old.Gone = failed == ""
 			read = append(read, old)
 		}
 	}

@@ -36,6 +36,9 @@ type VM struct {
 	// Missing lists what could not be read about this VM, each as a sentence.
 	// While it is not empty nothing is opened here; closing goes on.
 	Missing []string
+	// Gone says that a complete inventory has not named the VM any more; whoever keeps
+	// it in mind says so. What could not be read is no evidence that it is gone.
+	Gone bool
 }
 
 // A Proposal is a source that the VM's surroundings show to need it without

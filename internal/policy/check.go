@@ -24,8 +24,8 @@ func Check(p Policy, req access.Request, d firewall.Door, now time.Time) []strin
 	switch {
 	case req.Duration < access.MinDuration:
 		no("asks for %s, at least %s", access.FormatDuration(req.Duration), access.FormatDuration(access.MinDuration))
-	case req.Duration > p.longest(port, req):
-		no("asks for %s, at most %s", access.FormatDuration(roundedUp(req.Duration)), access.FormatDuration(p.longest(port, req)))
+	case req.Duration > p.Longest(port, req):
+		no("asks for %s, at most %s", access.FormatDuration(roundedUp(req.Duration)), access.FormatDuration(p.Longest(port, req)))
 	}
 	if ahead := req.Start.Sub(now); !req.Start.IsZero() && ahead > MaxAhead {
 		no("starts in %s, at most %s ahead", access.FormatDuration(ahead), access.FormatDuration(MaxAhead))
@@ -42,8 +42,8 @@ func Check(p Policy, req access.Request, d firewall.Door, now time.Time) []strin
 	return append(not, p.checkWords(req)...)
 }
 
-// longest returns how long req may have the port: less, if it breaks glass.
-func (p Policy) longest(port Port, req access.Request) time.Duration {
+// Longest returns how long req may have a port of p: less in an emergency.
+func (p Policy) Longest(port Port, req access.Request) time.Duration {
 	if req.Glass {
 		return min(port.Max, p.Glass.Max)
 	}

@@ -31,18 +31,35 @@ func (s *Server) request(ctx context.Context, c *call, in api.Ask) (api.Request,
 		return api.Request{}, err
 	}
 	ask := broker.Ask{
-		VM: string(vm.ID), Ports: nil, Sources: asked.Sources, Duration: asked.Duration,
-		Start: asked.Start, Reason: asked.Reason, IdempotencyKey: key,
+		VM: string(vm.ID), Ports: portsOf(asked.Ports), Also: nil, Sources: asked.Sources, Duration: asked.Duration,
+		Until: asked.Until, Start: asked.Start, Reason: asked.Reason, Ticket: asked.Ticket, Glass: asked.Glass,
+		Supersede: asked.Supersede, IdempotencyKey: key,
 	}
-	for _, p := range asked.Ports {
-		ask.Ports = append(ask.Ports, broker.Port{Number: p.Number, Protocol: p.Protocol})
+	for _, t := range asked.Also {
+		if vm, err = s.find(v, t.VM); err != nil {
+			return api.Request{}, err
+		}
+		ask.Also = append(ask.Also, broker.Target{VM: string(vm.ID), Ports: portsOf(t.Ports)})
 	}
 	answer, err := s.Broker.Request(ctx, c.Caller, ask)
+	return s.answerOf(answer, err)
+}
+
+func portsOf(ports []api.AskedPort) []broker.Port {
+	var out []broker.Port
+	for _, p := range ports {
+		out = append(out, broker.Port{Number: p.Number, Protocol: p.Protocol})
+	}
+	return out
+}
+
+// answerOf returns what came of a request as it goes over the wire.
+func (s *Server) answerOf(a broker.Answer, err error) (api.Request, error) {
 	if err != nil {
 		return api.Request{}, err
 	}
-	out := api.RequestOf(answer.Request, answer.Decision)
-	for _, g := range answer.Grants {
+	out := api.RequestIn(a.Case, s.Clocks())
+	for _, g := range a.Grants {
 		out.Grants = append(out.Grants, api.GrantIn(g.Grant, g.State, g.Pending))
 	}
 	return out, nil
@@ -74,11 +91,15 @@ func (s *Server) listRequests(ctx context.Context, c *call) (api.Page[api.Reques
 	if f.VMs, err = s.listed(c, v, f.Principal); err != nil {
 		return api.Page[api.Request]{}, err
 	}
+	if c.query.Text("state") == "waiting" {
+		return s.listWaiting(ctx, f)
+	}
 	list, next, err := s.Store.Requests(ctx, f)
 	if err != nil {
 		return api.Page[api.Request]{}, err
 	}
-	return api.PageFrom(list, next, func(r store.Request) api.Request { return api.RequestOf(r.Request, r.Decision) }), nil
+	now := s.Clocks()
+	return api.PageFrom(list, next, func(r store.Request) api.Request { return api.RequestIn(r.Case(), now) }), nil
 }
 
 // listed returns the VMs that a list of what principal asked for is about. What
@@ -114,8 +135,8 @@ func (s *Server) getRequest(ctx context.Context, c *call) (api.Request, error) {
 	if err != nil {
 		return api.Request{}, err
 	}
-	out := api.RequestOf(r.Request, r.Decision)
 	now := s.Clocks()
+	out := api.RequestIn(r.Case(), now)
 	for _, g := range grants {
 		out.Grants = append(out.Grants, api.GrantOf(s.Fleet.Current(g), now))
 	}

@@ -40,7 +40,7 @@ func (s *Server) faces() []front.Route {
 
 // routes returns every route of the server.
 func (s *Server) routes() []route {
-	return slices.Concat(s.accessRoutes(), s.ruleRoutes(), s.recordRoutes(), s.serverRoutes())
+	return slices.Concat(s.accessRoutes(), s.voteRoutes(), s.ruleRoutes(), s.recordRoutes(), s.serverRoutes())
 }
 
 func get(path, id, summary string, may rule, query []front.Param, e endpoint) route {
@@ -72,7 +72,7 @@ func (s *Server) accessRoutes() []route {
 		get("/v1/vms/{vm}", "get-vm", "One VM, by name or escaped id", known, nil, reads(s.getVM)),
 		ask,
 		get("/v1/requests", "list-requests", "Requests, newest first", known,
-			list(vmParam(false), principalParam()), reads(s.listRequests)),
+			list(vmParam(false), principalParam(), waitingParam()), reads(s.listRequests)),
 		get("/v1/requests/{request}", "get-request", "One request with its grants", known, nil, reads(s.getRequest)),
 		get("/v1/grants", "list-grants", "Grants, newest first", known,
 			list(vmParam(false), principalParam(), stateParam()), reads(s.listGrants)),

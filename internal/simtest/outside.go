@@ -145,6 +145,18 @@ func (l ledger) Grants(ctx context.Context, f store.GrantFilter) (grants []acces
 	return grants, next, err
 }
 
+func (l ledger) Waiting(ctx context.Context) ([]store.Request, error) {
+	return read(l, func() ([]store.Request, error) { return l.store.Waiting(ctx) })
+}
+
+func (l ledger) Tally(ctx context.Context, p access.Principal, since time.Time) (store.Tally, error) {
+	return read(l, func() (store.Tally, error) { return l.store.Tally(ctx, p, since) })
+}
+
+func (l ledger) Person(ctx context.Context, p access.Principal) (string, error) {
+	return read(l, func() (string, error) { return l.store.Person(ctx, p) })
+}
+
 func (l ledger) Activity(ctx context.Context, f store.ActivityFilter) (entries []store.Entry, next string, err error) {
 	entries, err = read(l, func() (entries []store.Entry, err error) {
 		entries, next, err = l.store.Activity(ctx, f)

@@ -34,8 +34,11 @@ func (s *Store) Waiting(ctx context.Context) (waiting []Request, err error) {
 	return waiting, err
 }
 
+// A Tally is what one principal has, and has asked for.
+type Tally = vote.Tally
+
 // Tally counts what p has, and has asked for since the given time.
-func (s *Store) Tally(ctx context.Context, p access.Principal, since time.Time) (t vote.Tally, err error) {
+func (s *Store) Tally(ctx context.Context, p access.Principal, since time.Time) (t Tally, err error) {
 	err = s.view(ctx, "count requests", func(q *table.Queries, _ *sql.Tx) (err error) {
 		t, err = vote.Count(ctx, q, p, since)
 		return err

@@ -95,7 +95,7 @@ func (c *Client) Request(ctx context.Context, a api.Ask, key string) (api.Reques
 type List struct {
 	VM        string // id or name
 	Principal string // subject, or issuer and subject as ISSUER#SUBJECT
-	State     string // of grants: "pending" or "done"
+	State     string // of grants: "pending" or "done"; of requests: "waiting"
 	Cursor    string
 	Limit     int
 }
@@ -156,6 +156,24 @@ func (c *Client) Extend(ctx context.Context, id string, e api.Extend) (api.Grant
 		return api.Grant{}, err
 	}
 	return ask[api.Grant](ctx, c, what)
+}
+
+// Approve agrees to a request as it was seen.
+func (c *Client) Approve(ctx context.Context, id string, a api.Approve) (api.Request, error) {
+	what, err := post(false, a, "v1", "requests", id, "approve")
+	if err != nil {
+		return api.Request{}, err
+	}
+	return ask[api.Request](ctx, c, what)
+}
+
+// Say denies, cancels or reviews a request.
+func (c *Client) Say(ctx context.Context, id, choice string, comment api.Comment) (api.Request, error) {
+	what, err := post(false, comment, "v1", "requests", id, choice)
+	if err != nil {
+		return api.Request{}, err
+	}
+	return ask[api.Request](ctx, c, what)
 }
 
 // Plan shows what the next pass would write.

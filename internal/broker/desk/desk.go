@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
@@ -34,6 +35,9 @@ type Caller struct {
 	// Addr is the address that the caller's packets come from; invalid when they
 	// came over a local socket.
 	Addr netip.Addr
+	// Code is the id of the code that the caller has shown instead of being known:
+	// it is good for one emergency. Empty for whoever is known.
+	Code string
 }
 
 // A Ledger is what the broker needs from the store.
@@ -41,8 +45,19 @@ type Ledger interface {
 	Reader
 	Grants(ctx context.Context, f store.GrantFilter) (grants []access.Grant, next string, err error)
 	Tokens(ctx context.Context) ([]store.Token, error)
+	Polls
 	// Save stores state and record in one transaction.
 	Save(ctx context.Context, c store.Change) error
+}
+
+// Polls say who waits for whom.
+type Polls interface {
+	// Waiting returns the requests about which somebody may have something to decide.
+	Waiting(ctx context.Context) ([]store.Request, error)
+	// Tally counts what a principal has, and has asked for since some time.
+	Tally(ctx context.Context, p access.Principal, since time.Time) (store.Tally, error)
+	// Person returns the id of the person behind a principal; empty for none.
+	Person(ctx context.Context, p access.Principal) (string, error)
 }
 
 // A Reader reads what decisions are based on.
@@ -89,6 +104,15 @@ type Config struct {
 	// Own are the doors that callers come through themselves.
 	Own []firewall.Door
 	Log *slog.Logger
+	// Quotas bound what one person has and asks for.
+	Quotas Quotas
+}
+
+// Quotas bound what one person may have and ask for; 0 is no bound.
+type Quotas struct {
+	Live    int // grants of one principal at once
+	Waiting int // requests of one person that wait for approval at once
+	Asked   int // requests of one principal for approval within an hour
 }
 
 // A Desk decides. It is safe for concurrent use.
@@ -139,14 +163,19 @@ func (b *Desk) MayAsk(ctx context.Context, rules store.Rules, caller Caller, ask
 	if d.Allow {
 		return nil
 	}
+	return b.Refuse(ctx, caller, asked, vm, d.Not)
+}
+
+// Refuse records that caller may not do what is asked, and returns it as an error.
+func (b *Desk) Refuse(ctx context.Context, caller Caller, asked string, vm firewall.VMID, not []string) error {
 	rec := b.Record(audit.Denied, caller)
 	rec.Door.VM = vm
-	rec.Not = d.Not
+	rec.Not = not
 	rec.Text = asked
 	if err := b.Ledger.Save(ctx, store.Change{Records: []audit.Record{rec}}); err != nil {
 		b.Log.LogAttrs(ctx, slog.LevelError, "record denial", slog.Any("error", err))
 	}
-	return errkind.New(errkind.Denied, "%s may not %s: %s", caller, asked, Reasons(d.Not))
+	return errkind.New(errkind.Denied, "%s may not %s: %s", caller, asked, Reasons(not))
 }
 
 // Record starts a record of something that caller did.
