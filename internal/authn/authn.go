@@ -28,6 +28,9 @@ type Caller struct {
 	// Addr is the address that the caller's packets come from; invalid when they
 	// came over the local socket.
 	Addr netip.Addr
+	// Code is the id of the code that was shown instead of a token: it is good for one
+	// emergency and for nothing else.
+	Code string
 }
 
 // LocalAdmin is the principal of root, and of the server's own user, on the
@@ -40,6 +43,8 @@ func LocalAdmin() access.Principal {
 type Token struct {
 	Hash      [sha256.Size]byte
 	Principal access.Principal
+	Person    string    // whom it was made for; empty for a program's
+	Code      string    // its id, if it is good for one emergency only
 	Expires   time.Time // zero for never
 	Revoked   time.Time // zero while it is not
 }
@@ -93,41 +98,45 @@ func (a *Authenticator) Authenticate(r *http.Request, now time.Time) (Caller, er
 		}
 		caller.Addr = addr
 	}
-	principal, err := a.principal(r, peer, local, now)
+	who, err := a.who(r, peer, local, now)
 	if errkind.Of(err) == errkind.Unauthenticated && !a.failures.Allow(AddrKey(caller.Addr), now) {
 		return Caller{}, errkind.New(errkind.Exhausted, "too many attempts without a token that is good; wait a minute")
 	}
 	if err != nil {
 		return Caller{}, err
 	}
-	caller.Principal = principal
-	return caller, nil
+	who.Addr = caller.Addr
+	return who, nil
 }
 
-// principal says who sent r: a token says it wherever there is one.
-func (a *Authenticator) principal(r *http.Request, peer Peer, local bool, now time.Time) (access.Principal, error) {
+// who says who sent r: a token says it wherever there is one.
+func (a *Authenticator) who(r *http.Request, peer Peer, local bool, now time.Time) (Caller, error) {
 	headers := r.Header.Values("Authorization")
 	switch {
 	case len(headers) == 0 && local && (peer.UID == 0 || peer.UID == a.cfg.UID):
-		return LocalAdmin(), nil
+		return Caller{Identity: access.Identity{Principal: LocalAdmin()}}, nil
 	case len(headers) != 1:
-		return access.Principal{}, unknown()
+		return Caller{}, unknown()
 	}
 	scheme, secret, _ := strings.Cut(headers[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
-		return access.Principal{}, unknown()
+		return Caller{}, unknown()
 	}
 	hash := sha256.Sum256([]byte(secret))
 	t, err := a.cfg.Lookup(r.Context(), hash)
 	switch {
 	case errkind.Of(err) == errkind.NotFound:
-		return access.Principal{}, unknown()
+		return Caller{}, unknown()
 	case err != nil:
-		return access.Principal{}, errkind.Wrap(errkind.Unavailable, err, "tokens cannot be looked up now; try again")
+		return Caller{}, errkind.Wrap(errkind.Unavailable, err, "tokens cannot be looked up now; try again")
 	case !t.good(hash, now):
-		return access.Principal{}, unknown()
+		return Caller{}, unknown()
 	}
-	return t.Principal, nil
+	known := access.Identity{Principal: t.Principal, Kind: access.Program, Person: t.Person}
+	if t.Person != "" {
+		known.Kind = access.Person
+	}
+	return Caller{Identity: known, Code: t.Code}, nil
 }
 
 // unknown is the one answer to every caller who is not known.

@@ -115,6 +115,10 @@ func (b *Broker) Request(ctx context.Context, caller Caller, ask Ask) (Answer, e
 		return b.grantOrWait(ctx, &j)
 	})
 	if errors.Is(err, store.ErrRepeated) {
+		// Of two emergencies at once one is the first, and the other is told so.
+		if j.request.Glass && b.unused(ctx, j.idem) == nil {
+			return Answer{}, cmp.Or(b.mayBreak(ctx, &j), err)
+		}
 		return b.repeated(ctx, j.idem)
 	}
 	if err != nil {

@@ -37,7 +37,13 @@ type NewToken struct {
 	VMs []firewall.VMID
 	// Lifetime is how long the token is good; 0 means until it is revoked.
 	Lifetime time.Duration
+	// Person says that the token is a person's, who may approve: the id of one, or
+	// NewPerson. A token without is a program's.
+	Person string
 }
+
+// NewPerson stands for the person that the name of a token is by itself.
+const NewPerson = "new"
 
 // CreateToken makes a token for a local principal and gives the principal the
 // role for as long as the token is good. A name has one good token at most, and
@@ -47,6 +53,11 @@ type NewToken struct {
 func (b *Broker) CreateToken(ctx context.Context, caller Caller, n NewToken) (secret string, token store.Token, err error) {
 	if _, err := firewall.ParseName("name", n.Name); err != nil {
 		return "", store.Token{}, err
+	}
+	if n.Person != "" && n.Person != NewPerson {
+		if _, err := access.ParseID("person", access.PersonPrefix, n.Person); err != nil {
+			return "", store.Token{}, err
+		}
 	}
 	if n.Name == reservedName {
 		return "", store.Token{}, errkind.Bad("name", n.Name, "free; it is the local administrator's")
@@ -69,7 +80,7 @@ func (b *Broker) CreateToken(ctx context.Context, caller Caller, n NewToken) (se
 			return slices.ContainsFunc(c.Assignments, func(x authz.Assignment) bool { return authz.CompareAssignments(a, x) == 0 })
 		})
 		rec := b.Record(audit.TokenCreated, caller)
-		rec.Text = "token " + token.ID + " for " + n.Name + ", " + string(n.Role) + " of " + scope(n.VMs) + takenBack(c.DropAssignments)
+		rec.Text = "token " + token.ID + " for " + n.Name + ofPerson(token.Person) + ", " + string(n.Role) + " of " + scope(n.VMs) + takenBack(c.DropAssignments)
 		c.Records = []audit.Record{rec}
 		if lost, err = b.endLost(ctx, &c, caller, token.Principal, c.Assignments); err != nil {
 			return err
@@ -83,6 +94,14 @@ func (b *Broker) CreateToken(ctx context.Context, caller Caller, n NewToken) (se
 	return secret, token, nil
 }
 
+// ofPerson says in a record whose a token is.
+func ofPerson(id string) string {
+	if id == "" {
+		return ""
+	}
+	return " (person " + id + ")"
+}
+
 // newToken returns the token that n asks for, with the given secret.
 func (b *Broker) newToken(n NewToken, secret string) store.Token {
 	now := firewall.Instant(b.Clocks().Wall)
@@ -90,6 +109,10 @@ func (b *Broker) newToken(n NewToken, secret string) store.Token {
 		ID: b.NewID(tokenIDPrefix), Hash: sha256.Sum256([]byte(secret)),
 		Principal: access.Principal{Issuer: "local", Subject: n.Name, Display: n.Name},
 		Created:   now, Expires: time.Time{}, Revoked: time.Time{},
+	}
+	token.Person = n.Person
+	if n.Person == NewPerson {
+		token.Person = access.PersonOf(token.Principal)
 	}
 	if n.Lifetime > 0 {
 		token.Expires = now.Add(n.Lifetime)
@@ -140,7 +163,7 @@ func (b *Broker) goodTokens(ctx context.Context, p access.Principal) ([]store.To
 	}
 	now := b.Clocks().Wall
 	return slices.DeleteFunc(tokens, func(t store.Token) bool {
-		return !t.Principal.Is(p) || !t.Revoked.IsZero() || !t.Expires.IsZero() && !now.Before(t.Expires)
+		return t.Code || !t.Principal.Is(p) || !t.Revoked.IsZero() || !t.Expires.IsZero() && !now.Before(t.Expires)
 	}), nil
 }
 
@@ -198,7 +221,7 @@ func (b *Broker) RevokeToken(ctx context.Context, caller Caller, id string) erro
 			Expect:       rules.Version,
 			RevokeTokens: []store.Revocation{{ID: id, At: firewall.Instant(b.Clocks().Wall)}},
 		}
-		last := !slices.ContainsFunc(good, func(t store.Token) bool { return t.ID != id })
+		last := !token.Code && !slices.ContainsFunc(good, func(t store.Token) bool { return t.ID != id })
 		if last {
 			c.DropAssignments = rolesOf(rules, token.Principal)
 		}

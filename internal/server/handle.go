@@ -114,7 +114,10 @@ func (s *Server) caller(w *front.Recorder, r *http.Request, rt route) (*call, er
 		return nil, err
 	}
 	w.Caller(who)
-	c.Caller = broker.Caller{Identity: who.Identity, Addr: who.Addr}
+	c.Caller = broker.Caller{Identity: who.Identity, Addr: who.Addr, Code: who.Code}
+	if who.Code != "" && rt.id != "request-access" && rt.id != "whoami" {
+		return nil, errkind.New(errkind.Denied, "this code is good for asking for access in an emergency, once, and for nothing else")
+	}
 	// Ending access is never held up because somebody asked too much before.
 	if !rt.ends && !s.rates.Allow(who.Issuer+"#"+who.Subject, c.now) {
 		return nil, errkind.New(errkind.Exhausted, "more than %d requests a minute; wait a little", s.Limits.Rate)

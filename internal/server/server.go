@@ -115,5 +115,9 @@ func (s *Server) Serve(listeners ...net.Listener) error {
 // token finds a token for package authn.
 func (s *Server) token(ctx context.Context, hash [sha256.Size]byte) (authn.Token, error) {
 	t, err := s.Store.TokenByHash(ctx, hash)
-	return authn.Token{Hash: t.Hash, Principal: t.Principal, Expires: t.Expires, Revoked: t.Revoked}, err
+	out := authn.Token{Hash: t.Hash, Principal: t.Principal, Person: t.Person, Code: "", Expires: t.Expires, Revoked: t.Revoked}
+	if t.Code {
+		out.Code = t.ID
+	}
+	return out, err
 }

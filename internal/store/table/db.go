@@ -189,6 +189,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.requestStmt, err = db.PrepareContext(ctx, request); err != nil {
 		return nil, fmt.Errorf("error preparing query Request: %w", err)
 	}
+	if q.reviewedStmt, err = db.PrepareContext(ctx, reviewed); err != nil {
+		return nil, fmt.Errorf("error preparing query Reviewed: %w", err)
+	}
 	if q.revokeTokenStmt, err = db.PrepareContext(ctx, revokeToken); err != nil {
 		return nil, fmt.Errorf("error preparing query RevokeToken: %w", err)
 	}
@@ -511,6 +514,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing requestStmt: %w", cerr)
 		}
 	}
+	if q.reviewedStmt != nil {
+		if cerr := q.reviewedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing reviewedStmt: %w", cerr)
+		}
+	}
 	if q.revokeTokenStmt != nil {
 		if cerr := q.revokeTokenStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing revokeTokenStmt: %w", cerr)
@@ -675,6 +683,7 @@ type Queries struct {
 	recordsAboutStmt        *sql.Stmt
 	recordsFromStmt         *sql.Stmt
 	requestStmt             *sql.Stmt
+	reviewedStmt            *sql.Stmt
 	revokeTokenStmt         *sql.Stmt
 	rulesStmt               *sql.Stmt
 	setClosedStmt           *sql.Stmt
@@ -750,6 +759,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		recordsAboutStmt:        q.recordsAboutStmt,
 		recordsFromStmt:         q.recordsFromStmt,
 		requestStmt:             q.requestStmt,
+		reviewedStmt:            q.reviewedStmt,
 		revokeTokenStmt:         q.revokeTokenStmt,
 		rulesStmt:               q.rulesStmt,
 		setClosedStmt:           q.setClosedStmt,

@@ -132,7 +132,7 @@ func (r Request) Value() (access.Request, access.Decision) {
 		ID: r.ID, Principal: principal(r.Issuer, r.Subject, r.Display), Doors: parseDoors(r.Doors),
 		Sources: parsePrefixes(r.Sources), Caller: netip.Addr{},
 		Start: Instant(r.Start), Duration: duration(r.Duration), Reason: r.Reason, Asked: Instant(r.Asked),
-		Until: Instant(r.Until), Ticket: r.Ticket, Glass: r.Glass == 1,
+		Until: Instant(r.Until), Ticket: r.Ticket, Glass: r.Glass != 0,
 	}
 	if caller, err := netip.ParseAddr(r.Caller); err == nil {
 		v.Caller = caller

@@ -225,6 +225,7 @@ WHERE ended_issuer = sqlc.arg(issuer) AND ended_subject = sqlc.arg(subject) AND 
 
 -- name: EraseRequests :exec
 UPDATE requests SET issuer = 'erased', subject = '', display = '', sources = '', caller = '', reason = '', ticket = '',
+  glass = CASE glass WHEN 1 THEN 2 ELSE glass END,
   decision = CASE WHEN decision LIKE '{"needs_approval":true%' THEN '{"needs_approval":true}' ELSE '{}' END
 WHERE requests.issuer = sqlc.arg(issuer) AND requests.subject = sqlc.arg(subject)
   AND NOT EXISTS (SELECT 1 FROM grants AS g WHERE g.request = requests.id AND g.closed <= 0);

@@ -692,6 +692,7 @@ func (q *Queries) EraseRecordSubjects(ctx context.Context, idx int64) error {
 
 const eraseRequests = `-- name: EraseRequests :exec
 UPDATE requests SET issuer = 'erased', subject = '', display = '', sources = '', caller = '', reason = '', ticket = '',
+  glass = CASE glass WHEN 1 THEN 2 ELSE glass END,
   decision = CASE WHEN decision LIKE '{"needs_approval":true%' THEN '{"needs_approval":true}' ELSE '{}' END
 WHERE requests.issuer = ?1 AND requests.subject = ?2
   AND NOT EXISTS (SELECT 1 FROM grants AS g WHERE g.request = requests.id AND g.closed <= 0)

@@ -23,6 +23,9 @@ SELECT CAST(sqlc.arg(request) AS TEXT), CAST(sqlc.arg(seq) AS INTEGER), CAST(sql
 WHERE (SELECT count(*) FROM votes WHERE votes.request = sqlc.arg(request)) = sqlc.arg(seq)
 ON CONFLICT DO NOTHING;
 
+-- name: Reviewed :exec
+UPDATE requests SET glass = 2 WHERE id = sqlc.arg(request) AND glass = 1;
+
 -- name: Votes :many
 SELECT * FROM votes WHERE request = sqlc.arg(request) ORDER BY seq;
 
@@ -43,5 +46,4 @@ SELECT count(*) FROM grants WHERE issuer = sqlc.arg(issuer) AND subject = sqlc.a
 SELECT requests.id FROM requests
 WHERE requests.glass = 1 AND requests.allowed = 1 AND requests.issuer = sqlc.arg(issuer)
   AND requests.subject = sqlc.arg(subject)
-  AND NOT EXISTS (SELECT 1 FROM votes AS v WHERE v.request = requests.id AND v.choice = 'review')
 ORDER BY requests.asked, requests.id;

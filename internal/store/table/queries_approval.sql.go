@@ -146,11 +146,19 @@ func (q *Queries) LookAway(ctx context.Context, request string) error {
 	return err
 }
 
+const reviewed = `-- name: Reviewed :exec
+UPDATE requests SET glass = 2 WHERE id = ?1 AND glass = 1
+`
+
+func (q *Queries) Reviewed(ctx context.Context, request string) error {
+	_, err := q.exec(ctx, q.reviewedStmt, reviewed, request)
+	return err
+}
+
 const unreviewed = `-- name: Unreviewed :many
 SELECT requests.id FROM requests
 WHERE requests.glass = 1 AND requests.allowed = 1 AND requests.issuer = ?1
   AND requests.subject = ?2
-  AND NOT EXISTS (SELECT 1 FROM votes AS v WHERE v.request = requests.id AND v.choice = 'review')
 ORDER BY requests.asked, requests.id
 `
 

@@ -62,7 +62,12 @@ func Cast(ctx context.Context, q *table.Queries, b Ballot) error {
 		return fmt.Errorf("write vote: %w", err)
 	case n == 0:
 		return errkind.Wrap(errkind.Conflict, ErrVoted, "somebody voted on request %s at the same moment; look at it again", b.Request)
-	case !b.Last:
+	case b.Choice == approval.Review:
+		if err := q.Reviewed(ctx, b.Request); err != nil {
+			return fmt.Errorf("note that request %s was reviewed: %w", b.Request, err)
+		}
+	}
+	if !b.Last {
 		return nil
 	}
 	if err := q.LookAway(ctx, b.Request); err != nil {

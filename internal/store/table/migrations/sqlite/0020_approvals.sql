@@ -5,8 +5,9 @@
 
 ALTER TABLE requests ADD COLUMN until INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE requests ADD COLUMN ticket TEXT NOT NULL DEFAULT '';
-ALTER TABLE requests ADD COLUMN glass INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX requests_glass ON requests (issuer, subject, asked) WHERE glass = 1;
+ALTER TABLE requests ADD COLUMN glass INTEGER NOT NULL DEFAULT 0; -- 1 for an emergency, 2 for one that was reviewed
+-- Nobody has a second emergency before the first was reviewed, however many ask at once.
+CREATE UNIQUE INDEX requests_glass ON requests (issuer, subject) WHERE glass = 1 AND allowed = 1;
 
 -- What a request waits for.
 CREATE TABLE waits (
