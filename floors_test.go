@@ -148,7 +148,7 @@ var floors = []floor{
 		{"internal/cli/input", "internal/cli/output", "internal/demo/ground", "internal/demo/place", "internal/demo/program"},
 		{"internal/cli/connect"},
 		{"internal/cli/console", "internal/cli/doctor"},
-		{"internal/cli/admin", "internal/cli/requester", "internal/cli/roles", "internal/demo"},
+		{"internal/cli/admin", "internal/cli/approver", "internal/cli/requester", "internal/cli/roles", "internal/demo"},
 		{"internal/cli"},
 	}},
 	{name: "9", steps: [][]string{{

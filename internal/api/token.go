@@ -26,7 +26,7 @@ type Server struct {
 
 // A Role is what a principal may do, on one VM or on all.
 type Role struct {
-	Role string `json:"role" enum:"viewer,requester,admin"`
+	Role string `json:"role" enum:"viewer,approver,requester,admin"`
 	VM   string `json:"vm,omitzero" doc:"The id of the VM; absent for all."`
 }
 
@@ -44,9 +44,10 @@ func RolesOf(assignments []authz.Assignment, p access.Principal) []Role {
 // A NewToken says what a token is for.
 type NewToken struct {
 	Name     string   `json:"name" doc:"The local principal that the token stands for."`
-	Role     string   `json:"role" enum:"viewer,requester,admin"`
+	Role     string   `json:"role" enum:"viewer,approver,requester,admin"`
 	VMs      []string `json:"vms,omitempty" doc:"Ids or names of the VMs that the role is for; absent for all."`
 	Lifetime string   `json:"lifetime,omitzero" doc:"Such as 720h; absent for until it is revoked."`
+	Person   string   `json:"person,omitzero" doc:"Whose it is: the id of a person, or new; absent for a program. Only people approve."`
 }
 
 // The bounds of a token's lifetime.
@@ -73,6 +74,8 @@ func (n NewToken) Parse() (role authz.Role, lifetime time.Duration, err error) {
 type Token struct {
 	ID        string    `json:"id"`
 	Principal Principal `json:"principal"`
+	Person    string    `json:"person,omitzero" doc:"Whose it is; absent for a program's."`
+	Code      bool      `json:"code,omitzero" doc:"It is good for one emergency, and for nothing else."`
 	Roles     []Role    `json:"roles"`
 	Created   Time      `json:"created"`
 	Expires   Time      `json:"expires,omitzero" doc:"Absent for never."`
@@ -113,4 +116,29 @@ func (n NewToken) FindVMs(find func(string) (firewall.VMID, error)) ([]firewall.
 		out = append(out, id)
 	}
 	return out, nil
+}
+
+// NewCodes asks for codes, each good for one emergency of a principal.
+type NewCodes struct {
+	Principal string `json:"principal" doc:"Whose they are, as ISSUER#SUBJECT."`
+	Count     int    `json:"count,omitzero" minimum:"1" maximum:"10" default:"1"`
+	Lifetime  string `json:"lifetime,omitzero" doc:"How long they are good, from 1h to 2160h." default:"720h"`
+}
+
+// Codes are secrets that are shown this once.
+type Codes struct {
+	Codes []string `json:"codes"`
+}
+
+// Parse reads n.
+func (n NewCodes) Parse() (who access.Principal, count int, lifetime time.Duration, err error) {
+	const month, least, most = 30 * 24 * time.Hour, time.Hour, 90 * 24 * time.Hour
+	if who, err = access.ParsePrincipal("principal", n.Principal); err != nil {
+		return who, 0, 0, err
+	}
+	lifetime = month
+	if n.Lifetime != "" {
+		lifetime, err = access.ParseSpan("lifetime", n.Lifetime, least, most)
+	}
+	return who, max(n.Count, 1), lifetime, err
 }

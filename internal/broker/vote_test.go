@@ -324,14 +324,18 @@ func TestZ11LiveGrantsEndOnEvidence(t *testing.T) {
 		change func(t *testing.T, b bench)
 		why    access.EndReason
 	}{
-		"a role":     {func(t *testing.T, b bench) { b.dropRole(t, alice().Principal, authz.Requester) }, access.RoleLost},
-		"shorter":    {narrower(func(p *policy.Policy) { p.Ports[0].Max = 5 * time.Minute }), access.PolicyRemoved},
-		"elsewhere":  {narrower(func(p *policy.Policy) { p.Ports[0].Sources = prefixes("198.51.100.0/24") }), access.PolicyRemoved},
-		"a ticket":   {narrower(func(p *policy.Policy) { p.Ticket = "CHG-[0-9]+" }), access.PolicyRemoved},
-		"approvals":  {narrower(func(p *policy.Policy) { p.Approvals = []policy.Approval{{Stage: "lead", Count: 1}} }), access.PolicyRemoved},
-		"nothing":    {narrower(func(p *policy.Policy) { p.Ports[0].Max = 2 * time.Hour }), ""},
-		"the VM":     {func(_ *testing.T, b bench) { b.world.RemoveVM(firewall.HostVM("web-1")); time.Sleep(10 * time.Minute) }, access.VMGone},
-		"no reading": {func(_ *testing.T, b bench) { b.Disk.Fail(simtest.DiskDead); time.Sleep(time.Minute); b.Disk.Fail(simtest.DiskGood) }, ""},
+		"a role":    {func(t *testing.T, b bench) { b.dropRole(t, alice().Principal, authz.Requester) }, access.RoleLost},
+		"shorter":   {narrower(func(p *policy.Policy) { p.Ports[0].Max = 5 * time.Minute }), access.PolicyRemoved},
+		"elsewhere": {narrower(func(p *policy.Policy) { p.Ports[0].Sources = prefixes("198.51.100.0/24") }), access.PolicyRemoved},
+		"a ticket":  {narrower(func(p *policy.Policy) { p.Ticket = "CHG-[0-9]+" }), access.PolicyRemoved},
+		"approvals": {narrower(func(p *policy.Policy) { p.Approvals = []policy.Approval{{Stage: "lead", Count: 1}} }), access.PolicyRemoved},
+		"nothing":   {narrower(func(p *policy.Policy) { p.Ports[0].Max = 2 * time.Hour }), ""},
+		"the VM":    {func(_ *testing.T, b bench) { b.world.RemoveVM(firewall.HostVM("web-1")); time.Sleep(10 * time.Minute) }, access.VMGone},
+		"no reading": {func(_ *testing.T, b bench) {
+			b.Disk.Fail(simtest.DiskDead)
+			time.Sleep(time.Minute)
+			b.Disk.Fail(simtest.DiskGood)
+		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in(t, func(t *testing.T, b bench) {

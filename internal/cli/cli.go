@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sesame-access/sesame/internal/cli/admin"
+	"github.com/sesame-access/sesame/internal/cli/approver"
 	"github.com/sesame-access/sesame/internal/cli/connect"
 	"github.com/sesame-access/sesame/internal/cli/console"
 	"github.com/sesame-access/sesame/internal/cli/output"
@@ -97,7 +98,7 @@ always closes it again.`,
 	f.StringVar(&a.Flags.CA, "ca", "", "PEM file of the authority that the server's certificate comes from (SESAME_CA)")
 	f.StringVar(&a.Flags.TokenFile, "token-file", "", "file with your token (SESAME_TOKEN_FILE, or the token itself in SESAME_TOKEN)")
 	f.StringVar(&a.Flags.Socket, "socket", "", "the server's local socket, for root on its machine")
-	f.StringVar(&a.Flags.As, "as", "", `in a demo, who to be: "viewer", "requester" or "admin"`)
+	f.StringVar(&a.Flags.As, "as", "", `in a demo, who to be: "viewer", "approver", "requester" or "admin"`)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	root.AddGroup(
 		&cobra.Group{ID: console.GettingIn, Title: "Getting in:"},
@@ -127,6 +128,7 @@ func flagError(err error) error {
 // addCommands adds every command to its group.
 func (a *app) addCommands(root *cobra.Command) {
 	root.AddCommand(requester.Commands(&a.Console)...)
+	root.AddCommand(approver.Commands(&a.Console)...)
 	root.AddCommand(admin.Commands(&a.Console)...)
 	root.AddCommand(console.Group(console.Looking, a.doctorCommand())...)
 	root.AddCommand(console.Group(console.Running, a.demoCommand(), a.simulateCommand(), roles.Command(&a.Console, readConfig), a.serveCommand(), a.sweepCommand(), a.configCommand(), a.completionCommand(), a.versionCommand())...)

@@ -65,6 +65,9 @@ type limitsDocument struct {
 	Connections int `json:"connections"`
 	Streams     int `json:"streams"`
 	Rate        int `json:"rate"`
+	Grants      int `json:"grants"`
+	Waiting     int `json:"waiting"`
+	Asked       int `json:"asked"`
 }
 
 // configDocumentOf returns c as it is written.

@@ -91,6 +91,9 @@ type Limits struct {
 	Connections int // open at once on all listen addresses; the socket has its own
 	Streams     int // event streams open at once
 	Rate        int // requests a minute of one principal or, without a token, of one address
+	Grants      int // of one principal that are not closed yet
+	Waiting     int // requests of one person that wait for approval at once
+	Asked       int // requests of one principal for approval within an hour
 }
 
 // Default returns the configuration of an empty file.
@@ -106,7 +109,7 @@ func Default() Config {
 		TrustedProxies: nil,
 		TLS:            TLS{Cert: "", Key: "", Names: nil},
 		Log:            Log{Level: LevelInfo, Format: FormatText},
-		Limits:         Limits{Body: 1 << 20, Header: 32 << 10, Connections: 1024, Streams: 128, Rate: 600},
+		Limits:         Limits{Body: 1 << 20, Header: 32 << 10, Connections: 1024, Streams: 128, Rate: 600, Grants: 1000, Waiting: 10, Asked: 30},
 	}
 }
 

@@ -53,7 +53,7 @@ func full() config.Config {
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("2001:db8::/48"), netip.MustParsePrefix("2001:db8:1::7/128")},
 		TLS:            config.TLS{Cert: "/etc/tls/a.crt", Key: "/etc/tls/a.key"},
 		Log:            config.Log{Level: config.LevelDebug, Format: config.FormatJSON},
-		Limits:         config.Limits{Body: 64 << 10, Header: 16 << 10, Connections: 100, Streams: 10, Rate: 60},
+		Limits:         config.Limits{Body: 64 << 10, Header: 16 << 10, Connections: 100, Streams: 10, Rate: 60, Grants: 5, Waiting: 2, Asked: 3},
 	}
 }
 
@@ -173,7 +173,7 @@ resync: 1m30s
 trusted_proxies: ["2001:db8:1::7", 10.0.0.0/16, "2001:db8::/48"]
 tls: {cert: /etc/tls/a.crt, key: /etc/tls/a.key}
 log: {level: debug, format: json}
-limits: {body: 64KiB, header: 16KiB, connections: 100, streams: 10, rate: 60}
+limits: {body: 64KiB, header: 16KiB, connections: 100, streams: 10, rate: 60, grants: 5, waiting: 2, asked: 3}
 `
 	got, err := config.Parse([]byte(text))
 	if diff := cmp.Diff(full(), got, values); err != nil || diff != "" {

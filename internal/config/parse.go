@@ -92,13 +92,16 @@ func tlsFrom(v document.Value) TLS {
 }
 
 func limitsFrom(v document.Value, def Limits) Limits {
-	m := v.Map("body", "header", "connections", "streams", "rate")
+	m := v.Map("body", "header", "connections", "streams", "rate", "grants", "waiting", "asked")
 	return Limits{
 		Body:        document.Text(m.Get("body"), def.Body, sizeParser("body", 16<<10, 16<<20)),
 		Header:      document.Text(m.Get("header"), def.Header, sizeParser("header", 4<<10, 1<<20)),
 		Connections: document.Integer(m.Get("connections"), def.Connections, 16, 1_000_000),
 		Streams:     document.Integer(m.Get("streams"), def.Streams, 1, 100_000),
 		Rate:        document.Integer(m.Get("rate"), def.Rate, 10, 1_000_000),
+		Grants:      document.Integer(m.Get("grants"), def.Grants, 1, 1_000_000),
+		Waiting:     document.Integer(m.Get("waiting"), def.Waiting, 1, 1000),
+		Asked:       document.Integer(m.Get("asked"), def.Asked, 1, 10_000),
 	}
 }
 

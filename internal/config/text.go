@@ -151,4 +151,8 @@ func (w *writer) limits(l Limits) {
 	w.line("  streams: %d", l.Streams)
 	w.comment("  ", "Requests a minute of one principal or, without a token, of one address.")
 	w.line("  rate: %d", l.Rate)
+	w.comment("  ", "Grants of one principal at once, requests of one person that wait for approval, and requests of one principal for approval within an hour.")
+	w.line("  grants: %d", l.Grants)
+	w.line("  waiting: %d", l.Waiting)
+	w.line("  asked: %d", l.Asked)
 }

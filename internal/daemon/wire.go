@@ -64,6 +64,7 @@ func (d *Daemon) serve(ctx context.Context, listeners []net.Listener, st *store.
 	case <-ctx.Done():
 		return closeAll(listeners)
 	}
+	loops.Go(func() { parts.face.Broker.KeepReviewing(loopsLife, st.Changed) })
 	ended := make(chan error, 1)
 	serving, endServing := context.WithCancel(ctx)
 	defer endServing()
@@ -121,7 +122,8 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) (*parts, error) 
 	p.fleet = fleet.New(fleet.Config{
 		Book: st, Providers: p.firewalls.all, Clocks: d.clocks, Resync: d.cfg.Resync, Loss: loss, Log: d.log,
 	})
-	b := broker.New(broker.Config{Ledger: st, Enforcer: p.fleet, Clocks: p.fleet.Clocks, NewID: newID, Own: ownDoors(d.cfg), Log: d.log})
+	b := broker.New(broker.Config{Ledger: st, Enforcer: p.fleet, Clocks: p.fleet.Clocks, NewID: newID, Own: ownDoors(d.cfg), Log: d.log,
+		Quotas: broker.Quotas{Live: d.cfg.Limits.Grants, Waiting: d.cfg.Limits.Waiting, Asked: d.cfg.Limits.Asked}})
 	p.face = server.Config{
 		Broker: b, Fleet: p.fleet, Store: st, Clocks: p.fleet.Clocks, Instance: marks.Instance,
 		LogKey:   server.LogKey{Origin: key.origin, Secret: key.secret, Public: key.public},

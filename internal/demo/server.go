@@ -119,7 +119,7 @@ func (s *server) settle(ctx context.Context, at ground.Site, machines int, story
 	defer cancel()
 	e := program.Env{URL: s.url, CA: s.ca, SSHConfig: "", Tokens: map[authz.Role]string{}}
 	for _, p := range program.People() {
-		t, err := s.admin.CreateToken(ctx, api.NewToken{Name: p.Name, Role: string(p.Role)})
+		t, err := s.admin.CreateToken(ctx, api.NewToken{Name: p.Name, Role: string(p.Role), Person: "new"})
 		if err != nil {
 			return program.Env{}, fmt.Errorf("make a token for %s: %w", p.Name, err)
 		}

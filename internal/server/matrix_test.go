@@ -87,6 +87,7 @@ func probes(vm, grant, request, token string) map[string]probe {
 		"list-tokens":      {"/v1/tokens", "", global(200, "admin")},
 		"create-token":     {"/v1/tokens", `{"name":"new-` + vm + `","role":"viewer","vms":["` + vm + `"]}`, global(201, "admin")},
 		"revoke-token":     {"/v1/tokens/" + token, "", global(204, "admin")},
+		"create-codes":     {"/v1/codes", `{"principal":"local#dora-` + vm + `"}`, global(201, "admin")},
 		"list-activity":    {"/v1/activity?vm=" + vm, "", ifSeen},
 		"follow-activity":  {"/v1/activity/stream?vm=" + vm, "", ifSeen},
 		"audit-checkpoint": {"/v1/audit/checkpoint", "", global(200, everybody...)},

@@ -26,7 +26,7 @@ func (s *Server) listTokens(ctx context.Context, _ *call) (api.Page[api.Token], 
 // tokenOf returns t, and what its principal may do, as they go over the wire.
 func tokenOf(t store.Token, assignments []authz.Assignment) api.Token {
 	return api.Token{
-		ID: t.ID, Principal: api.PrincipalOf(t.Principal), Roles: api.RolesOf(assignments, t.Principal),
+		ID: t.ID, Principal: api.PrincipalOf(t.Principal), Person: t.Person, Code: t.Code, Roles: api.RolesOf(assignments, t.Principal),
 		Created: api.TimeOf(t.Created), Expires: api.TimeOf(t.Expires), Revoked: api.TimeOf(t.Revoked),
 	}
 }
@@ -47,7 +47,7 @@ func (s *Server) createToken(ctx context.Context, c *call, in api.NewToken) (api
 	if err != nil {
 		return api.CreatedToken{}, err
 	}
-	secret, t, err := s.Broker.CreateToken(ctx, c.Caller, broker.NewToken{Name: in.Name, Role: role, VMs: vms, Lifetime: lifetime})
+	secret, t, err := s.Broker.CreateToken(ctx, c.Caller, broker.NewToken{Name: in.Name, Role: role, VMs: vms, Lifetime: lifetime, Person: in.Person})
 	if err != nil {
 		return api.CreatedToken{}, err
 	}
@@ -56,6 +56,15 @@ func (s *Server) createToken(ctx context.Context, c *call, in api.NewToken) (api
 		return api.CreatedToken{}, err
 	}
 	return api.CreatedToken{Token: tokenOf(t, rules.Assignments), Secret: secret}, nil
+}
+
+func (s *Server) createCodes(ctx context.Context, c *call, in api.NewCodes) (api.Codes, error) {
+	who, count, lifetime, err := in.Parse()
+	if err != nil {
+		return api.Codes{}, err
+	}
+	codes, err := s.Broker.CreateCodes(ctx, c.Caller, who, count, lifetime)
+	return api.Codes{Codes: codes}, err
 }
 
 func (s *Server) revokeToken(ctx context.Context, c *call) (struct{}, error) {

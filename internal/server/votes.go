@@ -32,6 +32,8 @@ func (s *Server) voteRoutes() []route {
 		change("POST", "/v1/requests/{request}/approve", "approve-request",
 			"Approve a request as you have seen it", known, 200, takes(s.approve)),
 		deny, cancel,
+		change("POST", "/v1/codes", "create-codes",
+			"Make codes, each good for one emergency; they are shown this once", manages, 201, takes(s.createCodes)),
 		vote(approval.Review, "review-request", "Note that you have looked at an emergency"),
 	}
 }

@@ -27,7 +27,7 @@ over its local socket: sudo sesame token create NAME --role admin`,
   sesame token revoke t-0123456789abcdef`,
 		RunE: console.ShowHelp,
 	}
-	cmd.AddCommand(a.tokenCreateCommand(), a.tokenListCommand(), a.tokenRevokeCommand())
+	cmd.AddCommand(a.tokenCreateCommand(), a.tokenListCommand(), a.tokenRevokeCommand(), a.tokenCodesCommand())
 	return cmd
 }
 
@@ -37,24 +37,26 @@ func (a commands) tokenCreateCommand() *cobra.Command {
 		Use:   "create NAME --role ROLE",
 		Short: "Make a token; it is shown this once",
 		Long: `Create makes a token for a person or a program and gives it a role: a viewer
-sees, a requester also opens, an admin rules. The role lasts as long as the
-token. A name has one good token at most; to change a role, revoke the token and
-make another. The token alone goes to standard output, and it cannot be shown
-again.`,
+sees, an approver agrees to what others ask for, a requester opens, an admin
+rules. Only people approve, so an approver's token says whose it is. The role
+lasts as long as the token. A name has one good token at most; to change a role,
+revoke the token and make another. The token alone goes to standard output, and
+it cannot be shown again.`,
 		Example: `  sesame token create ana --role requester
   sesame token create ci --role requester --vm build-1 --for 720h > ci.token`,
 		Args: console.Takes(1, 1, "the name of who is to use it, such as ana"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n.Name = args[0]
 			if n.Role == "" {
-				return errkind.New(errkind.Invalid, `--role is missing; it is "viewer", "requester" or "admin"`)
+				return errkind.New(errkind.Invalid, `--role is missing; it is "viewer", "approver", "requester" or "admin"`)
 			}
 			return a.createToken(cmd.Context(), n)
 		},
 	}
-	cmd.Flags().StringVar(&n.Role, "role", "", `"viewer", "requester" or "admin"`)
+	cmd.Flags().StringVar(&n.Role, "role", "", `"viewer", "approver", "requester" or "admin"`)
 	cmd.Flags().StringArrayVar(&n.VMs, "vm", nil, "only for this VM; may be given again")
 	cmd.Flags().StringVar(&n.Lifetime, "for", "", "how long it is good, such as 720h; until it is revoked if left out")
+	cmd.Flags().StringVar(&n.Person, "person", "", `whose it is: "new", or the id of a person who has another name already; only people approve`)
 	return cmd
 }
 
@@ -158,4 +160,41 @@ it brought, and closes what was opened with them.`,
 			})
 		},
 	}
+}
+
+func (a commands) tokenCodesCommand() *cobra.Command {
+	n := api.NewCodes{Count: 1}
+	cmd := &cobra.Command{
+		Use:   "codes ISSUER#SUBJECT",
+		Short: "Make codes for emergencies; they are shown this once",
+		Long: `Codes makes secrets that stand for somebody whom a policy names for emergencies.
+Each is good for one emergency, without any other login: print them, and lock
+them away. What was not used ends by itself; sesame token revoke ends it before.`,
+		Example: `  sesame token codes local#dora --count 5 > codes.txt
+  SESAME_TOKEN=CODE sesame open db-1 --break-glass --reason "the login is down"`,
+		Args: console.Takes(1, 1, "whose they are, such as local#dora"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n.Principal = args[0]
+			if _, _, _, err := n.Parse(); err != nil {
+				return err
+			}
+			c, _, err := a.Client(cmd.Context(), authz.Admin)
+			if err != nil {
+				return err
+			}
+			codes, err := c.CreateCodes(cmd.Context(), n)
+			if err != nil {
+				return err
+			}
+			return a.Show(codes, func() error {
+				for _, code := range codes.Codes {
+					fmt.Fprintln(a.Out, code)
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().IntVarP(&n.Count, "count", "n", 1, "how many, 1 to 10")
+	cmd.Flags().StringVar(&n.Lifetime, "for", "", "how long they are good, such as 720h")
+	return cmd
 }

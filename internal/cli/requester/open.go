@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/access/approval"
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/api/client"
 	"github.com/sesame-access/sesame/internal/authz"
@@ -24,12 +25,16 @@ type opening struct {
 	duration, at, reason string
 	key                  string
 	waitClosed           bool
+
+	also          []string // further VMs
+	until, ticket string
+	glass         bool
 }
 
 func (a commands) openCommand() *cobra.Command {
 	var o opening
 	cmd := &cobra.Command{
-		Use:     "open VM[:PORT]",
+		Use:     "open VM[:PORT]...",
 		Aliases: []string{"request"},
 		Short:   "Open a port for yourself, for a while",
 		Long: `Open asks for ports of a VM and waits until they are read back open. Without
@@ -37,14 +42,24 @@ func (a commands) openCommand() *cobra.Command {
 several. Without --from it asks for the address that the server sees you come
 from, without --for for the longest time that the policy allows.
 
+Several VMs are granted together, or not at all. Where the policy wants approval,
+the command says who has to agree and ends; the port opens when they have.
+--break-glass waits for nobody: it is for those whom the policy names for
+emergencies, takes a reason, and is looked at by somebody else afterwards.
+
 The port closes by itself, also when this program, the server or your network
 is gone. With -w the command stays until the port was read back closed.`,
 		Example: `  sesame open web-1
   sesame open web-1:3389 --for 45m --reason "replace the disk"
   sesame open db-1 --port 22 --port 5432 --from 203.0.113.7
-  sesame open web-1 --for 2m -w`,
-		Args: console.Takes(1, 1, "one VM, such as web-1"),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.open(cmd.Context(), args[0], o) },
+  sesame open web-1 --for 2m -w
+  sesame open web-1 db-1:5432 --until 2030-01-31T18:00:00Z --ticket CHG-42
+  sesame open db-1 --break-glass --reason "the login is down"`,
+		Args: console.Takes(1, access.MaxDoors, "a VM, such as web-1"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.also = append(o.also, args[1:]...)
+			return a.open(cmd.Context(), args[0], o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.ports, "port", "p", nil, "a port, such as 22 or 53/udp; may be given again")
@@ -52,6 +67,10 @@ is gone. With -w the command stays until the port was read back closed.`,
 	f.StringArrayVar(&o.from, "from", nil, "an address or prefix that is let in; may be given again")
 	f.StringVar(&o.at, "at", "", "when it begins, such as 2030-01-31T14:00:00Z; now if left out")
 	f.StringVar(&o.reason, "reason", "", "what for; it goes into the audit log")
+	f.StringArrayVar(&o.also, "vm", nil, "another VM[:PORT] to open with it; may be given again")
+	f.StringVar(&o.until, "until", "", "when it ends, instead of --for, such as 2030-01-31T18:00:00Z")
+	f.StringVar(&o.ticket, "ticket", "", "where else this is written down, such as CHG-42")
+	f.BoolVar(&o.glass, "break-glass", false, "an emergency: wait for nobody's approval; somebody else looks at it afterwards")
 	f.StringVar(&o.key, "idempotency-key", "", "makes it harmless to run the same command twice, for scripts")
 	f.BoolVarP(&o.waitClosed, "wait-closed", "w", false, "stay until the port was read back closed")
 	return cmd
@@ -76,6 +95,18 @@ func (a commands) open(ctx context.Context, door string, o opening) error {
 			return err
 		}
 	}
+	for i, t := range ask.Also {
+		if len(t.Ports) > 0 {
+			continue
+		}
+		other, err := c.VM(ctx, t.VM)
+		if err != nil {
+			return err
+		}
+		if ask.Also[i].Ports, err = usualPort(other); err != nil {
+			return err
+		}
+	}
 	live := a.Live()
 	defer live.Clear()
 	names := make([]string, len(ask.Ports))
@@ -88,6 +119,11 @@ func (a commands) open(ctx context.Context, door string, o opening) error {
 	req, err := c.Request(ctx, ask, o.key)
 	if err != nil {
 		return asTyped(err)
+	}
+	if req.Approval != nil && req.Approval.State == string(approval.Pending) {
+		live.Clear()
+		a.Stays("the request waits; `sesame cancel %s` takes it back", req.ID)
+		return a.Show(req, func() error { return a.printWaiting(req) })
 	}
 	a.Stays("%s", stay(req.Grants))
 	live.Then("granted")
@@ -137,7 +173,38 @@ func (o opening) ask(door string) (api.Ask, error) {
 	if _, err := access.ParseReason("--reason", o.reason); err != nil {
 		return api.Ask{}, err
 	}
-	return api.Ask{VM: vm, Ports: ports, Sources: o.from, Duration: o.duration, Start: o.at, Reason: o.reason}, nil
+	ask := api.Ask{
+		VM: vm, Ports: ports, Sources: o.from, Duration: o.duration, Start: o.at, Reason: o.reason,
+		Until: o.until, Ticket: o.ticket, Glass: o.glass,
+	}
+	return ask, o.more(&ask)
+}
+
+// more reads what was typed about further VMs and about the end.
+func (o opening) more(ask *api.Ask) error {
+	if o.until != "" && o.duration != "" {
+		return errkind.New(errkind.Invalid, "--for and --until both say when it ends; give one")
+	}
+	if o.until != "" {
+		if _, err := access.ParseTime("--until", o.until, console.Now()); err != nil {
+			return err
+		}
+	}
+	if _, err := access.ParseReason("--ticket", o.ticket); err != nil {
+		return err
+	}
+	for _, s := range o.also {
+		name, port := console.SplitDoor(s)
+		if err := console.CheckVM(name); err != nil {
+			return err
+		}
+		ports, err := console.ParsePorts(port)
+		if err != nil {
+			return err
+		}
+		ask.Also = append(ask.Also, api.Target{VM: name, Ports: ports})
+	}
+	return nil
 }
 
 // asTyped says what the server finds wrong with a request in the words of the
@@ -145,7 +212,7 @@ func (o opening) ask(door string) (api.Ask, error) {
 func asTyped(err error) error {
 	field := errkind.FieldOf(err).Name
 	name, _, _ := strings.Cut(field, "[")
-	if flag, ok := map[string]string{"start": "--at", "duration": "--for", "sources": "--from", "reason": "--reason", "ports": "--port"}[name]; ok {
+	if flag, ok := map[string]string{"start": "--at", "duration": "--for", "sources": "--from", "reason": "--reason", "until": "--until", "ticket": "--ticket", "also": "--vm", "ports": "--port"}[name]; ok {
 		return errkind.At(flag, err)
 	}
 	return err

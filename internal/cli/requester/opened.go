@@ -32,6 +32,14 @@ func (a commands) printOpened(req api.Request, vm api.VM, target connect.Target)
 	return nil
 }
 
+// printWaiting says who has to agree before anything opens.
+func (a commands) printWaiting(req api.Request) error {
+	fmt.Fprintf(a.Out, "%s %s, until %s\n", doorNames(req.Doors), output.Plain(req.Approval.Why), output.Until(req.Approval.Lapses.Time, console.Now()))
+	fmt.Fprintf(a.Out, "  request  %s\n", req.ID)
+	fmt.Fprintf(a.Out, "  approve  sesame approve %s\n", req.ID)
+	return nil
+}
+
 // sshConfig returns the path of the ssh configuration that knows the VMs; empty
 // for the user's own.
 func sshConfig(m connect.Machine, target connect.Target) string {

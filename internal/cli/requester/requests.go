@@ -3,11 +3,13 @@ package requester
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/access/approval"
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/api/client"
 	"github.com/sesame-access/sesame/internal/authz"
@@ -18,7 +20,7 @@ import (
 
 func (a commands) requestsCommand() *cobra.Command {
 	var l client.List
-	var all bool
+	var all, waiting bool
 	cmd := &cobra.Command{
 		Use:     "requests [ID]",
 		Aliases: []string{"grants"},
@@ -27,6 +29,7 @@ func (a commands) requestsCommand() *cobra.Command {
 requests, with what became of them, denied ones too. With the id of a request
 or a grant it shows that one with everything that led to the decision.`,
 		Example: `  sesame requests
+  sesame requests --waiting
   sesame requests --all --vm web-1
   sesame requests r-0123456789abcdef`,
 		Args: console.Takes(0, 1, "nothing, or the id of a request or a grant"),
@@ -47,6 +50,9 @@ or a grant it shows that one with everything that led to the decision.`,
 			switch {
 			case len(args) == 1:
 				return a.request(cmd.Context(), args[0])
+			case waiting:
+				l.State = "waiting"
+				return a.allRequests(cmd.Context(), l)
 			case all:
 				return a.allRequests(cmd.Context(), l)
 			}
@@ -56,6 +62,7 @@ or a grant it shows that one with everything that led to the decision.`,
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&all, "all", "a", false, "also what is closed or was denied")
+	f.BoolVarP(&waiting, "waiting", "w", false, "those that others have to agree to")
 	f.StringVar(&l.VM, "vm", "", "only at this VM")
 	f.StringVar(&l.Principal, "who", "", "only of this principal")
 	f.IntVarP(&l.Limit, "limit", "n", 100, "how many at most, 1 to 1000")
@@ -115,14 +122,25 @@ func (a commands) allRequests(ctx context.Context, l client.List) error {
 			})
 		}
 		heads := []string{"REQUEST", "STATE", "DOORS", "FOR", "WHO", "ASKED", "TIME", "REASON"}
-		return output.WriteTable(a.Out, "Nobody has asked for anything yet.", heads, rows)
+		return output.WriteTable(a.Out, none(l), heads, rows)
 	})
+}
+
+// none says that there is nothing to list.
+func none(l client.List) string {
+	if l.State != "" {
+		return "Nothing waits for approval."
+	}
+	return "Nobody has asked for anything yet."
 }
 
 // outcome says what became of r: "denied", or the states of its grants.
 func outcome(r api.Request) string {
 	if !r.Decision.Allow {
 		return "denied"
+	}
+	if a := r.Approval; a != nil && a.State != string(approval.Approved) {
+		return cmp.Or(a.State+": "+a.Why, a.State)
 	}
 	var states []string
 	for _, g := range r.Grants {
@@ -174,6 +192,17 @@ func (a commands) printRequest(r api.Request) error {
 		{"time", r.Duration},
 		{"reason", output.Dash(r.Reason)},
 		{"state", outcome(r)},
+	}
+	if r.Ticket != "" {
+		rows = append(rows, []string{"ticket", r.Ticket})
+	}
+	if a := r.Approval; a != nil && a.Digest != "" {
+		rows = append(rows, []string{"lapses", console.Exact(a.Lapses.Time)}, []string{"digest", a.Digest})
+	}
+	if a := r.Approval; a != nil {
+		for _, v := range a.Votes {
+			rows = append(rows, []string{v.Choice, strings.TrimSpace(fmt.Sprintf("%s %s %s", v.By, v.Stage, v.Comment))})
+		}
 	}
 	for _, why := range r.Decision.By {
 		rows = append(rows, []string{"allowed by", why})

@@ -24,7 +24,7 @@ func People() []struct {
 	return []struct {
 		Name string
 		Role authz.Role
-	}{{"ada", authz.Admin}, {"rosa", authz.Requester}, {"vito", authz.Viewer}}
+	}{{"ada", authz.Admin}, {"april", authz.Approver}, {"rosa", authz.Requester}, {"vito", authz.Viewer}}
 }
 
 // Text returns e as assignments that a shell can read, one a line:
