@@ -156,6 +156,7 @@ func (h *house) furnish() {
 		{Name: "requester", Role: authz.Requester},
 		{Name: "viewer", Role: authz.Viewer},
 		{Name: "web-requester", Role: authz.Requester, VMs: []firewall.VMID{web}},
+		{Name: "web-approver", Role: authz.Approver, VMs: []firewall.VMID{web}, Person: broker.NewPerson},
 		{Name: "web-viewer", Role: authz.Viewer, VMs: []firewall.VMID{web}},
 	} {
 		secret, _, err := h.broker.CreateToken(h.t.Context(), root, n)

@@ -73,7 +73,7 @@ func probes(vm, grant, request, token string) map[string]probe {
 		"review-request":   {"/v1/requests/" + request + "/review", `{}`, ifSeenBy(400, 403, "admin", "requester", "web-approver")},
 		"list-grants":      {"/v1/grants?vm=" + vm, "", ifSeen},
 		"get-grant":        {"/v1/grants/" + grant, "", ifSeen},
-		"close-grant":      {"/v1/grants/" + grant + "/close", "", ifSeenBy(200, 404, "admin", "requester")},
+		"close-grant":      {"/v1/grants/" + grant + "/close", "", ifSeenBy(200, 404, "admin", "requester", "web-approver")},
 		"extend-grant":     {"/v1/grants/" + grant + "/extend", `{"duration":"90m"}`, ifSeenBy(200, 404, "requester")},
 		"explain":          {"/v1/explain?port=22&vm=" + vm, "", ifSeen},
 		"list-policies":    {"/v1/policies", "", always},
@@ -112,7 +112,7 @@ func TestMatrix(t *testing.T) {
 		for _, vm := range []string{"web-1", "db-1"} {
 			var p probe
 			changed := true
-			for _, role := range []string{"", "web-viewer", "web-requester", "viewer", "requester", "admin"} {
+			for _, role := range []string{"", "web-viewer", "web-approver", "web-requester", "viewer", "requester", "admin"} {
 				if changed {
 					p = h.stage(rt, vm)
 				}
