@@ -299,3 +299,20 @@ func TestRulesOfOneNameAreOneLine(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// The client chooses its source port where its protocol has ports, and where it has
+// none no rule about some of them is about it.
+func TestWhichProtocolsHavePorts(t *testing.T) {
+	l := firewall.Layer{Firewall: "nsg", Default: firewall.Deny, Rules: []firewall.LayerRule{
+		{Name: "from 500", Action: firewall.Allow, Last: 65535, SourceFirst: 500, SourceLast: 500},
+	}}
+	for p, want := range map[firewall.Protocol]reach.Verdict{
+		firewall.TCP: reach.Open, firewall.UDP: reach.Open, 33: reach.Open, 132: reach.Open, 136: reach.Open,
+		1: reach.Closed, 47: reach.Closed, 50: reach.Closed, 58: reach.Closed, 0: reach.Closed,
+	} {
+		d := firewall.Door{VM: ssh.VM, Protocol: p}
+		if got := reach.Layer(l, d).At(netip.MustParseAddr("203.0.113.7")).Verdict; got != want {
+			t.Errorf("protocol %d: %s, want %s", p, got, want)
+		}
+	}
+}
