@@ -41,6 +41,9 @@ var floors = []floor{
 		{"internal/reach/proof", "internal/reach/survey"},
 	}},
 	{name: "2", pure: true, steps: [][]string{
+		{"internal/authz/scope"},
+		{"internal/authz/engine", "internal/authz/role"},
+		{"internal/authz/accesspolicy", "internal/authz/condition"},
 		{
 			"internal/api/strict",
 			"internal/audit",
