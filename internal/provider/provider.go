@@ -94,6 +94,9 @@ type Limits struct {
 	// reading it costs more than the caller's own resync is worth; 0 where it does
 	// not.
 	Resync time.Duration
+	// Line is how long a call may have to wait for its turn, where a cloud counts
+	// calls and the provider lines them up; the caller gives it so much more time.
+	Line time.Duration
 	// Conditional says that Apply changes nothing when the firewall changed.
 	Conditional bool
 	// Atomic says that a step is made as a whole or not at all.

@@ -106,7 +106,7 @@ func (p *pass) readBook(ctx context.Context) {
 
 // observe reads the firewall, and believes its clock as a third one.
 func (p *pass) observe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.callTime())
 	defer cancel()
 	var err error
 	p.seen, err = p.fw.Provider.Observe(ctx, p.fw.ID, p.keys)
@@ -188,7 +188,7 @@ func (p *pass) readBack(ctx context.Context) error {
 	if p.back = p.seen; !p.wrote {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.callTime())
 	defer cancel()
 	var err error
 	p.back, err = p.fw.Provider.Observe(ctx, p.fw.ID, p.keys)
@@ -207,6 +207,11 @@ func (p *pass) doubt(ctx context.Context) {
 	}
 	left, compileErr := p.fw.Provider.Compile(p.back, p.want, p.out)
 	p.doubtful = errors.Join(err, compileErr) != nil || !left.Empty()
+}
+
+// callTime bounds a call to the firewall, its wait for a turn included.
+func (p *pass) callTime() time.Duration {
+	return callTimeout + p.fw.Provider.Limits(p.fw.ID).Line
 }
 
 // clocks reads the clocks again. The firewall's own is the third one, as it was

@@ -96,7 +96,7 @@ func (p *pass) fencedApply(ctx context.Context, pl plan.Plan) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.callTime())
 	defer cancel()
 	p.wrote = true // from here on, only reading back tells
 	if err := p.fw.Provider.Apply(ctx, p.seen, pl); err != nil {

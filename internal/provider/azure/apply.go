@@ -169,7 +169,7 @@ func (w *writer) send(ctx context.Context, x nsg.Write) (accepted bool, err erro
 		return err != nil && unknown(err), err
 	}
 	if o, begun := operationOf(c, a); begun {
-		if err := w.follow(ctx, o, a); err != nil {
+		if err := w.follow(ctx, o, a, w.group.expects()); err != nil {
 			return true, err
 		}
 	}

@@ -28,8 +28,10 @@
 //
 // Four identities can do this: one reads, one opens, one closes, one locks. A whole
 // group is written by the one who may do the most of what is in it. Azure counts
-// the calls of each in buckets of their own; who is told to wait does wait, and
-// openings leave the last calls to closings.
+// the calls of each in buckets of their own. When one runs low the calls stand in line,
+// apart as it fills, for a while: the caller is told how long that can be. Who is told
+// to wait longer does wait, and openings leave the last calls, and the line, to
+// closings.
 package azure
 
 import (
@@ -37,6 +39,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 
@@ -110,8 +113,25 @@ func (p *Provider) Limits(fw firewall.ID) provider.Limits {
 	if !isGroup(fw) {
 		return provider.Limits{}
 	}
-	return p.of(fw).limits()
+	l := p.of(fw).limits()
+	l.Line, l.Resync = line, p.seldom()
+	return l
 }
+
+// seldom is how long a group goes unread where there are so many that reading them
+// more often took more than half of the reads that Azure allows one identity; 0
+// where it does not.
+func (p *Provider) seldom() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if resync := time.Duration(len(p.groups)) * 2 * readGap; resync > often {
+		return resync
+	}
+	return 0
+}
+
+// often is the resync of a fleet that knows nothing better.
+const often = 30 * time.Second
 
 // isGroup reports whether fw is a network security group.
 func isGroup(fw firewall.ID) bool {

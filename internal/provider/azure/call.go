@@ -27,6 +27,7 @@ const (
 
 	mostAnswer = 16 << 20 // bytes
 	tryTime    = time.Minute
+	callTime   = 30 * time.Second // from its turn on, with all that the SDK tries
 )
 
 // reads are tried again by the SDK, which waits as long as Azure asks for, up to a
@@ -59,16 +60,18 @@ type answer struct {
 	at     time.Time // Azure's own; zero if it did not say
 }
 
-// ask makes a call. Where Azure has said how long to wait, nobody calls before; the
-// error is a BusyError then. Any error leaves open what became of the call.
+// ask makes a call when it is its turn. Where Azure has said how long to wait, nobody
+// calls before; where that is long, the error is a BusyError. Any error leaves open what became of the call.
 func (p *Provider) ask(ctx context.Context, c call) (answer, error) {
 	m, err := p.meters.of(c)
 	if err != nil {
 		return answer{}, err
 	}
-	if err := m.closed(time.Now()); err != nil {
+	if err := m.turn(ctx); err != nil {
 		return answer{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
 	retry := writes()
 	if c.method == http.MethodGet {
 		retry = reads()

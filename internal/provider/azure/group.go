@@ -117,6 +117,15 @@ func (g *group) wrote(took time.Duration) {
 	g.took += (took - g.took) / weight
 }
 
+// expects returns how long a write is left alone before anybody looks how it is. It is
+// a little less than the last ones took: looking as late as that would never tell
+// that they have become faster.
+func (g *group) expects() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.took - g.took/16
+}
+
 // after takes in how the writes of a plan ended.
 func (g *group) after(err error) {
 	g.mu.Lock()

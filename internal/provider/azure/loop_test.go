@@ -314,7 +314,7 @@ func BenchmarkStormThroughTheLoop(b *testing.B) {
 			var opened, closed course
 			for b.Loop() {
 				path := filepath.Join(b.TempDir(), "sesame.db")
-				inBubble(b, func(t *testing.T) { opened, closed = subscribe(t, template, path, x.c, 1, n).storm(t, 0) })
+				inBubble(b, func(t *testing.T) { opened, closed = subscribe(t, template, path, x.c, 1, n).storm(t, time.Hour, 0) })
 			}
 			opened.report(b, "open")
 			closed.report(b, "close")
@@ -340,11 +340,13 @@ func (c *course) report(b *testing.B, what string) {
 	}
 }
 
-// storm lets everybody ask, and their time end. With an outage nothing can be
-// written or read for that long from a minute before; then closed is from its end.
-func (s *subscription) storm(t *testing.T, outage time.Duration) (opened, closed course) {
+// before is how long before an end somebody begins to look, or an outage begins.
+const before = 10 * time.Second
+
+// storm lets everybody ask for so long, and their time end. With an outage nothing can
+// be written or read for that long from a little before; then closed is from its end.
+func (s *subscription) storm(t *testing.T, lasts, outage time.Duration) (opened, closed course) {
 	t.Helper()
-	const lasts = time.Hour
 	opened.one = s.ask(t, 0, perMachine, 24*time.Hour)
 	closed.one = opened.one
 	time.Sleep(5 * time.Minute) // until the buckets are full
@@ -356,7 +358,7 @@ func (s *subscription) storm(t *testing.T, outage time.Duration) (opened, closed
 		t.Fatalf("%d get in", n)
 	}
 	opened.count(t, s.writes(), moment)
-	time.Sleep(lasts - time.Minute - time.Since(moment))
+	time.Sleep(lasts - before - time.Since(moment))
 	s.writes()
 	if moment = moment.Add(lasts); outage > 0 {
 		moment = time.Now().Add(outage)
@@ -439,7 +441,7 @@ func BenchmarkExpiry(b *testing.B) {
 				path := filepath.Join(b.TempDir(), "sesame.db")
 				inBubble(b, func(t *testing.T) {
 					s := subscribe(t, template, path, arm.Config{Config: rp.Config{Latency: operation}, Limits: limits}, n, 1)
-					_, closed = s.storm(t, outage)
+					_, closed = s.storm(t, 10*time.Minute, outage)
 				})
 			}
 			closed.report(b, "close")

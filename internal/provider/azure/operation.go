@@ -1,7 +1,6 @@
 package azure
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -57,17 +56,18 @@ func ended(state string) bool {
 	return strings.EqualFold(state, "Succeeded") || strings.EqualFold(state, "Failed") || strings.EqualFold(state, "Canceled")
 }
 
-// follow looks at an operation until it has come to its end. Who cannot look keeps
-// trying: the operation goes on.
-func (p *Provider) follow(ctx context.Context, o operation, first answer) error {
+// follow looks at an operation until it has come to its end, for the first time when
+// one like it takes about so long: looking costs reads, which Azure counts. Who cannot
+// look keeps trying: the operation goes on.
+func (p *Provider) follow(ctx context.Context, o operation, first answer, about time.Duration) error {
 	if o.link != "" && !trusted(o.client, o.link) {
 		return fmt.Errorf("the operation is said to be at %q, which is not Azure Resource Manager: %w", o.link, errLost)
 	}
 	ctx, cancel := context.WithTimeout(ctx, mostTime)
 	defer cancel()
 	asked := first.After(time.Now())
-	for gap := firstLook; ; gap = min(gap+gap/4, mostLook) {
-		if err := pause(ctx, cmp.Or(asked, gap)); err != nil {
+	for gap, wait := firstLook, max(firstLook, about); ; gap, wait = min(gap+gap/4, mostLook), gap {
+		if err := pause(ctx, max(asked, wait)); err != nil {
 			return fmt.Errorf("follow the operation: %w: %w", err, errLost)
 		}
 		a, err := p.ask(ctx, o.call)
