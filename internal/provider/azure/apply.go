@@ -158,7 +158,6 @@ func (w *writer) send(ctx context.Context, x nsg.Write) (accepted bool, err erro
 		c.header = http.Header{"If-Match": {x.IfMatch}}
 	}
 	w.group.writes(w.before.Group)
-	start := time.Now()
 	a, err := w.ask(ctx, c)
 	if err != nil {
 		_, told := errors.AsType[*nsg.BusyError](err) // then it was not sent
@@ -174,7 +173,7 @@ func (w *writer) send(ctx context.Context, x nsg.Write) (accepted bool, err erro
 		}
 	}
 	w.accepted = true
-	w.group.wrote(time.Since(start))
+	w.group.wrote(time.Since(a.sent))
 	return true, nil
 }
 

@@ -430,6 +430,29 @@ func TestOverWhileWaiting(t *testing.T) {
 	})
 }
 
+// How long a write takes is Azure's time, and not that of the line before it: closings
+// start so much early.
+func TestTheLineIsNoPartOfAWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGround(t, arm.Config{Config: rp.Config{Latency: 2 * time.Second}}, 1, everything()...)
+		g.converge(t, locked(g.ssh, 1))
+		before := g.provider.Limits(g.nsg).WriteTime
+		g.sim.Inject(fault.Fault{Kind: fault.Refuse, Status: 429, RetryAfter: 12 * time.Second, Method: http.MethodPut, Times: 1})
+		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		if _, err := g.pass(impatient, locked(g.ssh, 2)); err == nil {
+			t.Error("Azure refused a write, and it was made")
+		}
+		if _, err := g.pass(t.Context(), locked(g.ssh, 2)); err != nil {
+			t.Error(err)
+		}
+		if waited, now := time.Since(start), g.provider.Limits(g.nsg).WriteTime; waited < 12*time.Second || now > before+time.Second {
+			t.Errorf("after %v in line a write is said to take %v; it was %v", waited, now, before)
+		}
+	})
+}
+
 // Openings leave the last calls to closings.
 func TestReserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

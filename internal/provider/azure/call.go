@@ -58,6 +58,7 @@ type answer struct {
 
 	header http.Header
 	at     time.Time // Azure's own; zero if it did not say
+	sent   time.Time // when the call was made, its wait for a turn not counted
 }
 
 // ask makes a call when it is its turn. Where Azure has said how long to wait, nobody
@@ -80,6 +81,7 @@ func (p *Provider) ask(ctx context.Context, c call) (answer, error) {
 	if err != nil {
 		return answer{}, fmt.Errorf("make a call: %w", err)
 	}
+	sent := time.Now()
 	got, err := c.client.Pipeline().Do(req)
 	if err != nil {
 		return answer{}, fmt.Errorf("call Azure: %w", err)
@@ -92,7 +94,7 @@ func (p *Provider) ask(ctx context.Context, c call) (answer, error) {
 	case len(text) > mostAnswer:
 		return answer{}, fmt.Errorf("read Azure's answer: it has more than %d bytes", mostAnswer)
 	}
-	out := answer{header: got.Header}
+	out := answer{header: got.Header, sent: sent}
 	out.Deletes, out.Status, out.Body, out.RetryAfter = c.method == http.MethodDelete, got.StatusCode, text, got.Header.Get("Retry-After")
 	if at, err := http.ParseTime(got.Header.Get("Date")); err == nil {
 		out.at = at
