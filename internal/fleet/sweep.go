@@ -10,6 +10,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 )
@@ -55,13 +56,8 @@ func sweepAll(ctx context.Context, p provider.Provider, clocks func() access.Rea
 	if err != nil {
 		err = fmt.Errorf("read inventory: %w", err)
 	}
-	var ids []firewall.ID
-	for _, v := range vms {
-		ids = append(ids, v.Firewalls()...)
-	}
-	slices.Sort(ids)
 	var out []Swept
-	for _, id := range slices.Compact(ids) {
+	for _, id := range inventory.Firewalls(vms) {
 		out = append(out, sweep(ctx, p, id, clocks(), dry))
 	}
 	return out, err

@@ -176,6 +176,16 @@ func (v VM) Firewalls() []firewall.ID {
 	return slices.Compact(ids)
 }
 
+// Firewalls returns the ids of every firewall in front of some of the VMs, sorted.
+func Firewalls(vms []VM) []firewall.ID {
+	var ids []firewall.ID
+	for _, v := range vms {
+		ids = append(ids, v.Firewalls()...)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
 // Of returns the VM with that id; one without an id if there is none.
 func Of(vms []VM, id firewall.VMID) VM {
 	for _, v := range vms {

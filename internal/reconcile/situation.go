@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
 )
@@ -16,7 +17,7 @@ import (
 func (p *pass) situation(ctx context.Context) plan.Case {
 	c := plan.Case{Plan: p.plan, Want: p.want, Desired: p.desired(), Unlocking: p.book.Unlocked}
 	seen, pending := map[firewall.ID]provider.Snapshot{p.fw.ID: p.seen}, []firewall.Layer{p.plan.After}
-	others := p.others()
+	others := slices.DeleteFunc(inventory.Firewalls(p.fw.VMs), func(id firewall.ID) bool { return id == p.fw.ID })
 	var all map[firewall.ID]firewall.Wants
 	if len(others) > 0 {
 		all = plan.Route(plan.Desired(p.book.Locks, p.book.Grants, p.now), p.fw.VMs)
@@ -69,18 +70,4 @@ func (p *pass) desired() firewall.Wants {
 		return nil
 	}
 	return plan.Sticky(plan.Desired(p.book.Locks, p.book.Grants, p.now), p.want, nil)
-}
-
-// others returns the other firewalls on the paths to the VMs of this one.
-func (p *pass) others() []firewall.ID {
-	var ids []firewall.ID
-	for _, v := range p.fw.VMs {
-		for _, id := range v.Firewalls() {
-			if id != p.fw.ID {
-				ids = append(ids, id)
-			}
-		}
-	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
 }

@@ -13,7 +13,6 @@ package clouds
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/sesame-access/sesame/internal/config"
@@ -169,12 +168,7 @@ func (c *Cloud) Try(ctx context.Context) (Found, error) {
 	if err != nil {
 		return out, err
 	}
-	var firewalls []firewall.ID
-	for _, v := range vms {
-		firewalls = append(firewalls, v.Firewalls()...)
-	}
-	slices.Sort(firewalls)
-	firewalls = slices.Compact(firewalls)
+	firewalls := inventory.Firewalls(vms)
 	out.VMs, out.Firewalls = len(vms), len(firewalls)
 	if len(firewalls) == 0 {
 		return out, nil
