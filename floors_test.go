@@ -53,6 +53,7 @@ var floors = []floor{
 			"internal/posture",
 		},
 		{"internal/adoption", "internal/api"},
+		{"internal/api/vote"},
 	}},
 	{name: "3", steps: [][]string{
 		{"internal/provider"},
@@ -136,7 +137,7 @@ var floors = []floor{
 		{"internal/reconcile", "internal/scan"},
 		{"internal/fleet"},
 		{"internal/broker/consent", "internal/broker/desk"},
-		{"internal/broker/locks"},
+		{"internal/broker/locks", "internal/broker/tokens"},
 		{"internal/broker"},
 	}},
 	{name: "6", steps: [][]string{

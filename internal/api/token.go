@@ -117,28 +117,3 @@ func (n NewToken) FindVMs(find func(string) (firewall.VMID, error)) ([]firewall.
 	}
 	return out, nil
 }
-
-// NewCodes asks for codes, each good for one emergency of a principal.
-type NewCodes struct {
-	Principal string `json:"principal" doc:"Whose they are, as ISSUER#SUBJECT."`
-	Count     int    `json:"count,omitzero" minimum:"1" maximum:"10" default:"1"`
-	Lifetime  string `json:"lifetime,omitzero" doc:"How long they are good, from 1h to 2160h." default:"720h"`
-}
-
-// Codes are secrets that are shown this once.
-type Codes struct {
-	Codes []string `json:"codes"`
-}
-
-// Parse reads n.
-func (n NewCodes) Parse() (who access.Principal, count int, lifetime time.Duration, err error) {
-	const month, least, most = 30 * 24 * time.Hour, time.Hour, 90 * 24 * time.Hour
-	if who, err = access.ParsePrincipal("principal", n.Principal); err != nil {
-		return who, 0, 0, err
-	}
-	lifetime = month
-	if n.Lifetime != "" {
-		lifetime, err = access.ParseSpan("lifetime", n.Lifetime, least, most)
-	}
-	return who, max(n.Count, 1), lifetime, err
-}

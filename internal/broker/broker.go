@@ -9,11 +9,14 @@
 package broker
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
+	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/broker/desk"
 	"github.com/sesame-access/sesame/internal/broker/locks"
+	"github.com/sesame-access/sesame/internal/broker/tokens"
 )
 
 // A Caller is who asks, and from where.
@@ -21,6 +24,15 @@ type Caller = desk.Caller
 
 // Config is what a Broker is made of.
 type Config = desk.Config
+
+// A NewToken says what a token is for.
+type NewToken = tokens.NewToken
+
+// NewPerson stands for the person that the name of a token is by itself.
+const NewPerson = tokens.NewPerson
+
+// TokenPrefix starts every token, so that scanners of leaked secrets know one.
+const TokenPrefix = tokens.TokenPrefix
 
 // Quotas bound what one person may have and ask for.
 type Quotas = desk.Quotas
@@ -32,6 +44,7 @@ type Agreed = locks.Agreed
 type Broker struct {
 	*desk.Desk
 	*locks.Locks
+	*tokens.Tokens
 	skew *skewWatch
 	// reviewed is the version of the rules by which every grant was decided last.
 	reviewed atomic.Int64
@@ -40,7 +53,9 @@ type Broker struct {
 // New returns a broker.
 func New(cfg Config) *Broker {
 	d := &desk.Desk{Config: cfg}
-	return &Broker{Desk: d, Locks: &locks.Locks{Desk: d}, skew: newSkewWatch(cfg.Clocks()), reviewed: atomic.Int64{}}
+	b := &Broker{Desk: d, Locks: &locks.Locks{Desk: d}, skew: newSkewWatch(cfg.Clocks()), reviewed: atomic.Int64{}}
+	b.Tokens = &tokens.Tokens{Desk: d, Settle: func(ctx context.Context, grants []access.Grant) { b.settle(ctx, grants) }}
+	return b
 }
 
 // SettleTime is how long an answer waits for the firewalls at most. What is not

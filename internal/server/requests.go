@@ -6,6 +6,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/api/vote"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -58,7 +59,7 @@ func (s *Server) answerOf(a broker.Answer, err error) (api.Request, error) {
 	if err != nil {
 		return api.Request{}, err
 	}
-	out := api.RequestIn(a.Case, s.Clocks())
+	out := vote.RequestIn(a.Case, s.Clocks())
 	for _, g := range a.Grants {
 		out.Grants = append(out.Grants, api.GrantIn(g.Grant, g.State, g.Pending))
 	}
@@ -99,7 +100,7 @@ func (s *Server) listRequests(ctx context.Context, c *call) (api.Page[api.Reques
 		return api.Page[api.Request]{}, err
 	}
 	now := s.Clocks()
-	return api.PageFrom(list, next, func(r store.Request) api.Request { return api.RequestIn(r.Case(), now) }), nil
+	return api.PageFrom(list, next, func(r store.Request) api.Request { return vote.RequestIn(r.Case(), now) }), nil
 }
 
 // listed returns the VMs that a list of what principal asked for is about. What
@@ -136,7 +137,7 @@ func (s *Server) getRequest(ctx context.Context, c *call) (api.Request, error) {
 		return api.Request{}, err
 	}
 	now := s.Clocks()
-	out := api.RequestIn(r.Case(), now)
+	out := vote.RequestIn(r.Case(), now)
 	for _, g := range grants {
 		out.Grants = append(out.Grants, api.GrantOf(s.Fleet.Current(g), now))
 	}

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/api"
-	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/server/front"
 )
 
@@ -72,16 +71,16 @@ func (s *Server) accessRoutes() []route {
 		get("/v1/vms/{vm}", "get-vm", "One VM, by name or escaped id", known, nil, reads(s.getVM)),
 		ask,
 		get("/v1/requests", "list-requests", "Requests, newest first", known,
-			list(vmParam(false), principalParam(), waitingParam()), reads(s.listRequests)),
+			list(front.VMParam(false), front.PrincipalParam(), front.WaitingParam()), reads(s.listRequests)),
 		get("/v1/requests/{request}", "get-request", "One request with its grants", known, nil, reads(s.getRequest)),
 		get("/v1/grants", "list-grants", "Grants, newest first", known,
-			list(vmParam(false), principalParam(), stateParam()), reads(s.listGrants)),
+			list(front.VMParam(false), front.PrincipalParam(), front.StateParam()), reads(s.listGrants)),
 		get("/v1/grants/{grant}", "get-grant", "One grant", known, nil, reads(s.getGrant)),
 		end,
 		change(http.MethodPost, "/v1/grants/{grant}/extend", "extend-grant",
 			"Make a grant last for the given time from now", known, http.StatusOK, takes(s.extendGrant)),
 		get("/v1/explain", "explain", "Who can come through a port, and by which rule", known,
-			[]front.Param{vmParam(true), portParam(), protocolParam(), sourceParam()}, reads(s.explain)),
+			[]front.Param{front.VMParam(true), front.PortParam(), front.ProtocolParam(), front.SourceParam()}, reads(s.explain)),
 	}
 }
 
@@ -89,7 +88,7 @@ func (s *Server) accessRoutes() []route {
 func (s *Server) ruleRoutes() []route {
 	put := change(http.MethodPut, "/v1/policies/{policy}", "put-policy",
 		"Save a policy and lock its doors", known, http.StatusOK, takesDocument[api.Policy](s.putPolicy))
-	put.query = []front.Param{dryRunParam(), agreeParam()}
+	put.query = []front.Param{front.DryRunParam(), front.AgreeParam()}
 	return []route{
 		get("/v1/policies", "list-policies", "The policies about VMs that you may view", known, nil, reads(s.listPolicies)),
 		get("/v1/policies/{policy}", "get-policy", "One policy", known, nil, reads(s.getPolicy)),
@@ -113,7 +112,7 @@ func (s *Server) ruleRoutes() []route {
 
 // recordRoutes are what people use to see what happened.
 func (s *Server) recordRoutes() []route {
-	filter := activityParams()
+	filter := front.ActivityParams()
 	stream := get("/v1/activity/stream", "follow-activity",
 		"The activity as it happens; Last-Event-ID resumes", known, filter, streams(s.followActivity))
 	stream.answers = front.Events
@@ -141,53 +140,5 @@ func (s *Server) serverRoutes() []route {
 		ready,
 		get("/v1/openapi.json", "openapi", "This document", public, nil, streams(s.serveOpenAPI)),
 		metrics,
-	}
-}
-
-func vmParam(required bool) front.Param {
-	return front.Param{Name: "vm", Doc: "the id or the name of a VM", Required: required}
-}
-
-func portParam() front.Param {
-	return front.Param{Name: "port", Doc: "a port number from 1 to 65535", Required: true, Integer: true}
-}
-
-func protocolParam() front.Param {
-	return front.Param{Name: "protocol", Doc: "tcp if it is not given", OneOf: []string{"tcp", "udp"}}
-}
-
-func sourceParam() front.Param {
-	return front.Param{Name: "source", Doc: "the address or prefix to ask about"}
-}
-
-func principalParam() front.Param {
-	return front.Param{Name: "principal", Doc: "me, the name of a token's principal, or ISSUER#SUBJECT"}
-}
-
-func stateParam() front.Param {
-	return front.Param{Name: "state", Doc: "pending for grants that are not read back closed yet, done for the others", OneOf: []string{"pending", "done"}}
-}
-
-func dryRunParam() front.Param {
-	return front.Param{Name: "dry_run", Doc: "true to change nothing and show what would change", OneOf: []string{"true", "false"}}
-}
-
-func agreeParam() front.Param {
-	return front.Param{Name: "accept_losses", Doc: "what a dry run said to agree to the losses with that it showed"}
-}
-
-func activityParams() []front.Param {
-	var kinds []string
-	for _, k := range audit.Kinds() {
-		kinds = append(kinds, string(k))
-	}
-	return []front.Param{
-		vmParam(false), principalParam(),
-		{Name: "kind", Doc: "what happened; may be given more than once", Many: true, OneOf: kinds},
-		{Name: "request", Doc: "the id of a request"},
-		{Name: "grant", Doc: "the id of a grant"},
-		{Name: "since", Doc: "an instant in RFC 3339, inclusive"},
-		{Name: "until", Doc: "an instant in RFC 3339, exclusive"},
-		{Name: "q", Doc: "text to look for, whatever its case"},
 	}
 }

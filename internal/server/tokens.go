@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/api/vote"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/errkind"
@@ -58,13 +59,13 @@ func (s *Server) createToken(ctx context.Context, c *call, in api.NewToken) (api
 	return api.CreatedToken{Token: tokenOf(t, rules.Assignments), Secret: secret}, nil
 }
 
-func (s *Server) createCodes(ctx context.Context, c *call, in api.NewCodes) (api.Codes, error) {
+func (s *Server) createCodes(ctx context.Context, c *call, in vote.NewCodes) (vote.Codes, error) {
 	who, count, lifetime, err := in.Parse()
 	if err != nil {
-		return api.Codes{}, err
+		return vote.Codes{}, err
 	}
 	codes, err := s.Broker.CreateCodes(ctx, c.Caller, who, count, lifetime)
-	return api.Codes{Codes: codes}, err
+	return vote.Codes{Codes: codes}, err
 }
 
 func (s *Server) revokeToken(ctx context.Context, c *call) (struct{}, error) {

@@ -6,9 +6,9 @@ import (
 
 	"github.com/sesame-access/sesame/internal/access/approval"
 	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/api/vote"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/firewall"
-	"github.com/sesame-access/sesame/internal/server/front"
 	"github.com/sesame-access/sesame/internal/store"
 )
 
@@ -16,7 +16,7 @@ import (
 func (s *Server) voteRoutes() []route {
 	vote := func(choice approval.Choice, id, summary string) route {
 		return change("POST", "/v1/requests/{request}/"+string(choice), id, summary, known, 200,
-			takes(func(ctx context.Context, c *call, in api.Comment) (api.Request, error) {
+			takes(func(ctx context.Context, c *call, in vote.Comment) (api.Request, error) {
 				comment, err := in.Parse()
 				if err != nil {
 					return api.Request{}, err
@@ -38,7 +38,7 @@ func (s *Server) voteRoutes() []route {
 	}
 }
 
-func (s *Server) approve(ctx context.Context, c *call, in api.Approve) (api.Request, error) {
+func (s *Server) approve(ctx context.Context, c *call, in vote.Approve) (api.Request, error) {
 	digest, comment, err := in.Parse()
 	if err != nil {
 		return api.Request{}, err
@@ -65,9 +65,5 @@ func (s *Server) listWaiting(ctx context.Context, f store.RequestFilter) (api.Pa
 		return other || !among || r.Case().StateAt(now) != approval.Pending
 	})
 	slices.SortFunc(list, func(a, b store.Request) int { return b.Asked.Compare(a.Asked) })
-	return api.PageFrom(list, "", func(r store.Request) api.Request { return api.RequestIn(r.Case(), now) }), nil
-}
-
-func waitingParam() front.Param {
-	return front.Param{Name: "state", Doc: "waiting for those that others have to agree to", OneOf: []string{"waiting"}}
+	return api.PageFrom(list, "", func(r store.Request) api.Request { return vote.RequestIn(r.Case(), now) }), nil
 }

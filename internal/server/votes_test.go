@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/api/vote"
 )
 
 const askWeb = `{"vm":"web-1","ports":[{"port":22}],"sources":["198.51.100.7"],"duration":"30m","reason":"look"`
@@ -70,14 +71,17 @@ func TestZ17MassAssignment(t *testing.T) {
 func TestZ15CodesOverTheWire(t *testing.T) {
 	h := build(t)
 	h.guard()
-	codes := read[api.Codes](h, "admin", "POST", "/v1/codes", `{"principal":"local#breaker","count":2}`)
+	codes := read[vote.Codes](h, "admin", "POST", "/v1/codes", `{"principal":"local#breaker","count":2}`)
 	if len(codes.Codes) != 2 {
 		t.Fatalf("%d codes", len(codes.Codes))
 	}
 	h.tokens["code"], h.tokens["second"] = codes.Codes[0], codes.Codes[1]
 	for _, c := range []struct{ method, path, body string }{
-		{"GET", "/v1/requests", ""}, {"GET", "/v1/policies", ""}, {"GET", "/v1/activity", ""},
-		{"POST", "/v1/requests", askWeb + "}"}, {"POST", "/v1/codes", `{"principal":"local#breaker"}`},
+		{"GET", "/v1/requests", ""},
+		{"GET", "/v1/policies", ""},
+		{"GET", "/v1/activity", ""},
+		{"POST", "/v1/requests", askWeb + "}"},
+		{"POST", "/v1/codes", `{"principal":"local#breaker"}`},
 	} {
 		if r := h.call("code", c.method, c.path, c.body); r.code != 403 {
 			t.Errorf("a code is good for %s %s: %d %s", c.method, c.path, r.code, r.body)

@@ -22,6 +22,7 @@ import (
 type planChange = plan.Change
 
 func root() broker.Caller { return broker.Caller{Identity: access.Identity{Principal: simtest.Root()}} }
+
 func user() broker.Caller { return broker.Caller{Identity: access.Identity{Principal: simtest.User()}} }
 
 // do makes one step happen. What people are refused is no failure, as long as

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/api/vote"
 )
 
 // Whoami says who the server takes the client for.
@@ -159,7 +160,7 @@ func (c *Client) Extend(ctx context.Context, id string, e api.Extend) (api.Grant
 }
 
 // Approve agrees to a request as it was seen.
-func (c *Client) Approve(ctx context.Context, id string, a api.Approve) (api.Request, error) {
+func (c *Client) Approve(ctx context.Context, id string, a vote.Approve) (api.Request, error) {
 	what, err := post(false, a, "v1", "requests", id, "approve")
 	if err != nil {
 		return api.Request{}, err
@@ -168,7 +169,7 @@ func (c *Client) Approve(ctx context.Context, id string, a api.Approve) (api.Req
 }
 
 // Say denies, cancels or reviews a request.
-func (c *Client) Say(ctx context.Context, id, choice string, comment api.Comment) (api.Request, error) {
+func (c *Client) Say(ctx context.Context, id, choice string, comment vote.Comment) (api.Request, error) {
 	what, err := post(false, comment, "v1", "requests", id, choice)
 	if err != nil {
 		return api.Request{}, err
@@ -224,12 +225,12 @@ func (c *Client) CreateToken(ctx context.Context, n api.NewToken) (api.CreatedTo
 }
 
 // CreateCodes makes codes for emergencies; they are in the answer and nowhere else.
-func (c *Client) CreateCodes(ctx context.Context, n api.NewCodes) (api.Codes, error) {
+func (c *Client) CreateCodes(ctx context.Context, n vote.NewCodes) (vote.Codes, error) {
 	what, err := post(false, n, "v1", "codes")
 	if err != nil {
-		return api.Codes{}, err
+		return vote.Codes{}, err
 	}
-	return ask[api.Codes](ctx, c, what)
+	return ask[vote.Codes](ctx, c, what)
 }
 
 // RevokeToken ends a token.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/api/vote"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/cli/console"
 	"github.com/sesame-access/sesame/internal/cli/output"
@@ -163,7 +164,7 @@ it brought, and closes what was opened with them.`,
 }
 
 func (a commands) tokenCodesCommand() *cobra.Command {
-	n := api.NewCodes{Count: 1}
+	n := vote.NewCodes{Count: 1}
 	cmd := &cobra.Command{
 		Use:   "codes ISSUER#SUBJECT",
 		Short: "Make codes for emergencies; they are shown this once",

@@ -16,6 +16,7 @@ import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/access/approval"
 	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/api/vote"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/cli/console"
 	"github.com/sesame-access/sesame/internal/cli/output"
@@ -84,7 +85,7 @@ func (a commands) approve(ctx context.Context, id, comment string, yes bool) err
 		}
 	}
 	a.Stays("it may have been approved; `sesame requests %s` shows it", id)
-	after, err := c.Approve(ctx, id, api.Approve{Digest: digest, Comment: comment})
+	after, err := c.Approve(ctx, id, vote.Approve{Digest: digest, Comment: comment})
 	if err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func (a commands) sayCommand(choice approval.Choice, short, long string, role au
 				return err
 			}
 			a.Stays("it may have been done; `sesame requests %s` shows it", args[0])
-			after, err := c.Say(cmd.Context(), args[0], string(choice), api.Comment{Comment: comment})
+			after, err := c.Say(cmd.Context(), args[0], string(choice), vote.Comment{Comment: comment})
 			if err != nil {
 				return err
 			}

@@ -1,4 +1,4 @@
-package broker
+package tokens
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/broker/desk"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/store"
@@ -24,7 +25,7 @@ const (
 // one emergency, without being known in any other way: the identity provider may be
 // what is on fire. Policies still say who may, where and for how long. The codes are
 // returned this once; only their hashes are stored.
-func (b *Broker) CreateCodes(ctx context.Context, caller Caller, who access.Principal, count int, lifetime time.Duration) ([]string, error) {
+func (b *Tokens) CreateCodes(ctx context.Context, caller desk.Caller, who access.Principal, count int, lifetime time.Duration) ([]string, error) {
 	switch {
 	case count < 1 || count > MaxCodes:
 		return nil, errkind.Bad("count", fmt.Sprint(count), fmt.Sprintf("a whole number from 1 to %d", MaxCodes))

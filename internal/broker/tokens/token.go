@@ -1,4 +1,7 @@
-package broker
+// Package tokens makes and ends what programs and people show instead of logging in:
+// tokens, and codes for emergencies. A role that comes with a token goes with it, and
+// what was granted by it ends in the same change.
+package tokens
 
 import (
 	"context"
@@ -17,6 +20,13 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/store"
 )
+
+// Tokens makes and ends tokens.
+type Tokens struct {
+	*desk.Desk
+	// Settle waits until the firewalls show the given grants.
+	Settle func(ctx context.Context, grants []access.Grant)
+}
 
 // TokenPrefix starts every token, so that scanners of leaked secrets know one.
 const TokenPrefix = "sesame_"
@@ -50,7 +60,7 @@ const NewPerson = "new"
 // roles die with it: what an earlier token of the name brought is taken back, and
 // grants that the new role does not cover end. The secret is returned this once;
 // only its hash is stored.
-func (b *Broker) CreateToken(ctx context.Context, caller Caller, n NewToken) (secret string, token store.Token, err error) {
+func (b *Tokens) CreateToken(ctx context.Context, caller desk.Caller, n NewToken) (secret string, token store.Token, err error) {
 	if _, err := firewall.ParseName("name", n.Name); err != nil {
 		return "", store.Token{}, err
 	}
@@ -103,7 +113,7 @@ func ofPerson(id string) string {
 }
 
 // newToken returns the token that n asks for, with the given secret.
-func (b *Broker) newToken(n NewToken, secret string) store.Token {
+func (b *Tokens) newToken(n NewToken, secret string) store.Token {
 	now := firewall.Instant(b.Clocks().Wall)
 	token := store.Token{
 		ID: b.NewID(tokenIDPrefix), Hash: sha256.Sum256([]byte(secret)),
@@ -156,7 +166,7 @@ func takenBack(roles []authz.Assignment) string {
 }
 
 // goodTokens returns the tokens of p that are neither revoked nor expired.
-func (b *Broker) goodTokens(ctx context.Context, p access.Principal) ([]store.Token, error) {
+func (b *Tokens) goodTokens(ctx context.Context, p access.Principal) ([]store.Token, error) {
 	tokens, err := b.Ledger.Tokens(ctx)
 	if err != nil {
 		return nil, errkind.Wrap(errkind.Unavailable, err, "the tokens cannot be read, so none is made or ended")
@@ -169,7 +179,7 @@ func (b *Broker) goodTokens(ctx context.Context, p access.Principal) ([]store.To
 
 // endLost adds to c the end of every grant of p that p could not ask for with
 // the roles that are left, and returns them.
-func (b *Broker) endLost(ctx context.Context, c *store.Change, caller Caller, p access.Principal, left []authz.Assignment) ([]access.Grant, error) {
+func (b *Tokens) endLost(ctx context.Context, c *store.Change, caller desk.Caller, p access.Principal, left []authz.Assignment) ([]access.Grant, error) {
 	return b.EndAll(ctx, c, caller, func(g access.Grant) bool {
 		return g.Principal.Is(p) && !authz.May(left, p, authz.Request, g.Door.VM).Allow
 	}, access.RoleLost)
@@ -177,9 +187,9 @@ func (b *Broker) endLost(ctx context.Context, c *store.Change, caller Caller, p 
 
 // settleLost waits until the grants that a lost role has ended are closed, or
 // SettleTime has passed; what is not closed by then goes on behind.
-func (b *Broker) settleLost(ctx context.Context, lost []access.Grant) {
+func (b *Tokens) settleLost(ctx context.Context, lost []access.Grant) {
 	if len(lost) > 0 {
-		b.settle(ctx, lost)
+		b.Settle(ctx, lost)
 	}
 }
 
@@ -200,7 +210,7 @@ func newSecret() string {
 
 // RevokeToken ends a token. With the last good token of a name its roles are
 // taken back, and its grants end: both in the same change.
-func (b *Broker) RevokeToken(ctx context.Context, caller Caller, id string) error {
+func (b *Tokens) RevokeToken(ctx context.Context, caller desk.Caller, id string) error {
 	if _, err := access.ParseID("token", tokenIDPrefix, id); err != nil {
 		return err
 	}
@@ -242,7 +252,7 @@ func (b *Broker) RevokeToken(ctx context.Context, caller Caller, id string) erro
 }
 
 // token returns a token that nobody has revoked yet.
-func (b *Broker) token(ctx context.Context, id string) (store.Token, error) {
+func (b *Tokens) token(ctx context.Context, id string) (store.Token, error) {
 	tokens, err := b.Ledger.Tokens(ctx)
 	if err != nil {
 		return store.Token{}, errkind.Wrap(errkind.Unavailable, err, "the tokens cannot be read, so none is made or ended")
