@@ -12,18 +12,17 @@ import (
 // A Policy is a policy document. What goes in may be JSON or YAML and is read by
 // policy.Parse alone; this is its form in JSON, and what comes out.
 type Policy struct {
-	Name   string       `json:"name"`
-	VMs    []string     `json:"vms" minItems:"1" doc:"Ids."`
-	Ports  []PolicyPort `json:"ports" minItems:"1"`
-	Exempt []string     `json:"exempt,omitempty" doc:"Who is let in without asking."`
-	Cut    bool         `json:"cut,omitzero" doc:"Established connections end with their grant."`
-	Proof  bool         `json:"proof,omitzero" doc:"A grant opens only where it is proven that it comes through."`
-
-	Approvals  []Stage `json:"approvals,omitempty" maxItems:"8" doc:"Who has to agree, one stage after the other; absent for nobody."`
-	Within     string  `json:"approve_within,omitzero" doc:"How long a request waits for approval, such as 1h." default:"1h"`
-	Reason     string  `json:"reason,omitzero" enum:"required,optional" default:"optional"`
-	Ticket     string  `json:"ticket,omitzero" doc:"RE2; the ticket of a request must match it as a whole."`
-	BreakGlass *Glass  `json:"break_glass,omitempty" doc:"Who gets in without approval in an emergency."`
+	Name       string       `json:"name"`
+	VMs        []string     `json:"vms" minItems:"1" doc:"Ids."`
+	Ports      []PolicyPort `json:"ports" minItems:"1"`
+	Exempt     []string     `json:"exempt,omitempty" doc:"Who is let in without asking."`
+	Cut        bool         `json:"cut,omitzero" doc:"Established connections end with their grant."`
+	Proof      bool         `json:"proof,omitzero" doc:"A grant opens only where it is proven that it comes through."`
+	Approvals  []Stage      `json:"approvals,omitempty" maxItems:"8" doc:"Who has to agree, one stage after the other; absent for nobody."`
+	Within     string       `json:"approve_within,omitzero" doc:"How long a request waits for approval, such as 1h." default:"1h"`
+	Reason     string       `json:"reason,omitzero" enum:"required,optional" default:"optional"`
+	Ticket     string       `json:"ticket,omitzero" doc:"RE2; the ticket of a request must match it as a whole."`
+	BreakGlass *Glass       `json:"break_glass,omitempty" doc:"Who gets in without approval in an emergency."`
 	// Version is checked against what is in force, so that nobody overwrites what
 	// they have not seen.
 	Version int64 `json:"version,omitzero" minimum:"1" doc:"The version that this one is made from; it must still be in force. Absent to replace whatever is."`
@@ -59,14 +58,13 @@ type Widest struct {
 // PolicyOf returns p as it goes over the wire.
 func PolicyOf(p policy.Policy) Policy {
 	out := Policy{
-		Name:    p.Name,
-		VMs:     mapped(p.VMs, func(vm firewall.VMID) string { return string(vm) }),
-		Ports:   mapped(p.Ports, policyPortOf),
-		Exempt:  SourcesOf(p.Exempt),
-		Cut:     p.Cut,
-		Proof:   p.Proof,
-		Version: p.Version,
-
+		Name:      p.Name,
+		VMs:       mapped(p.VMs, func(vm firewall.VMID) string { return string(vm) }),
+		Ports:     mapped(p.Ports, policyPortOf),
+		Exempt:    SourcesOf(p.Exempt),
+		Cut:       p.Cut,
+		Proof:     p.Proof,
+		Version:   p.Version,
 		Approvals: mapped(p.Approvals, StageOf),
 		Within:    "", Reason: "", Ticket: p.Ticket, BreakGlass: nil,
 	}

@@ -13,18 +13,17 @@ import (
 
 // An Ask asks for ports of a VM, from sources, for a time.
 type Ask struct {
-	VM       string   `json:"vm" doc:"An id or an unambiguous name."`
-	Ports    []Port   `json:"ports" minItems:"1" maxItems:"16"`
-	Sources  []string `json:"sources,omitempty" maxItems:"16" doc:"Addresses or prefixes; absent for the caller's own address."`
-	Duration string   `json:"duration,omitzero" doc:"Such as 1h30m; absent for the longest that the policy allows."`
-	Start    string   `json:"start,omitzero" format:"date-time" doc:"RFC 3339 with a zone; absent for now."`
-	Reason   string   `json:"reason,omitzero" maxLength:"500"`
-	Also     []Target `json:"also,omitempty" maxItems:"15" doc:"Further VMs: all of them are granted, or none."`
-	Until    string   `json:"until,omitzero" format:"date-time" doc:"When access ends, instead of a duration; RFC 3339 with a zone."`
-	Ticket   string   `json:"ticket,omitzero" maxLength:"500"`
-	Glass    bool     `json:"break_glass,omitzero" doc:"An emergency: nobody's approval is waited for, and somebody reviews it afterwards."`
-	// Supersede is what faces ask for whose clients know nothing of overlapping.
-	Supersede bool `json:"supersede,omitzero" doc:"End what was asked for before at the same ports from the same sources."`
+	VM        string   `json:"vm" doc:"An id or an unambiguous name."`
+	Ports     []Port   `json:"ports" minItems:"1" maxItems:"16"`
+	Sources   []string `json:"sources,omitempty" maxItems:"16" doc:"Addresses or prefixes; absent for the caller's own address."`
+	Duration  string   `json:"duration,omitzero" doc:"Such as 1h30m; absent for the longest that the policy allows."`
+	Start     string   `json:"start,omitzero" format:"date-time" doc:"RFC 3339 with a zone; absent for now."`
+	Reason    string   `json:"reason,omitzero" maxLength:"500"`
+	Also      []Target `json:"also,omitempty" maxItems:"15" doc:"Further VMs: all of them are granted, or none."`
+	Until     string   `json:"until,omitzero" format:"date-time" doc:"When access ends, instead of a duration; RFC 3339 with a zone."`
+	Ticket    string   `json:"ticket,omitzero" maxLength:"500"`
+	Glass     bool     `json:"break_glass,omitzero" doc:"An emergency: nobody's approval is waited for, and somebody reviews it afterwards."`
+	Supersede bool     `json:"supersede,omitzero" doc:"End what was asked for before at the same ports from the same sources."`
 }
 
 // A Target is ports of one more VM.
@@ -36,18 +35,17 @@ type Target struct {
 // An Asked is an Ask that was read: its values are of the right kind, and
 // nothing is judged yet.
 type Asked struct {
-	VM       string
-	Ports    []AskedPort
-	Sources  []netip.Prefix
-	Duration time.Duration // 0 for the longest that the policy allows
-	Start    time.Time     // zero for now
-	Reason   string
-	Also     []AskedTarget
-	Until    time.Time // zero for none
-	Ticket   string
-	Glass    bool
-	// Supersede ends what was asked for before.
-	Supersede bool
+	VM        string
+	Ports     []AskedPort
+	Sources   []netip.Prefix
+	Duration  time.Duration // 0 for the longest that the policy allows
+	Start     time.Time     // zero for now
+	Reason    string
+	Also      []AskedTarget
+	Until     time.Time // zero for none
+	Ticket    string
+	Glass     bool
+	Supersede bool // ends what was asked for before
 }
 
 // An AskedTarget is ports of one more VM.
