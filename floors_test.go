@@ -60,6 +60,9 @@ var floors = []floor{
 	}},
 	{name: "4", steps: [][]string{
 		{
+			"internal/authn/oidc/oidctest",
+			"internal/authn/once",
+			"internal/authn/session",
 			"internal/cloudsim/arm/fault",
 			"internal/cloudsim/arm/gate",
 			"internal/cloudsim/arm/packet/topology",
@@ -75,6 +78,7 @@ var floors = []floor{
 			"internal/reach/reachtest",
 		},
 		{
+			"internal/authn/oidc",
 			"internal/cloudsim/arm/fleet",
 			"internal/cloudsim/arm/packet",
 			"internal/cloudsim/arm/world",
@@ -149,7 +153,7 @@ var floors = []floor{
 		{"internal/daemon"},
 	}},
 	{name: "8", steps: [][]string{
-		{"internal/cli/input", "internal/cli/output", "internal/demo/ground", "internal/demo/place", "internal/demo/program"},
+		{"internal/cli/configdoc", "internal/cli/input", "internal/cli/output", "internal/demo/ground", "internal/demo/place", "internal/demo/program"},
 		{"internal/cli/connect"},
 		{"internal/cli/console", "internal/cli/doctor"},
 		{"internal/cli/admin", "internal/cli/approver", "internal/cli/requester", "internal/cli/roles", "internal/demo"},

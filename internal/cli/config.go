@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sesame-access/sesame/internal/cli/configdoc"
 	"github.com/sesame-access/sesame/internal/cli/console"
 	"github.com/sesame-access/sesame/internal/cli/input"
 	"github.com/sesame-access/sesame/internal/config"
@@ -56,7 +57,7 @@ namespaces of its hosts. Without FILE it reads
 			if err := cmp.Or(checkCertificate(cmd.Context(), cfg.TLS), checkHosts(cfg.Hosts)); err != nil {
 				return err
 			}
-			return a.Show(configDocumentOf(cfg), func() error {
+			return a.Show(configdoc.Of(cfg), func() error {
 				_, err := a.Out.Write(config.Format(cfg))
 				return err
 			})

@@ -35,6 +35,7 @@ type Config struct {
 	// else is. None by default.
 	TrustedProxies []netip.Prefix
 	TLS            TLS
+	Identity       Identity
 	Log            Log
 	Limits         Limits
 }
@@ -108,6 +109,7 @@ func Default() Config {
 		Resync:         30 * time.Second,
 		TrustedProxies: nil,
 		TLS:            TLS{Cert: "", Key: "", Names: nil},
+		Identity:       defaultIdentity(),
 		Log:            Log{Level: LevelInfo, Format: FormatText},
 		Limits:         Limits{Body: 1 << 20, Header: 32 << 10, Connections: 1024, Streams: 128, Rate: 600, Grants: 1000, Waiting: 10, Asked: 30},
 	}

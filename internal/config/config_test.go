@@ -52,8 +52,22 @@ func full() config.Config {
 		Resync:         90 * time.Second,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("2001:db8::/48"), netip.MustParsePrefix("2001:db8:1::7/128")},
 		TLS:            config.TLS{Cert: "/etc/tls/a.crt", Key: "/etc/tls/a.key"},
-		Log:            config.Log{Level: config.LevelDebug, Format: config.FormatJSON},
-		Limits:         config.Limits{Body: 64 << 10, Header: 16 << 10, Connections: 100, Streams: 10, Rate: 60, Grants: 5, Waiting: 2, Asked: 3},
+		Identity: config.Identity{
+			URL: "https://sesame.example.org:8443", Session: 8 * time.Hour, Idle: 30 * time.Minute, Fresh: 15 * time.Minute,
+			Issuers: []config.Issuer{
+				{
+					Name: "corp", URL: "https://login.microsoftonline.com/00000000-0000-0000-0000-000000000001/v2.0",
+					Also:   []string{"https://sts.windows.net/00000000-0000-0000-0000-000000000001/"},
+					Client: "c-1", SecretFile: "/etc/sesame/corp secret", Scopes: []string{"email", "profile"}, Subject: config.SubjectOID,
+					Groups: "groups", Graph: "https://graph.microsoft.com/v1.0", Audiences: []string{"api://sesame"}, People: true, MFA: true,
+				},
+				{Name: "github", URL: "https://token.actions.githubusercontent.com", Subject: config.SubjectSub, Audiences: []string{"sesame"}},
+			},
+			Groups:          []config.Group{{Name: "nobody"}, {Name: "oncall", Members: []string{"https://a.example#1", "local#ana"}}},
+			AcceptARMTokens: true,
+		},
+		Log:    config.Log{Level: config.LevelDebug, Format: config.FormatJSON},
+		Limits: config.Limits{Body: 64 << 10, Header: 16 << 10, Connections: 100, Streams: 10, Rate: 60, Grants: 5, Waiting: 2, Asked: 3},
 	}
 }
 
@@ -172,6 +186,27 @@ azure:
 resync: 1m30s
 trusted_proxies: ["2001:db8:1::7", 10.0.0.0/16, "2001:db8::/48"]
 tls: {cert: /etc/tls/a.crt, key: /etc/tls/a.key}
+identity:
+  url: https://sesame.example.org:8443
+  session: 8h
+  idle: 30m
+  fresh: 15m
+  issuers:
+    - {name: github, url: "https://token.actions.githubusercontent.com", audiences: [sesame]}
+    - name: corp
+      url: https://login.microsoftonline.com/00000000-0000-0000-0000-000000000001/v2.0
+      also: [https://sts.windows.net/00000000-0000-0000-0000-000000000001/]
+      client: c-1
+      secret_file: /etc/sesame/corp secret
+      scopes: [profile, email]
+      subject: oid
+      groups: groups
+      graph: https://graph.microsoft.com/v1.0
+      audiences: [api://sesame]
+      people: true
+      mfa: true
+  groups: [{name: oncall, members: ["local#ana", "https://a.example#1"]}, {name: nobody}]
+  accept_arm_tokens_that_open_the_whole_tenant: true
 log: {level: debug, format: json}
 limits: {body: 64KiB, header: 16KiB, connections: 100, streams: 10, rate: 60, grants: 5, waiting: 2, asked: 3}
 `
@@ -194,6 +229,13 @@ func TestParseMistakes(t *testing.T) {
 		"a tab":                     {"log:\n\tlevel: info\n", "line 2: this is not YAML"},
 		"bomb":                      {"hosts: &a []\nlisten: *a\n", "line 1: an anchor (&a)"},
 		"null":                      {"socket:\n", "line 1: socket: says nothing, and must be text; leave the key out for the default"},
+		"nobody comes from here":    {"identity: {issuers: [{name: a, url: 'https://a.example'}]}\n", "nobody can come from here"},
+		"the issuer that is us":     {"identity: {issuers: [{name: local, url: 'https://a.example', client: c}]}\n", "the issuer of this server's own tokens"},
+		"one issuer twice":          {"identity:\n  issuers:\n    - {name: a, url: 'https://a.example', client: c}\n    - {name: b, url: 'https://b.example', also: ['https://a.example'], client: c}\n", "is an issuer already"},
+		"an issuer in the clear":    {"identity: {issuers: [{name: a, url: 'http://a.example', client: c}]}\n", "the URL of one issuer"},
+		"every tenant of Entra":     {"identity: {issuers: [{name: a, url: 'https://login.microsoftonline.com/common/v2.0', client: c}]}\n", "that of one tenant"},
+		"e-mail for a subject":      {"identity: {issuers: [{name: a, url: 'https://a.example', client: c, subject: email}]}\n", `"sub" or, for Entra, "oid"`},
+		"a member without issuer":   {"identity: {groups: [{name: a, members: [ana]}]}\n", "ISSUER#SUBJECT"},
 		"no listener":               {"listen: []\n", "line 1: listen: the list has 0 entries; it must have 1 to 16"},
 		"one listener bare":         {"listen: 127.0.0.1:8443\n", `line 1: listen: "127.0.0.1:8443" is text, and must be a list`},
 		"every address":             {"listen: [':8443']\n", `line 1: listen[0]: ":8443" is not an address and a port, such as 127.0.0.1:8443, 0.0.0.0:8443 or [::]:8443`},

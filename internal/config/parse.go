@@ -21,7 +21,7 @@ func Parse(text []byte) (Config, error) { return document.Read(text, fromDocumen
 
 func fromDocument(root document.Value) Config {
 	def := Default()
-	m := root.Map("listen", "socket", "state_dir", "hosts", "aws", "azure", "resync", "trusted_proxies", "tls", "log", "limits")
+	m := root.Map("listen", "socket", "state_dir", "hosts", "aws", "azure", "resync", "trusted_proxies", "tls", "identity", "log", "limits")
 	out := Config{
 		Listen:         document.Texts(m.Get("listen"), 1, MaxListen, parseListen, netip.AddrPort.Compare),
 		Socket:         document.Text(m.Get("socket"), def.Socket, parseSocket),
@@ -32,6 +32,7 @@ func fromDocument(root document.Value) Config {
 		Resync:         document.Text(m.Get("resync"), def.Resync, parseResync),
 		TrustedProxies: document.Texts(m.Get("trusted_proxies"), 0, MaxProxies, parseProxy, netip.Prefix.Compare),
 		TLS:            tlsFrom(m.Get("tls")),
+		Identity:       identityFrom(m.Get("identity")),
 		Log:            def.Log,
 		Limits:         limitsFrom(m.Get("limits"), def.Limits),
 	}

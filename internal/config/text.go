@@ -67,6 +67,8 @@ func Format(c Config) []byte {
 	w.line("")
 	w.tls(c.TLS)
 	w.line("")
+	w.identity(c.Identity)
+	w.line("")
 	w.line("log:")
 	w.comment("  ", "debug, info, warn or error.")
 	w.text("  ", "level", c.Log.Level)

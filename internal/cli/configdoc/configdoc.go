@@ -1,24 +1,27 @@
-package cli
+// Package configdoc is the configuration of the daemon as JSON, for programs: the
+// keys and the texts are those of the file, and nothing is left out because it is
+// the default.
+package configdoc
 
 import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/config"
 )
 
-// A configDocument is a configuration as JSON: the keys and the texts are those
-// of the file.
-type configDocument struct {
-	Listen         []string       `json:"listen"`
-	Socket         string         `json:"socket"`
-	StateDir       string         `json:"state_dir"`
-	Hosts          []hostDocument `json:"hosts"`
-	AWS            awsDocument    `json:"aws"`
-	Azure          azureDocument  `json:"azure"`
-	Resync         string         `json:"resync"`
-	TrustedProxies []string       `json:"trusted_proxies"`
-	TLS            tlsDocument    `json:"tls"`
-	Log            logDocument    `json:"log"`
-	Limits         limitsDocument `json:"limits"`
+// A Document is a configuration as JSON.
+type Document struct {
+	Listen         []string         `json:"listen"`
+	Socket         string           `json:"socket"`
+	StateDir       string           `json:"state_dir"`
+	Hosts          []hostDocument   `json:"hosts"`
+	AWS            awsDocument      `json:"aws"`
+	Azure          azureDocument    `json:"azure"`
+	Resync         string           `json:"resync"`
+	TrustedProxies []string         `json:"trusted_proxies"`
+	TLS            tlsDocument      `json:"tls"`
+	Identity       identityDocument `json:"identity"`
+	Log            logDocument      `json:"log"`
+	Limits         limitsDocument   `json:"limits"`
 }
 
 type hostDocument struct {
@@ -54,6 +57,36 @@ type tlsDocument struct {
 	Names []string `json:"names"`
 }
 
+type identityDocument struct {
+	URL             string           `json:"url,omitzero"`
+	Session         string           `json:"session"`
+	Idle            string           `json:"idle"`
+	Fresh           string           `json:"fresh,omitzero"`
+	Issuers         []issuerDocument `json:"issuers"`
+	Groups          []groupDocument  `json:"groups"`
+	AcceptARMTokens bool             `json:"accept_arm_tokens_that_open_the_whole_tenant"`
+}
+
+type issuerDocument struct {
+	Name       string   `json:"name"`
+	URL        string   `json:"url"`
+	Also       []string `json:"also,omitempty"`
+	Client     string   `json:"client,omitzero"`
+	SecretFile string   `json:"secret_file,omitzero"`
+	Scopes     []string `json:"scopes,omitempty"`
+	Subject    string   `json:"subject"`
+	Groups     string   `json:"groups,omitzero"`
+	Graph      string   `json:"graph,omitzero"`
+	Audiences  []string `json:"audiences,omitempty"`
+	People     bool     `json:"people"`
+	MFA        bool     `json:"mfa"`
+}
+
+type groupDocument struct {
+	Name    string   `json:"name"`
+	Members []string `json:"members"`
+}
+
 type logDocument struct {
 	Level  string `json:"level"`
 	Format string `json:"format"`
@@ -70,15 +103,32 @@ type limitsDocument struct {
 	Asked       int `json:"asked"`
 }
 
-// configDocumentOf returns c as it is written.
-func configDocumentOf(c config.Config) configDocument {
-	out := configDocument{
+// Of returns c as it is written.
+func Of(c config.Config) Document {
+	out := Document{
 		Listen: texts(c.Listen), Socket: c.Socket, StateDir: c.StateDir, Hosts: nil, AWS: awsDocumentOf(c.AWS), Azure: azureDocumentOf(c.Azure),
 		Resync: access.FormatDuration(c.Resync), TrustedProxies: texts(c.TrustedProxies),
-		TLS: tlsDocument(c.TLS), Log: logDocument(c.Log), Limits: limitsDocument(c.Limits),
+		TLS: tlsDocument(c.TLS), Identity: identityDocumentOf(c.Identity), Log: logDocument(c.Log), Limits: limitsDocument(c.Limits),
 	}
 	for _, h := range c.Hosts {
 		out.Hosts = append(out.Hosts, hostDocument{Name: h.Name, Addresses: texts(h.Addresses), NetNS: h.NetNS})
+	}
+	return out
+}
+
+func identityDocumentOf(x config.Identity) identityDocument {
+	out := identityDocument{
+		URL: x.URL, Session: access.FormatDuration(x.Session), Idle: access.FormatDuration(x.Idle), Fresh: "",
+		Issuers: nil, Groups: nil, AcceptARMTokens: x.AcceptARMTokens,
+	}
+	if x.Fresh > 0 {
+		out.Fresh = access.FormatDuration(x.Fresh)
+	}
+	for _, i := range x.Issuers {
+		out.Issuers = append(out.Issuers, issuerDocument(i))
+	}
+	for _, g := range x.Groups {
+		out.Groups = append(out.Groups, groupDocument(g))
 	}
 	return out
 }
