@@ -78,6 +78,7 @@ var floors = []floor{
 			"internal/reach/reachtest",
 		},
 		{
+			"internal/authn/known",
 			"internal/authn/oidc",
 			"internal/cloudsim/arm/fleet",
 			"internal/cloudsim/arm/packet",
@@ -131,21 +132,23 @@ var floors = []floor{
 			"internal/store/list",
 			"internal/store/table",
 		},
-		{"internal/store/activity", "internal/store/erase", "internal/store/vote"},
+		{"internal/store/activity", "internal/store/identity", "internal/store/vote"},
+		{"internal/store/erase"},
 		{"internal/store/sqlite"},
 		{"internal/store"},
 		{"internal/store/storetest"},
 	}},
 	{name: "5", steps: [][]string{
 		{"internal/reconcile/adopt", "internal/reconcile/book", "internal/reconcile/news", "internal/reconcile/sight", "internal/spool"},
-		{"internal/reconcile", "internal/scan"},
+		{"internal/reconcile", "internal/scan", "internal/signin"},
 		{"internal/fleet"},
 		{"internal/broker/consent", "internal/broker/desk"},
 		{"internal/broker/locks", "internal/broker/tokens"},
 		{"internal/broker"},
 	}},
 	{name: "6", steps: [][]string{
-		{"internal/server/auditlog", "internal/server/front", "internal/server/metrics", "internal/server/sight", "internal/server/tlsfiles"},
+		{"internal/server/auditlog", "internal/server/front", "internal/server/metrics", "internal/server/rule", "internal/server/sight", "internal/server/tlsfiles"},
+		{"internal/server/login"},
 		{"internal/server", "internal/server/arm", "internal/web"},
 	}},
 	{name: "7", steps: [][]string{
@@ -156,7 +159,7 @@ var floors = []floor{
 		{"internal/cli/configdoc", "internal/cli/input", "internal/cli/output", "internal/demo/ground", "internal/demo/place", "internal/demo/program"},
 		{"internal/cli/connect"},
 		{"internal/cli/console", "internal/cli/doctor"},
-		{"internal/cli/admin", "internal/cli/approver", "internal/cli/requester", "internal/cli/roles", "internal/demo"},
+		{"internal/cli/admin", "internal/cli/approver", "internal/cli/identity", "internal/cli/requester", "internal/cli/roles", "internal/demo"},
 		{"internal/cli"},
 	}},
 	{name: "9", steps: [][]string{{

@@ -56,45 +56,49 @@ type Kind string
 
 // The kinds of records.
 const (
-	Requested      Kind = "request.granted"   // asked, decided yes; the intent to open
-	Denied         Kind = "request.denied"    // asked, decided no
-	Waiting        Kind = "request.waiting"   // asked; somebody else has to agree
-	Agreed         Kind = "request.agreed"    // somebody agreed; others may have to, too
-	Refused        Kind = "request.refused"   // somebody said no
-	Cancelled      Kind = "request.cancelled" // taken back
-	Lapsed         Kind = "request.expired"   // nobody decided in time
-	GlassBroken    Kind = "glass.broken"      // an emergency: granted without approval
-	GlassReviewed  Kind = "glass.reviewed"    // somebody has looked at an emergency
-	CodeCreated    Kind = "glass.code"        // a code for one emergency was made
-	Opened         Kind = "grant.opened"      // read back open
-	Impeded        Kind = "grant.impeded"     // should be open and is not; why
-	Extended       Kind = "grant.extended"    // a later deadline
-	Ended          Kind = "grant.ended"       // ended early, by somebody
-	Expired        Kind = "grant.expired"     // its deadline passed
-	Closed         Kind = "grant.closed"      // read back closed
-	OverdueClosing Kind = "grant.overdue"     // not read back closed in time; still trying
-	Locked         Kind = "lock.added"        // the intent to lock a door
-	LockShown      Kind = "lock.shown"        // read back locked
-	LossAccepted   Kind = "lock.accepted"     // somebody agreed to what is lost with a lock
-	Unlocked       Kind = "lock.removed"      // the intent to give a door back
-	Returned       Kind = "rule.returned"     // a displaced rule was read back where it was
-	Exposed        Kind = "lock.exposed"      // a locked door that something foreign opened
-	Unproven       Kind = "lock.unproven"     // a locked door, of which not all on the way is known
-	Proven         Kind = "lock.proven"       // and now it is
-	Repaired       Kind = "drift.repaired"    // somebody changed what we own; put right
-	Obstructed     Kind = "drift.obstructed"  // something foreign defeats a grant or a lock
-	WriteFailed    Kind = "firewall.failed"   // a write failed or its outcome is unknown
-	PolicySaved    Kind = "policy.saved"      // a policy was created or changed
-	PolicyDeleted  Kind = "policy.deleted"    // a policy is gone; its locks stay
-	TokenCreated   Kind = "token.created"     // a token was made
-	TokenRevoked   Kind = "token.revoked"     // a token ended
-	Started        Kind = "server.started"    // the server started
-	ClockJumped    Kind = "clock.jumped"      // the clocks disagree
-	Swept          Kind = "sweep.closed"      // closed by its mark; the book knows of no grant
-	Lost           Kind = "book.lost"         // the database provably forgot what it knew; how that is known
-	Adopted        Kind = "grant.adopted"     // open by its mark, and taken note of after a loss
-	LogBroken      Kind = "log.broken"        // the log is not the one that was signed: put back, or rewritten
-	Erased         Kind = "personal.erased"   // personal parts of records were erased
+	Requested      Kind = "request.granted"     // asked, decided yes; the intent to open
+	Denied         Kind = "request.denied"      // asked, decided no
+	Waiting        Kind = "request.waiting"     // asked; somebody else has to agree
+	Agreed         Kind = "request.agreed"      // somebody agreed; others may have to, too
+	Refused        Kind = "request.refused"     // somebody said no
+	Cancelled      Kind = "request.cancelled"   // taken back
+	Lapsed         Kind = "request.expired"     // nobody decided in time
+	GlassBroken    Kind = "glass.broken"        // an emergency: granted without approval
+	GlassReviewed  Kind = "glass.reviewed"      // somebody has looked at an emergency
+	CodeCreated    Kind = "glass.code"          // a code for one emergency was made
+	Opened         Kind = "grant.opened"        // read back open
+	Impeded        Kind = "grant.impeded"       // should be open and is not; why
+	Extended       Kind = "grant.extended"      // a later deadline
+	Ended          Kind = "grant.ended"         // ended early, by somebody
+	Expired        Kind = "grant.expired"       // its deadline passed
+	Closed         Kind = "grant.closed"        // read back closed
+	OverdueClosing Kind = "grant.overdue"       // not read back closed in time; still trying
+	Locked         Kind = "lock.added"          // the intent to lock a door
+	LockShown      Kind = "lock.shown"          // read back locked
+	LossAccepted   Kind = "lock.accepted"       // somebody agreed to what is lost with a lock
+	Unlocked       Kind = "lock.removed"        // the intent to give a door back
+	Returned       Kind = "rule.returned"       // a displaced rule was read back where it was
+	Exposed        Kind = "lock.exposed"        // a locked door that something foreign opened
+	Unproven       Kind = "lock.unproven"       // a locked door, of which not all on the way is known
+	Proven         Kind = "lock.proven"         // and now it is
+	Repaired       Kind = "drift.repaired"      // somebody changed what we own; put right
+	Obstructed     Kind = "drift.obstructed"    // something foreign defeats a grant or a lock
+	WriteFailed    Kind = "firewall.failed"     // a write failed or its outcome is unknown
+	PolicySaved    Kind = "policy.saved"        // a policy was created or changed
+	PolicyDeleted  Kind = "policy.deleted"      // a policy is gone; its locks stay
+	TokenCreated   Kind = "token.created"       // a token was made
+	TokenRevoked   Kind = "token.revoked"       // a token ended
+	SignedIn       Kind = "identity.signed-in"  // somebody proved who they are
+	SignedOut      Kind = "identity.signed-out" // a session was ended
+	Linked         Kind = "identity.linked"     // two identities are one person
+	Unlinked       Kind = "identity.unlinked"   // they are not, any more
+	Started        Kind = "server.started"      // the server started
+	ClockJumped    Kind = "clock.jumped"        // the clocks disagree
+	Swept          Kind = "sweep.closed"        // closed by its mark; the book knows of no grant
+	Lost           Kind = "book.lost"           // the database provably forgot what it knew; how that is known
+	Adopted        Kind = "grant.adopted"       // open by its mark, and taken note of after a loss
+	LogBroken      Kind = "log.broken"          // the log is not the one that was signed: put back, or rewritten
+	Erased         Kind = "personal.erased"     // personal parts of records were erased
 )
 
 // Kinds returns every kind of record, in the order above.
@@ -102,8 +106,8 @@ func Kinds() []Kind {
 	return []Kind{
 		Requested, Denied, Waiting, Agreed, Refused, Cancelled, Lapsed, GlassBroken, GlassReviewed, CodeCreated, Opened, Impeded, Extended,
 		Ended, Expired, Closed, OverdueClosing, Locked, LockShown, LossAccepted, Unlocked, Returned, Exposed, Unproven, Proven, Repaired,
-		Obstructed, WriteFailed, PolicySaved, PolicyDeleted, TokenCreated, TokenRevoked, Started, ClockJumped, Swept, Lost, Adopted,
-		LogBroken, Erased,
+		Obstructed, WriteFailed, PolicySaved, PolicyDeleted, TokenCreated, TokenRevoked, SignedIn, SignedOut, Linked, Unlinked, Started,
+		ClockJumped, Swept, Lost, Adopted, LogBroken, Erased,
 	}
 }
 

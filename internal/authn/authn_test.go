@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/authn/session"
 	"github.com/sesame-access/sesame/internal/errkind"
 )
 
@@ -23,15 +24,41 @@ func ada() access.Principal { return access.Principal{Issuer: "local", Subject: 
 
 func noon() time.Time { return time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC) }
 
+// book is what is stored: tokens, sessions and links.
+type book struct {
+	token    func(hash [sha256.Size]byte) (Token, error)
+	sessions map[[sha256.Size]byte]session.Session
+	links    map[access.Principal]string
+	used     map[string]time.Time
+}
+
+func (b book) Token(_ context.Context, hash [sha256.Size]byte) (Token, error) {
+	if b.token == nil {
+		return Token{}, errkind.New(errkind.NotFound, "no such token")
+	}
+	return b.token(hash)
+}
+
+func (b book) Session(_ context.Context, hash [sha256.Size]byte) (session.Session, error) {
+	if s, ok := b.sessions[hash]; ok {
+		return s, nil
+	}
+	return session.Session{}, errkind.New(errkind.NotFound, "no such session")
+}
+
+func (b book) Used(_ context.Context, id string, at time.Time) { b.used[id] = at }
+
+func (b book) Person(_ context.Context, p access.Principal) (string, error) { return b.links[p], nil }
+
 // lookup knows one token.
-func lookup(t Token) func(context.Context, [sha256.Size]byte) (Token, error) {
+func lookup(t Token) book {
 	t.Hash, t.Principal = sha256.Sum256([]byte(secret)), ada()
-	return func(_ context.Context, hash [sha256.Size]byte) (Token, error) {
+	return book{token: func(hash [sha256.Size]byte) (Token, error) {
 		if hash == t.Hash {
 			return t, nil
 		}
 		return Token{}, errkind.New(errkind.NotFound, "no such token")
-	}
+	}}
 }
 
 func request(headers ...string) *http.Request {
@@ -43,7 +70,7 @@ func request(headers ...string) *http.Request {
 	return r
 }
 
-func TestTokens(t *testing.T) {
+func TestA10Tokens(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		token Token
@@ -67,7 +94,7 @@ func TestTokens(t *testing.T) {
 	} {
 		r := request()
 		r.Header["Authorization"] = c.auth
-		who, err := New(Config{Lookup: lookup(c.token), UID: 1}).Authenticate(r, noon())
+		who, err := New(Config{Book: lookup(c.token), UID: 1}).Authenticate(r, noon())
 		if c.want == "" {
 			if err != nil || !who.Is(ada()) || who.Addr != netip.MustParseAddr("192.0.2.7") {
 				t.Errorf("%s: %+v, %v", c.name, who, err)
@@ -85,22 +112,22 @@ func TestTokens(t *testing.T) {
 
 // A lookup that hands out the wrong token is not believed.
 func TestHashIsCompared(t *testing.T) {
-	wrong := func(context.Context, [sha256.Size]byte) (Token, error) { return Token{Principal: ada()}, nil }
-	if _, err := New(Config{Lookup: wrong}).Authenticate(request("Authorization", "Bearer x"), noon()); errkind.Of(err) != errkind.Unauthenticated {
+	wrong := book{token: func([sha256.Size]byte) (Token, error) { return Token{Principal: ada()}, nil }}
+	if _, err := New(Config{Book: wrong}).Authenticate(request("Authorization", "Bearer x"), noon()); errkind.Of(err) != errkind.Unauthenticated {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestLookupThatFailsIsNoAnswer(t *testing.T) {
-	broken := func(context.Context, [sha256.Size]byte) (Token, error) { return Token{}, errors.New("disk") }
-	_, err := New(Config{Lookup: broken}).Authenticate(request("Authorization", "Bearer x"), noon())
+	broken := book{token: func([sha256.Size]byte) (Token, error) { return Token{}, errors.New("disk") }}
+	_, err := New(Config{Book: broken}).Authenticate(request("Authorization", "Bearer x"), noon())
 	if errkind.Of(err) != errkind.Unavailable || strings.Contains(errkind.Public(err), "disk") {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestLocalPeers(t *testing.T) {
-	a := New(Config{Lookup: lookup(Token{}), UID: 500})
+	a := New(Config{Book: lookup(Token{}), UID: 500})
 	for uid, known := range map[uint32]bool{0: true, 500: true, 501: false, nobody: false} {
 		r := request()
 		r = r.WithContext(context.WithValue(r.Context(), peerKey{}, Peer{UID: uid}))
@@ -120,7 +147,7 @@ func TestLocalPeers(t *testing.T) {
 }
 
 func TestFailuresAreCountedByAddress(t *testing.T) {
-	a := New(Config{Lookup: lookup(Token{})})
+	a := New(Config{Book: lookup(Token{})})
 	kind := func(r *http.Request, at time.Time) errkind.Kind {
 		_, err := a.Authenticate(r, at)
 		return errkind.Of(err)

@@ -29,7 +29,7 @@ func TestTokens(t *testing.T) {
 			t.Fatalf("token %q, %v", secret, err)
 		}
 		saved, err := b.Store().TokenByHash(b.ctx, sha256.Sum256([]byte(secret)))
-		if err != nil || saved != token || token.Expires.Sub(token.Created) != time.Hour {
+		if err != nil || !reflect.DeepEqual(saved, token) || token.Expires.Sub(token.Created) != time.Hour {
 			t.Errorf("saved %+v, returned %+v, %v", saved, token, err)
 		}
 		ci := broker.Caller{Identity: access.Identity{Principal: access.Principal{Issuer: "local", Subject: "ci"}}, Addr: laptop()}

@@ -23,6 +23,7 @@ import (
 	"github.com/sesame-access/sesame/internal/cli/approver"
 	"github.com/sesame-access/sesame/internal/cli/connect"
 	"github.com/sesame-access/sesame/internal/cli/console"
+	"github.com/sesame-access/sesame/internal/cli/identity"
 	"github.com/sesame-access/sesame/internal/cli/output"
 	"github.com/sesame-access/sesame/internal/cli/requester"
 	"github.com/sesame-access/sesame/internal/cli/roles"
@@ -129,6 +130,7 @@ func flagError(err error) error {
 func (a *app) addCommands(root *cobra.Command) {
 	root.AddCommand(requester.Commands(&a.Console)...)
 	root.AddCommand(approver.Commands(&a.Console)...)
+	root.AddCommand(identity.Commands(&a.Console)...)
 	root.AddCommand(admin.Commands(&a.Console)...)
 	root.AddCommand(console.Group(console.Looking, a.doctorCommand())...)
 	root.AddCommand(console.Group(console.Running, a.demoCommand(), a.simulateCommand(), roles.Command(&a.Console, readConfig), a.serveCommand(), a.sweepCommand(), a.configCommand(), a.completionCommand(), a.versionCommand())...)

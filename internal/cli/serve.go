@@ -55,8 +55,8 @@ func (a *app) serve(ctx context.Context, cfg config.Config, newMarks bool) error
 		Log: newLog(a.Err, cfg.Log), Clocks: nil, Providers: nil, NewMarks: newMarks, Version: console.Version(),
 		NotifySocket: a.Machine.Getenv("NOTIFY_SOCKET"),
 		Ready: func(r daemon.Running) {
-			if r.First {
-				fmt.Fprintf(a.Err, "\nNobody has a token yet. Make the first one on this machine, as root:\n\n  sudo sesame token create NAME --role admin\n\nClients trust the authority in %s.\n\n", r.CA)
+			if r.First != "" {
+				fmt.Fprintf(a.Err, firstText, r.First, r.CA)
 			}
 		},
 	})
@@ -70,6 +70,21 @@ func (a *app) serve(ctx context.Context, cfg config.Config, newMarks bool) error
 	}
 	return d.Run(ctx)
 }
+
+// firstText is what the terminal shows at the first start.
+const firstText = `
+Nobody has a token yet, and nobody has signed in. This link makes whoever opens it
+the administrator, once and within the hour:
+
+  %s
+
+Or make the first token on this machine, as root:
+
+  sudo sesame token create NAME --role admin
+
+Clients trust the authority in %s.
+
+`
 
 // roomForGarbage is in percent of what is alive.
 const roomForGarbage = 400

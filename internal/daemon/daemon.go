@@ -73,8 +73,9 @@ type Running struct {
 	// CA the path of the authority to pin; empty when the certificate is not the
 	// daemon's own.
 	URL, CA string
-	// First says that nobody has a token yet.
-	First bool
+	// First is the link of the first administrator, good once; empty when there is a
+	// token, or somebody has signed in.
+	First string
 }
 
 // A Daemon is everything that `sesame serve` runs.

@@ -122,9 +122,17 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) (*parts, error) 
 	p.fleet = fleet.New(fleet.Config{
 		Book: st, Providers: p.firewalls.all, Clocks: d.clocks, Resync: d.cfg.Resync, Loss: loss, Log: d.log,
 	})
-	b := broker.New(broker.Config{Ledger: st, Enforcer: p.fleet, Clocks: p.fleet.Clocks, NewID: newID, Own: ownDoors(d.cfg), Log: d.log,
-		Quotas: broker.Quotas{Live: d.cfg.Limits.Grants, Waiting: d.cfg.Limits.Waiting, Asked: d.cfg.Limits.Asked}})
+	b := broker.New(broker.Config{
+		Ledger: st, Enforcer: p.fleet, Clocks: p.fleet.Clocks, NewID: newID, Own: ownDoors(d.cfg), Log: d.log,
+		Quotas: broker.Quotas{Live: d.cfg.Limits.Grants, Waiting: d.cfg.Limits.Waiting, Asked: d.cfg.Limits.Asked},
+	})
+	issuers, err := d.issuers(ctx)
+	if err != nil {
+		return nil, errors.Join(err, p.firewalls.Close())
+	}
+	desk := d.desk(p, issuers)
 	p.face = server.Config{
+		Desk: desk, Issuers: issuers, Identity: d.cfg.Identity,
 		Broker: b, Fleet: p.fleet, Store: st, Clocks: p.fleet.Clocks, Instance: marks.Instance,
 		LogKey:   server.LogKey{Origin: key.origin, Secret: key.secret, Public: key.public},
 		LogBreak: p.notary.Break,
@@ -133,12 +141,9 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) (*parts, error) 
 		UID:      uint32(os.Geteuid()), //nolint:gosec // the kernel's own range
 		Limits:   d.cfg.Limits, Version: d.opts.Version, Log: d.log,
 	}
-	tokens, err := st.Tokens(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("look for tokens: %w", err)
-	}
-	p.running = Running{URL: d.certs.url(d.cfg.Listen[0]), CA: d.certs.ca, First: len(tokens) == 0}
-	return p, nil
+	p.running = Running{URL: d.certs.url(d.cfg.Listen[0]), CA: d.certs.ca, First: ""}
+	p.running.First, err = firstLink(ctx, st, desk)
+	return p, err
 }
 
 // loss returns what the database provably lost, and logs it: until it is over,

@@ -10,7 +10,6 @@ import (
 
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/authn"
-	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/server/front"
@@ -21,6 +20,8 @@ type call struct {
 	broker.Caller
 	request *http.Request
 	query   front.Query
+	body    []byte
+	session string // the id of the caller's session; empty for none
 	now     time.Time
 }
 
@@ -81,11 +82,12 @@ func (s *Server) answer(w *front.Recorder, r *http.Request, rt route) error {
 	if err != nil {
 		return err
 	}
-	if c.query, err = front.ParseQuery(r.URL.RawQuery, rt.query); err != nil {
-		return err
+	if !rt.loose {
+		if c.query, err = front.ParseQuery(r.URL.RawQuery, rt.query); err != nil {
+			return err
+		}
 	}
-	body, err := s.front.Body(w, r, rt.media)
-	if err != nil {
+	if c.body, err = s.front.Body(w, r, rt.media); err != nil {
 		return err
 	}
 	if rt.stream != nil {
@@ -93,7 +95,7 @@ func (s *Server) answer(w *front.Recorder, r *http.Request, rt route) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), callTime)
 	defer cancel()
-	out, err := rt.serve(ctx, c, body)
+	out, err := rt.serve(ctx, c, c.body)
 	if err != nil {
 		return err
 	}
@@ -106,24 +108,29 @@ func (s *Server) answer(w *front.Recorder, r *http.Request, rt route) error {
 
 // caller says who sent r and whether they may use the route at all.
 func (s *Server) caller(w *front.Recorder, r *http.Request, rt route) (*call, error) {
-	c := &call{Caller: broker.Caller{}, request: r, query: front.Query{}, now: s.Clocks().Wall}
+	c := &call{Caller: broker.Caller{}, request: r, query: front.Query{}, body: nil, session: "", now: s.Clocks().Wall}
 	if rt.may == public {
-		return c, nil
+		var err error
+		c.Addr, err = s.clientOf(r)
+		return c, err
 	}
 	who, err := s.authn.Authenticate(r, c.now)
 	if err != nil {
 		return nil, err
 	}
 	w.Caller(who)
-	c.Caller = broker.Caller{Identity: who.Identity, Addr: who.Addr, Code: who.Code}
+	c.Caller, c.session = broker.Caller{Identity: who.Identity, Addr: who.Addr, Code: who.Code}, who.Session
 	if who.Code != "" && !slices.Contains([]string{"request-access", "whoami", "get-vm"}, rt.id) {
 		return nil, errkind.New(errkind.Denied, "this code is good for asking for access in an emergency, once, and for nothing else")
+	}
+	if err := s.admit(rt, c); err != nil {
+		return nil, err
 	}
 	// Ending access is never held up because somebody asked too much before.
 	if !rt.ends && !s.rates.Allow(who.Issuer+"#"+who.Subject, c.now) {
 		return nil, errkind.New(errkind.Exhausted, "more than %d requests a minute; wait a little", s.Limits.Rate)
 	}
-	if action := rt.may.action(); action != "" {
+	if action := rt.may.Action(); action != "" {
 		if err := s.Broker.May(r.Context(), c.Caller, strings.ReplaceAll(rt.id, "-", " "), action, ""); err != nil {
 			return nil, err
 		}
@@ -139,50 +146,4 @@ func (s *Server) reauthenticate(c *call) error {
 	}
 	_, err := s.authn.Authenticate(c.request, s.Clocks().Wall)
 	return err
-}
-
-// rule says who may use a route at all. What they may do or see there is decided
-// by the broker, VM by VM, and by sight.
-type rule uint8
-
-// The rules.
-const (
-	unruled   rule = iota // nobody said; a test refuses such a route
-	public                // anybody, without a token
-	known                 // any caller who is known; each sees and does what their roles allow
-	viewsAll              // who may view all VMs
-	closesAll             // who may close anybody's grant on all VMs
-	manages               // who may manage the server
-)
-
-// action returns what a caller must be allowed to do on all VMs.
-func (r rule) action() authz.Action {
-	switch r {
-	case viewsAll:
-		return authz.View
-	case closesAll:
-		return authz.Close
-	case manages:
-		return authz.Manage
-	case unruled, public, known:
-	}
-	return ""
-}
-
-// String says who may use a route, for the document.
-func (r rule) String() string {
-	switch r {
-	case public:
-		return "Anybody, without a token."
-	case known:
-		return "Whoever is known; each sees and does what their roles allow."
-	case viewsAll:
-		return "Whoever may view all VMs."
-	case closesAll:
-		return "Whoever may close grants on all VMs."
-	case manages:
-		return "Whoever may manage the server."
-	case unruled:
-	}
-	return "Nobody."
 }

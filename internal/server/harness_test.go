@@ -21,6 +21,7 @@ import (
 	"github.com/sesame-access/sesame/internal/api/strict"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authn"
+	"github.com/sesame-access/sesame/internal/authn/session"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/config"
@@ -30,6 +31,7 @@ import (
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/provider/memory"
 	"github.com/sesame-access/sesame/internal/server/front"
+	"github.com/sesame-access/sesame/internal/signin"
 	"github.com/sesame-access/sesame/internal/store"
 )
 
@@ -130,6 +132,7 @@ func assemble(t *testing.T, adjust ...func(*Config)) *house {
 	cfg := Config{
 		Broker: h.broker, Fleet: h.fleet, Store: h.store, Clocks: clocks,
 		LogKey: LogKey{Origin: "sesame.test/" + h.store.Instance(), Secret: secret, Public: public},
+		Desk:   signin.New(signin.Config{Store: h.store, Sessions: session.Limits{Absolute: time.Hour, Idle: time.Hour}, URL: "https://sesame.example.org", Clocks: clocks, NewID: newID, Log: log}),
 		Names:  []string{"127.0.0.1", "::1", "sesame.example.org"}, Limits: config.Default().Limits,
 		UID: 4_000_000, Version: "test", Log: log,
 	}

@@ -7,6 +7,17 @@ import (
 
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/server/front"
+	"github.com/sesame-access/sesame/internal/server/rule"
+)
+
+// The rules of routes; a test refuses one that is unruled.
+const (
+	unruled   = rule.Unruled
+	public    = rule.Public
+	known     = rule.Known
+	viewsAll  = rule.ViewsAll
+	closesAll = rule.ClosesAll
+	manages   = rule.Manages
 )
 
 // A route is one operation of the API.
@@ -14,10 +25,11 @@ type route struct {
 	method, path string
 	id           string // of the operation, in the OpenAPI document
 	summary      string
-	may          rule
+	may          rule.Rule
 	query        []front.Param
 	keyed        bool // takes an idempotency key
 	ends         bool // ends access, and is never held up
+	loose        bool // takes any query string, which it reads itself
 	status       int  // of success
 	answers      string
 	endpoint
@@ -39,20 +51,20 @@ func (s *Server) faces() []front.Route {
 
 // routes returns every route of the server.
 func (s *Server) routes() []route {
-	return slices.Concat(s.accessRoutes(), s.voteRoutes(), s.ruleRoutes(), s.recordRoutes(), s.serverRoutes())
+	return slices.Concat(s.accessRoutes(), s.voteRoutes(), s.ruleRoutes(), s.recordRoutes(), s.serverRoutes(), s.identityRoutes())
 }
 
-func get(path, id, summary string, may rule, query []front.Param, e endpoint) route {
+func get(path, id, summary string, may rule.Rule, query []front.Param, e endpoint) route {
 	return route{
 		method: http.MethodGet, path: path, id: id, summary: summary, may: may, query: query,
-		keyed: false, ends: false, status: http.StatusOK, answers: front.JSON, endpoint: e,
+		keyed: false, ends: false, loose: false, status: http.StatusOK, answers: front.JSON, endpoint: e,
 	}
 }
 
-func change(method, path, id, summary string, may rule, status int, e endpoint) route {
+func change(method, path, id, summary string, may rule.Rule, status int, e endpoint) route {
 	return route{
 		method: method, path: path, id: id, summary: summary, may: may, query: nil,
-		keyed: false, ends: false, status: status, answers: front.JSON, endpoint: e,
+		keyed: false, ends: false, loose: false, status: status, answers: front.JSON, endpoint: e,
 	}
 }
 

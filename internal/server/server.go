@@ -15,7 +15,6 @@ package server
 
 import (
 	"context"
-	"crypto/sha256"
 	"log/slog"
 	"net"
 	"net/http"
@@ -24,12 +23,14 @@ import (
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/authn"
+	"github.com/sesame-access/sesame/internal/authn/oidc"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/config"
 	"github.com/sesame-access/sesame/internal/fleet"
 	"github.com/sesame-access/sesame/internal/server/auditlog"
 	"github.com/sesame-access/sesame/internal/server/front"
 	"github.com/sesame-access/sesame/internal/server/metrics"
+	"github.com/sesame-access/sesame/internal/signin"
 	"github.com/sesame-access/sesame/internal/store"
 )
 
@@ -48,6 +49,11 @@ type Config struct {
 	LogBreak func() error
 	// Names are what the server may be called: the names of its certificate.
 	Names []string
+	// Desk is where people sign in, nil for nowhere; Issuers whom it and tokens are
+	// believed from; and Identity what the configuration says about both.
+	Desk     *signin.Desk
+	Issuers  []*oidc.Issuer
+	Identity config.Identity
 	// Proxies are believed about whom they forward for.
 	Proxies []netip.Prefix
 	// UID is the user that the server runs as.
@@ -80,6 +86,9 @@ const rateBurst = 4
 
 // New returns a server that is ready to serve until life is done.
 func New(life context.Context, cfg Config) (*Server, error) {
+	if cfg.Desk == nil {
+		cfg.Desk = signin.New(signin.Config{Store: cfg.Store, Clocks: cfg.Clocks, Log: cfg.Log})
+	}
 	s := &Server{
 		Config:  cfg,
 		authn:   nil,
@@ -89,7 +98,7 @@ func New(life context.Context, cfg Config) (*Server, error) {
 		metrics: metrics.New(metrics.Config{Store: cfg.Store, Fleet: cfg.Fleet, Clocks: cfg.Clocks, Version: cfg.Version}),
 		front:   nil, openapi: nil, handler: nil, stopping: life,
 	}
-	s.authn = authn.New(authn.Config{Lookup: s.token, Proxies: cfg.Proxies, UID: cfg.UID})
+	s.authn = s.newAuthn()
 	s.front = front.New(front.Config{Names: cfg.Names, Limits: cfg.Limits, Observe: s.metrics.Observe, Log: cfg.Log})
 	routes := s.faces()
 	var err error
@@ -112,12 +121,10 @@ func (s *Server) Serve(listeners ...net.Listener) error {
 	return err
 }
 
-// token finds a token for package authn.
-func (s *Server) token(ctx context.Context, hash [sha256.Size]byte) (authn.Token, error) {
-	t, err := s.Store.TokenByHash(ctx, hash)
-	out := authn.Token{Hash: t.Hash, Principal: t.Principal, Person: t.Person, Code: "", Expires: t.Expires, Revoked: t.Revoked}
-	if t.Code {
-		out.Code = t.ID
-	}
-	return out, err
+// newAuthn returns what says who is asking, with no failures on its books.
+func (s *Server) newAuthn() *authn.Authenticator {
+	return authn.New(authn.Config{
+		Book: signin.Book{Store: s.Store, Log: s.Log}, Sessions: s.Desk.Sessions, Issuers: s.Issuers,
+		Groups: signin.Groups(s.Identity.Groups), Proxies: s.Proxies, UID: s.UID,
+	})
 }

@@ -2,18 +2,21 @@ package store
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/access/approval"
 	"github.com/sesame-access/sesame/internal/audit"
+	"github.com/sesame-access/sesame/internal/authn/known"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/policy"
 	"github.com/sesame-access/sesame/internal/store/erase"
+	"github.com/sesame-access/sesame/internal/store/identity"
 	"github.com/sesame-access/sesame/internal/store/vote"
 )
 
@@ -57,6 +60,8 @@ type Change struct {
 	Tokens []Token
 	// RevokeTokens end tokens; they must exist and not be revoked.
 	RevokeTokens []Revocation
+	// Identity is what is known of who asks: who they are, and their sessions.
+	Identity known.Change
 
 	// Requests are added; their ids must be new.
 	Requests []Request
@@ -138,28 +143,11 @@ type Displaced struct {
 	Change   plan.Change
 }
 
-// A Token is a secret that stands for a principal. Only its hash is stored.
-type Token struct {
-	ID        string   // public; names the token in lists and records
-	Hash      [32]byte // SHA-256 of the secret
-	Principal access.Principal
-	Created   time.Time
-	// Expires is when it ends by itself; zero for never.
-	Expires time.Time
-	// Revoked is when somebody ended it; zero while nobody has.
-	Revoked time.Time
-	// Person is the id of the person whom an administrator made the token for;
-	// empty for a program's.
-	Person string
-	// Code says that the token is good for one emergency and for nothing else.
-	Code bool
-}
+// A Token is a secret that stands for a principal.
+type Token = identity.Token
 
 // A Revocation ends a token.
-type Revocation struct {
-	ID string
-	At time.Time
-}
+type Revocation = identity.Revocation
 
 // An Idempotency ties a key that a principal chose to the request that answered
 // it first. Keys are forgotten after KeepIdempotency.
@@ -187,7 +175,7 @@ var ErrVoted = vote.ErrVoted
 
 // check refuses a Change that can never be saved, whatever the state.
 func (c *Change) check() error {
-	if len(c.Records) == 0 && !c.outcomesOnly() {
+	if len(c.Records) == 0 && !c.outcomesOnly() && !c.usesOnly() {
 		return errkind.New(errkind.Internal, "save: a change without an audit record")
 	}
 	for _, u := range c.GrantUpdates {
@@ -206,13 +194,19 @@ func (c *Change) check() error {
 // outcomesOnly reports whether c holds outcomes and nothing else, each with its
 // record.
 func (c *Change) outcomesOnly() bool {
-	others := len(c.Requests) + len(c.Ballots) + len(c.Grants) + len(c.GrantUpdates) + len(c.Displaced) + len(c.Restored) + len(c.Erase)
+	others := c.Identity.Len() + len(c.Requests) + len(c.Ballots) + len(c.Grants) + len(c.GrantUpdates) + len(c.Displaced) + len(c.Restored) + len(c.Erase)
 	return len(c.Outcomes) > 0 && others == 0 && !c.rules() && c.Idempotency.Key == "" &&
 		!slices.ContainsFunc(c.Outcomes, func(o Outcome) bool { return len(o.Records) == 0 })
+}
+
+// usesOnly reports whether c only notes that sessions were used, which is nothing
+// to keep a record of.
+func (c *Change) usesOnly() bool {
+	return len(c.Identity.Uses) > 0 && reflect.DeepEqual(*c, Change{Identity: known.Change{Uses: c.Identity.Uses}})
 }
 
 // rules reports whether c changes the rules.
 func (c *Change) rules() bool {
 	return len(c.Policies)+len(c.DropPolicies)+len(c.Locks)+len(c.Unlocks)+
-		len(c.Assignments)+len(c.DropAssignments)+len(c.Tokens)+len(c.RevokeTokens) > 0
+		len(c.Assignments)+len(c.DropAssignments)+len(c.Tokens)+len(c.RevokeTokens) > 0 || c.Identity.Rules()
 }

@@ -7,11 +7,14 @@ import (
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/authn/known"
+	"github.com/sesame-access/sesame/internal/authn/session"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/policy"
+	"github.com/sesame-access/sesame/internal/store/identity"
 	"github.com/sesame-access/sesame/internal/store/table"
 	"github.com/sesame-access/sesame/internal/store/vote"
 )
@@ -29,6 +32,8 @@ type Rules struct {
 	// Damaged names policies that could not be read. They are left out, so that
 	// nothing is granted by them, and their locks stay.
 	Damaged []string
+	// Links say who is the same person as whom.
+	Links known.Links
 }
 
 // view runs read with queries that all see the same state.
@@ -67,6 +72,8 @@ func (s *Store) current(ctx context.Context) (rules, error) {
 		unlocks, errUnlocks := q.Unlocks(ctx)
 		assignments, errAssignments := q.Assignments(ctx)
 		tokens, errTokens := q.Tokens(ctx)
+		links, errPeople := q.Links(ctx)
+		r.Links = identity.LinksOf(links)
 		r.Version = version
 		for _, row := range policies {
 			if p, ok := row.Value(); ok {
@@ -91,13 +98,13 @@ func (s *Store) current(ctx context.Context) (rules, error) {
 			r.Assignments = append(r.Assignments, row.Value())
 		}
 		for _, row := range tokens {
-			t := tokenOf(row)
+			t := identity.TokenOf(row)
 			r.tokens[t.Hash] = t
 			if t.Person != "" {
 				r.persons[[2]string{t.Principal.Issuer, t.Principal.Subject}] = t.Person
 			}
 		}
-		return errors.Join(errVersion, errPolicies, errLocks, errUnlocks, errAssignments, errTokens)
+		return errors.Join(errVersion, errPolicies, errLocks, errUnlocks, errAssignments, errTokens, errPeople)
 	})
 	if err != nil {
 		return rules{}, err
@@ -260,16 +267,24 @@ func (s *Store) Tokens(ctx context.Context) ([]Token, error) {
 	}
 	tokens := make([]Token, len(rows))
 	for i, row := range rows {
-		tokens[i] = tokenOf(row)
+		tokens[i] = identity.TokenOf(row)
 	}
 	return tokens, nil
 }
 
-func tokenOf(row table.Token) Token {
-	t := Token{ID: row.ID, Hash: [32]byte{}, Principal: row.Holder(), Created: table.Instant(row.Created), Person: row.Person, Code: row.Code == 1}
-	copy(t.Hash[:], row.Hash)
-	t.Expires, t.Revoked = row.Ends()
-	return t
+// Identities returns what was last seen of everybody, sorted by principal.
+func (s *Store) Identities(ctx context.Context) ([]known.Sighting, error) {
+	rows, err := s.reads.Identities(ctx)
+	return identity.SightingsOf(rows), failed(err, "read identities")
+}
+
+// SessionByHash is TokenByHash for sessions, which may have ended, too.
+func (s *Store) SessionByHash(ctx context.Context, hash [32]byte) (session.Session, error) {
+	row, err := s.reads.SessionByHash(brief(ctx), hash[:])
+	if err != nil {
+		return session.Session{}, missing(err, "there is no such session")
+	}
+	return identity.SessionOf(row), nil
 }
 
 // missing is failed for a single row that may not exist.

@@ -11,6 +11,7 @@ import (
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/store/erase"
+	"github.com/sesame-access/sesame/internal/store/identity"
 	"github.com/sesame-access/sesame/internal/store/table"
 	"github.com/sesame-access/sesame/internal/store/vote"
 )
@@ -93,7 +94,7 @@ func (t *tx) apply(ctx context.Context, c *Change, records []sealed, outcomes []
 		return errkind.Wrap(errkind.Conflict, ErrStale, "the policies or roles changed at the same moment; ask again")
 	}
 	for _, step := range []func(context.Context, *Change) error{
-		t.idempotency, t.policies, t.locks, t.assignments, t.tokens, t.requests, t.votes, t.grants, t.updates,
+		t.idempotency, t.policies, t.locks, t.assignments, t.identities, t.requests, t.votes, t.grants, t.updates,
 	} {
 		if err := step(ctx, c); err != nil {
 			return err
@@ -198,25 +199,8 @@ func (t *tx) assignments(ctx context.Context, c *Change) error {
 	return nil
 }
 
-func (t *tx) tokens(ctx context.Context, c *Change) error {
-	for _, k := range c.Tokens {
-		endless, expires := table.Lifetime(k.Expires)
-		n, err := t.q.AddToken(ctx, table.AddTokenParams{
-			ID: k.ID, Hash: k.Hash[:], Issuer: k.Principal.Issuer, Subject: k.Principal.Subject, Display: k.Principal.Display,
-			Created: table.Millis(k.Created), Endless: endless, Expires: expires, Revoked: table.Millis(k.Revoked),
-			Person: k.Person, Code: table.Flag(k.Code),
-		})
-		if err := one(n, err, "add token", ErrStale, "there is a token %s already", k.ID); err != nil {
-			return err
-		}
-	}
-	for _, r := range c.RevokeTokens {
-		n, err := t.q.RevokeToken(ctx, table.RevokeTokenParams{At: table.Millis(r.At), ID: r.ID})
-		if err := one(n, err, "revoke token", ErrStale, "there is no token %s that is not revoked", r.ID); err != nil {
-			return err
-		}
-	}
-	return nil
+func (t *tx) identities(ctx context.Context, c *Change) error {
+	return identity.Save(ctx, t.q, c.Tokens, c.RevokeTokens, c.Identity, ErrStale)
 }
 
 func (t *tx) requests(ctx context.Context, c *Change) error {

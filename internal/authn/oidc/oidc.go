@@ -191,3 +191,6 @@ func (i *Issuer) refused(format string, args ...any) error {
 	why := errkind.New(errkind.Unauthenticated, format, args...)
 	return errkind.Wrap(errkind.Unauthenticated, why, "%s does not say who is asking: %s", i.cfg.Name, errkind.Public(why))
 }
+
+// People reports whether whoever signs in here is a person by themselves.
+func (i *Issuer) People() bool { return i.cfg.People }

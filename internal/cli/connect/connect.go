@@ -10,7 +10,8 @@
 // Flags and environment are about this one call, so they mix: --ca with
 // SESAME_TOKEN, say. What the file says is about the file's server. A token from
 // the file is never shown to a server that was named elsewhere; one from a flag
-// or the environment is shown to whatever server is used.
+// or the environment is shown to whatever server is used. Without a token, the
+// session is used that `sesame login` left for that very server.
 package connect
 
 import (
@@ -92,7 +93,7 @@ func Resolve(ctx context.Context, f Flags, m Machine, role authz.Role) (Target, 
 			return Target{}, err
 		}
 	}
-	return t, nil
+	return withSession(ctx, t, m)
 }
 
 func resolve(ctx context.Context, f Flags, m Machine, role authz.Role) (Target, error) {

@@ -27,6 +27,8 @@ const (
 	YAML   = "application/yaml"
 	Events = "text/event-stream"
 	Lines  = "application/x-ndjson"
+	Form   = "application/x-www-form-urlencoded"
+	HTML   = "text/html; charset=utf-8"
 	Text   = "text/plain; version=0.0.4; charset=utf-8"
 )
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/store/identity"
 	"github.com/sesame-access/sesame/internal/store/table"
 )
 
@@ -36,7 +37,8 @@ func Apply(ctx context.Context, q *table.Queries, e Erasure) error {
 			q.EraseRequests(ctx, table.EraseRequestsParams{Issuer: issuer, Subject: subject}),
 			q.EraseVotes(ctx, table.EraseVotesParams{Issuer: issuer, Subject: subject}),
 			q.EraseSubject(ctx, table.EraseSubjectParams{Issuer: issuer, Subject: subject}),
-			q.EraseIdempotency(ctx, table.EraseIdempotencyParams{Issuer: issuer, Subject: subject}))
+			q.EraseIdempotency(ctx, table.EraseIdempotencyParams{Issuer: issuer, Subject: subject}),
+			identity.Erase(ctx, q, e.Principal))
 		if err != nil {
 			return fmt.Errorf("erase %s: %w", e.Principal, err)
 		}

@@ -57,6 +57,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.addRequestVMStmt, err = db.PrepareContext(ctx, addRequestVM); err != nil {
 		return nil, fmt.Errorf("error preparing query AddRequestVM: %w", err)
 	}
+	if q.addSessionStmt, err = db.PrepareContext(ctx, addSession); err != nil {
+		return nil, fmt.Errorf("error preparing query AddSession: %w", err)
+	}
 	if q.addTokenStmt, err = db.PrepareContext(ctx, addToken); err != nil {
 		return nil, fmt.Errorf("error preparing query AddToken: %w", err)
 	}
@@ -87,6 +90,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.dropGrantSourceStmt, err = db.PrepareContext(ctx, dropGrantSource); err != nil {
 		return nil, fmt.Errorf("error preparing query DropGrantSource: %w", err)
 	}
+	if q.dropLinkStmt, err = db.PrepareContext(ctx, dropLink); err != nil {
+		return nil, fmt.Errorf("error preparing query DropLink: %w", err)
+	}
 	if q.dropLockStmt, err = db.PrepareContext(ctx, dropLock); err != nil {
 		return nil, fmt.Errorf("error preparing query DropLock: %w", err)
 	}
@@ -98,6 +104,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.endGrantStmt, err = db.PrepareContext(ctx, endGrant); err != nil {
 		return nil, fmt.Errorf("error preparing query EndGrant: %w", err)
+	}
+	if q.endSessionStmt, err = db.PrepareContext(ctx, endSession); err != nil {
+		return nil, fmt.Errorf("error preparing query EndSession: %w", err)
+	}
+	if q.endSessionsOfStmt, err = db.PrepareContext(ctx, endSessionsOf); err != nil {
+		return nil, fmt.Errorf("error preparing query EndSessionsOf: %w", err)
 	}
 	if q.epochStmt, err = db.PrepareContext(ctx, epoch); err != nil {
 		return nil, fmt.Errorf("error preparing query Epoch: %w", err)
@@ -111,6 +123,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.eraseIdempotencyStmt, err = db.PrepareContext(ctx, eraseIdempotency); err != nil {
 		return nil, fmt.Errorf("error preparing query EraseIdempotency: %w", err)
 	}
+	if q.eraseIdentityStmt, err = db.PrepareContext(ctx, eraseIdentity); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseIdentity: %w", err)
+	}
 	if q.eraseRecordStmt, err = db.PrepareContext(ctx, eraseRecord); err != nil {
 		return nil, fmt.Errorf("error preparing query EraseRecord: %w", err)
 	}
@@ -120,6 +135,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.eraseRequestsStmt, err = db.PrepareContext(ctx, eraseRequests); err != nil {
 		return nil, fmt.Errorf("error preparing query EraseRequests: %w", err)
 	}
+	if q.eraseSessionsStmt, err = db.PrepareContext(ctx, eraseSessions); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseSessions: %w", err)
+	}
 	if q.eraseSubjectStmt, err = db.PrepareContext(ctx, eraseSubject); err != nil {
 		return nil, fmt.Errorf("error preparing query EraseSubject: %w", err)
 	}
@@ -128,6 +146,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.forgetIdempotencyStmt, err = db.PrepareContext(ctx, forgetIdempotency); err != nil {
 		return nil, fmt.Errorf("error preparing query ForgetIdempotency: %w", err)
+	}
+	if q.forgetSessionsStmt, err = db.PrepareContext(ctx, forgetSessions); err != nil {
+		return nil, fmt.Errorf("error preparing query ForgetSessions: %w", err)
 	}
 	if q.grantStmt, err = db.PrepareContext(ctx, grant); err != nil {
 		return nil, fmt.Errorf("error preparing query Grant: %w", err)
@@ -141,8 +162,14 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.idempotencyStmt, err = db.PrepareContext(ctx, idempotency); err != nil {
 		return nil, fmt.Errorf("error preparing query Idempotency: %w", err)
 	}
+	if q.identitiesStmt, err = db.PrepareContext(ctx, identities); err != nil {
+		return nil, fmt.Errorf("error preparing query Identities: %w", err)
+	}
 	if q.instanceStmt, err = db.PrepareContext(ctx, instance); err != nil {
 		return nil, fmt.Errorf("error preparing query Instance: %w", err)
+	}
+	if q.linksStmt, err = db.PrepareContext(ctx, links); err != nil {
+		return nil, fmt.Errorf("error preparing query Links: %w", err)
 	}
 	if q.liveOfStmt, err = db.PrepareContext(ctx, liveOf); err != nil {
 		return nil, fmt.Errorf("error preparing query LiveOf: %w", err)
@@ -167,6 +194,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.policiesStmt, err = db.PrepareContext(ctx, policies); err != nil {
 		return nil, fmt.Errorf("error preparing query Policies: %w", err)
+	}
+	if q.putIdentityStmt, err = db.PrepareContext(ctx, putIdentity); err != nil {
+		return nil, fmt.Errorf("error preparing query PutIdentity: %w", err)
+	}
+	if q.putLinkStmt, err = db.PrepareContext(ctx, putLink); err != nil {
+		return nil, fmt.Errorf("error preparing query PutLink: %w", err)
 	}
 	if q.putLockStmt, err = db.PrepareContext(ctx, putLock); err != nil {
 		return nil, fmt.Errorf("error preparing query PutLock: %w", err)
@@ -198,6 +231,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.rulesStmt, err = db.PrepareContext(ctx, rules); err != nil {
 		return nil, fmt.Errorf("error preparing query Rules: %w", err)
 	}
+	if q.sessionByHashStmt, err = db.PrepareContext(ctx, sessionByHash); err != nil {
+		return nil, fmt.Errorf("error preparing query SessionByHash: %w", err)
+	}
 	if q.setClosedStmt, err = db.PrepareContext(ctx, setClosed); err != nil {
 		return nil, fmt.Errorf("error preparing query SetClosed: %w", err)
 	}
@@ -224,6 +260,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.unreviewedStmt, err = db.PrepareContext(ctx, unreviewed); err != nil {
 		return nil, fmt.Errorf("error preparing query Unreviewed: %w", err)
+	}
+	if q.useSessionStmt, err = db.PrepareContext(ctx, useSession); err != nil {
+		return nil, fmt.Errorf("error preparing query UseSession: %w", err)
 	}
 	if q.votesStmt, err = db.PrepareContext(ctx, votes); err != nil {
 		return nil, fmt.Errorf("error preparing query Votes: %w", err)
@@ -294,6 +333,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing addRequestVMStmt: %w", cerr)
 		}
 	}
+	if q.addSessionStmt != nil {
+		if cerr := q.addSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing addSessionStmt: %w", cerr)
+		}
+	}
 	if q.addTokenStmt != nil {
 		if cerr := q.addTokenStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing addTokenStmt: %w", cerr)
@@ -344,6 +388,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing dropGrantSourceStmt: %w", cerr)
 		}
 	}
+	if q.dropLinkStmt != nil {
+		if cerr := q.dropLinkStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropLinkStmt: %w", cerr)
+		}
+	}
 	if q.dropLockStmt != nil {
 		if cerr := q.dropLockStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dropLockStmt: %w", cerr)
@@ -362,6 +411,16 @@ func (q *Queries) Close() error {
 	if q.endGrantStmt != nil {
 		if cerr := q.endGrantStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing endGrantStmt: %w", cerr)
+		}
+	}
+	if q.endSessionStmt != nil {
+		if cerr := q.endSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endSessionStmt: %w", cerr)
+		}
+	}
+	if q.endSessionsOfStmt != nil {
+		if cerr := q.endSessionsOfStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endSessionsOfStmt: %w", cerr)
 		}
 	}
 	if q.epochStmt != nil {
@@ -384,6 +443,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing eraseIdempotencyStmt: %w", cerr)
 		}
 	}
+	if q.eraseIdentityStmt != nil {
+		if cerr := q.eraseIdentityStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseIdentityStmt: %w", cerr)
+		}
+	}
 	if q.eraseRecordStmt != nil {
 		if cerr := q.eraseRecordStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing eraseRecordStmt: %w", cerr)
@@ -399,6 +463,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing eraseRequestsStmt: %w", cerr)
 		}
 	}
+	if q.eraseSessionsStmt != nil {
+		if cerr := q.eraseSessionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseSessionsStmt: %w", cerr)
+		}
+	}
 	if q.eraseSubjectStmt != nil {
 		if cerr := q.eraseSubjectStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing eraseSubjectStmt: %w", cerr)
@@ -412,6 +481,11 @@ func (q *Queries) Close() error {
 	if q.forgetIdempotencyStmt != nil {
 		if cerr := q.forgetIdempotencyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing forgetIdempotencyStmt: %w", cerr)
+		}
+	}
+	if q.forgetSessionsStmt != nil {
+		if cerr := q.forgetSessionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing forgetSessionsStmt: %w", cerr)
 		}
 	}
 	if q.grantStmt != nil {
@@ -434,9 +508,19 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing idempotencyStmt: %w", cerr)
 		}
 	}
+	if q.identitiesStmt != nil {
+		if cerr := q.identitiesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing identitiesStmt: %w", cerr)
+		}
+	}
 	if q.instanceStmt != nil {
 		if cerr := q.instanceStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing instanceStmt: %w", cerr)
+		}
+	}
+	if q.linksStmt != nil {
+		if cerr := q.linksStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing linksStmt: %w", cerr)
 		}
 	}
 	if q.liveOfStmt != nil {
@@ -477,6 +561,16 @@ func (q *Queries) Close() error {
 	if q.policiesStmt != nil {
 		if cerr := q.policiesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing policiesStmt: %w", cerr)
+		}
+	}
+	if q.putIdentityStmt != nil {
+		if cerr := q.putIdentityStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putIdentityStmt: %w", cerr)
+		}
+	}
+	if q.putLinkStmt != nil {
+		if cerr := q.putLinkStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putLinkStmt: %w", cerr)
 		}
 	}
 	if q.putLockStmt != nil {
@@ -529,6 +623,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing rulesStmt: %w", cerr)
 		}
 	}
+	if q.sessionByHashStmt != nil {
+		if cerr := q.sessionByHashStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sessionByHashStmt: %w", cerr)
+		}
+	}
 	if q.setClosedStmt != nil {
 		if cerr := q.setClosedStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing setClosedStmt: %w", cerr)
@@ -572,6 +671,11 @@ func (q *Queries) Close() error {
 	if q.unreviewedStmt != nil {
 		if cerr := q.unreviewedStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing unreviewedStmt: %w", cerr)
+		}
+	}
+	if q.useSessionStmt != nil {
+		if cerr := q.useSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing useSessionStmt: %w", cerr)
 		}
 	}
 	if q.votesStmt != nil {
@@ -639,6 +743,7 @@ type Queries struct {
 	addRecordSubjectStmt    *sql.Stmt
 	addRequestStmt          *sql.Stmt
 	addRequestVMStmt        *sql.Stmt
+	addSessionStmt          *sql.Stmt
 	addTokenStmt            *sql.Stmt
 	addVoteStmt             *sql.Stmt
 	addWaitStmt             *sql.Stmt
@@ -649,25 +754,33 @@ type Queries struct {
 	dropAssignmentStmt      *sql.Stmt
 	dropDisplacedStmt       *sql.Stmt
 	dropGrantSourceStmt     *sql.Stmt
+	dropLinkStmt            *sql.Stmt
 	dropLockStmt            *sql.Stmt
 	dropPolicyStmt          *sql.Stmt
 	dropUnlockStmt          *sql.Stmt
 	endGrantStmt            *sql.Stmt
+	endSessionStmt          *sql.Stmt
+	endSessionsOfStmt       *sql.Stmt
 	epochStmt               *sql.Stmt
 	eraseEndingsStmt        *sql.Stmt
 	eraseGrantsStmt         *sql.Stmt
 	eraseIdempotencyStmt    *sql.Stmt
+	eraseIdentityStmt       *sql.Stmt
 	eraseRecordStmt         *sql.Stmt
 	eraseRecordSubjectsStmt *sql.Stmt
 	eraseRequestsStmt       *sql.Stmt
+	eraseSessionsStmt       *sql.Stmt
 	eraseSubjectStmt        *sql.Stmt
 	eraseVotesStmt          *sql.Stmt
 	forgetIdempotencyStmt   *sql.Stmt
+	forgetSessionsStmt      *sql.Stmt
 	grantStmt               *sql.Stmt
 	grantsAtStmt            *sql.Stmt
 	hashesStmt              *sql.Stmt
 	idempotencyStmt         *sql.Stmt
+	identitiesStmt          *sql.Stmt
 	instanceStmt            *sql.Stmt
+	linksStmt               *sql.Stmt
 	liveOfStmt              *sql.Stmt
 	locksStmt               *sql.Stmt
 	lookAwayStmt            *sql.Stmt
@@ -676,6 +789,8 @@ type Queries struct {
 	pendingGrantsStmt       *sql.Stmt
 	pendingOfStmt           *sql.Stmt
 	policiesStmt            *sql.Stmt
+	putIdentityStmt         *sql.Stmt
+	putLinkStmt             *sql.Stmt
 	putLockStmt             *sql.Stmt
 	putPolicyStmt           *sql.Stmt
 	putUnlockStmt           *sql.Stmt
@@ -686,6 +801,7 @@ type Queries struct {
 	reviewedStmt            *sql.Stmt
 	revokeTokenStmt         *sql.Stmt
 	rulesStmt               *sql.Stmt
+	sessionByHashStmt       *sql.Stmt
 	setClosedStmt           *sql.Stmt
 	setImpededStmt          *sql.Stmt
 	setInstanceStmt         *sql.Stmt
@@ -695,6 +811,7 @@ type Queries struct {
 	tokensStmt              *sql.Stmt
 	unlocksStmt             *sql.Stmt
 	unreviewedStmt          *sql.Stmt
+	useSessionStmt          *sql.Stmt
 	votesStmt               *sql.Stmt
 	waitStmt                *sql.Stmt
 	waitsStmt               *sql.Stmt
@@ -715,6 +832,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		addRecordSubjectStmt:    q.addRecordSubjectStmt,
 		addRequestStmt:          q.addRequestStmt,
 		addRequestVMStmt:        q.addRequestVMStmt,
+		addSessionStmt:          q.addSessionStmt,
 		addTokenStmt:            q.addTokenStmt,
 		addVoteStmt:             q.addVoteStmt,
 		addWaitStmt:             q.addWaitStmt,
@@ -725,25 +843,33 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		dropAssignmentStmt:      q.dropAssignmentStmt,
 		dropDisplacedStmt:       q.dropDisplacedStmt,
 		dropGrantSourceStmt:     q.dropGrantSourceStmt,
+		dropLinkStmt:            q.dropLinkStmt,
 		dropLockStmt:            q.dropLockStmt,
 		dropPolicyStmt:          q.dropPolicyStmt,
 		dropUnlockStmt:          q.dropUnlockStmt,
 		endGrantStmt:            q.endGrantStmt,
+		endSessionStmt:          q.endSessionStmt,
+		endSessionsOfStmt:       q.endSessionsOfStmt,
 		epochStmt:               q.epochStmt,
 		eraseEndingsStmt:        q.eraseEndingsStmt,
 		eraseGrantsStmt:         q.eraseGrantsStmt,
 		eraseIdempotencyStmt:    q.eraseIdempotencyStmt,
+		eraseIdentityStmt:       q.eraseIdentityStmt,
 		eraseRecordStmt:         q.eraseRecordStmt,
 		eraseRecordSubjectsStmt: q.eraseRecordSubjectsStmt,
 		eraseRequestsStmt:       q.eraseRequestsStmt,
+		eraseSessionsStmt:       q.eraseSessionsStmt,
 		eraseSubjectStmt:        q.eraseSubjectStmt,
 		eraseVotesStmt:          q.eraseVotesStmt,
 		forgetIdempotencyStmt:   q.forgetIdempotencyStmt,
+		forgetSessionsStmt:      q.forgetSessionsStmt,
 		grantStmt:               q.grantStmt,
 		grantsAtStmt:            q.grantsAtStmt,
 		hashesStmt:              q.hashesStmt,
 		idempotencyStmt:         q.idempotencyStmt,
+		identitiesStmt:          q.identitiesStmt,
 		instanceStmt:            q.instanceStmt,
+		linksStmt:               q.linksStmt,
 		liveOfStmt:              q.liveOfStmt,
 		locksStmt:               q.locksStmt,
 		lookAwayStmt:            q.lookAwayStmt,
@@ -752,6 +878,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		pendingGrantsStmt:       q.pendingGrantsStmt,
 		pendingOfStmt:           q.pendingOfStmt,
 		policiesStmt:            q.policiesStmt,
+		putIdentityStmt:         q.putIdentityStmt,
+		putLinkStmt:             q.putLinkStmt,
 		putLockStmt:             q.putLockStmt,
 		putPolicyStmt:           q.putPolicyStmt,
 		putUnlockStmt:           q.putUnlockStmt,
@@ -762,6 +890,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		reviewedStmt:            q.reviewedStmt,
 		revokeTokenStmt:         q.revokeTokenStmt,
 		rulesStmt:               q.rulesStmt,
+		sessionByHashStmt:       q.sessionByHashStmt,
 		setClosedStmt:           q.setClosedStmt,
 		setImpededStmt:          q.setImpededStmt,
 		setInstanceStmt:         q.setInstanceStmt,
@@ -771,6 +900,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		tokensStmt:              q.tokensStmt,
 		unlocksStmt:             q.unlocksStmt,
 		unreviewedStmt:          q.unreviewedStmt,
+		useSessionStmt:          q.useSessionStmt,
 		votesStmt:               q.votesStmt,
 		waitStmt:                q.waitStmt,
 		waitsStmt:               q.waitsStmt,

@@ -62,12 +62,32 @@ type Idempotency struct {
 	At      int64
 }
 
+type Identity struct {
+	Issuer  string
+	Subject string
+	Display string
+	Kind    string
+	Groups  string
+	Seen    int64
+}
+
 type Instance struct {
 	One     int64
 	Name    string
 	Created int64
 	Rules   int64
 	Size    int64
+}
+
+type Link struct {
+	Issuer    string
+	Subject   string
+	Display   string
+	Person    string
+	Since     int64
+	ByIssuer  string
+	BySubject string
+	ByDisplay string
 }
 
 type Lock struct {
@@ -123,6 +143,21 @@ type Request struct {
 	Glass    int64
 }
 
+type Session struct {
+	ID      string
+	Hash    []byte
+	Issuer  string
+	Subject string
+	Display string
+	Kind    string
+	Person  string
+	Groups  string
+	Proved  int64
+	Created int64
+	Seen    int64
+	Ended   int64
+}
+
 type Token struct {
 	ID      string
 	Hash    []byte
@@ -133,6 +168,7 @@ type Token struct {
 	Endless int64
 	Expires int64
 	Revoked int64
+	Scope   string
 	Person  string
 	Code    int64
 }

@@ -61,9 +61,9 @@ WHERE issuer = sqlc.arg(issuer) AND subject = sqlc.arg(subject) AND role = sqlc.
 SELECT * FROM assignments ORDER BY issuer, subject, role, vm;
 
 -- name: AddToken :execrows
-INSERT INTO tokens (id, hash, issuer, subject, display, created, endless, expires, revoked, person, code)
+INSERT INTO tokens (id, hash, issuer, subject, display, created, endless, expires, revoked, person, code, scope)
 VALUES (sqlc.arg(id), sqlc.arg(hash), sqlc.arg(issuer), sqlc.arg(subject), sqlc.arg(display), sqlc.arg(created),
-  sqlc.arg(endless), sqlc.arg(expires), sqlc.arg(revoked), sqlc.arg(person), sqlc.arg(code))
+  sqlc.arg(endless), sqlc.arg(expires), sqlc.arg(revoked), sqlc.arg(person), sqlc.arg(code), sqlc.arg(scope))
 ON CONFLICT DO NOTHING;
 
 -- name: RevokeToken :execrows

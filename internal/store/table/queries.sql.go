@@ -338,9 +338,9 @@ func (q *Queries) AddRequestVM(ctx context.Context, arg AddRequestVMParams) erro
 }
 
 const addToken = `-- name: AddToken :execrows
-INSERT INTO tokens (id, hash, issuer, subject, display, created, endless, expires, revoked, person, code)
+INSERT INTO tokens (id, hash, issuer, subject, display, created, endless, expires, revoked, person, code, scope)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6,
-  ?7, ?8, ?9, ?10, ?11)
+  ?7, ?8, ?9, ?10, ?11, ?12)
 ON CONFLICT DO NOTHING
 `
 
@@ -356,6 +356,7 @@ type AddTokenParams struct {
 	Revoked int64
 	Person  string
 	Code    int64
+	Scope   string
 }
 
 func (q *Queries) AddToken(ctx context.Context, arg AddTokenParams) (int64, error) {
@@ -371,6 +372,7 @@ func (q *Queries) AddToken(ctx context.Context, arg AddTokenParams) (int64, erro
 		arg.Revoked,
 		arg.Person,
 		arg.Code,
+		arg.Scope,
 	)
 	if err != nil {
 		return 0, err
@@ -1450,7 +1452,7 @@ func (q *Queries) SupersedeDisplaced(ctx context.Context, arg SupersedeDisplaced
 }
 
 const tokens = `-- name: Tokens :many
-SELECT id, hash, issuer, subject, display, created, endless, expires, revoked, person, code FROM tokens ORDER BY id
+SELECT id, hash, issuer, subject, display, created, endless, expires, revoked, scope, person, code FROM tokens ORDER BY id
 `
 
 func (q *Queries) Tokens(ctx context.Context) ([]Token, error) {
@@ -1472,6 +1474,7 @@ func (q *Queries) Tokens(ctx context.Context) ([]Token, error) {
 			&i.Endless,
 			&i.Expires,
 			&i.Revoked,
+			&i.Scope,
 			&i.Person,
 			&i.Code,
 		); err != nil {
