@@ -61,8 +61,8 @@ func (s *Store) Rules(ctx context.Context) (Rules, error) {
 }
 
 func (s *Store) current(ctx context.Context) (rules, error) {
-	if known := s.rules.Load(); known != nil && known.Version == s.version.Load() {
-		return *known, nil // nobody else writes the database
+	if last := s.rules.Load(); last != nil && last.Version == s.version.Load() {
+		return *last, nil // nobody else writes the database
 	}
 	r := rules{Rules: Rules{}, tokens: map[[32]byte]Token{}, persons: map[[2]string]string{}}
 	err := s.view(ctx, "read rules", func(q *table.Queries, _ *sql.Tx) error {

@@ -61,13 +61,18 @@ func (i *Issuer) Exchange(ctx context.Context, a Attempt, answer Answer, now tim
 	}
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, i.client)
 	token, err := i.register(d, a.Redirect).Exchange(ctx, answer.Code, oauth2.VerifierOption(a.Verifier))
-	if _, said := errors.AsType[*oauth2.RetrieveError](err); said {
-		return access.Identity{}, i.refused("it does not know this sign-in; it is used up, or took too long")
+	if said, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		return access.Identity{}, i.forgotten(said)
 	}
 	if err != nil {
 		return access.Identity{}, i.unreachable(err)
 	}
 	return i.signedIn(ctx, token, a.Nonce, now)
+}
+
+// forgotten says that the issuer knows nothing of a sign-in, in its own word.
+func (i *Issuer) forgotten(said *oauth2.RetrieveError) error {
+	return i.refused("it does not know this sign-in (%s); it is used up, or took too long", printable(said.ErrorCode+" "+said.ErrorDescription))
 }
 
 // signedIn says who the ID token in an answer is about.
@@ -167,7 +172,7 @@ func (i *Issuer) Poll(ctx context.Context, dev Device, now time.Time) (access.Id
 		case "access_denied":
 			return access.Identity{}, i.refused("the sign-in was declined")
 		}
-		return access.Identity{}, i.refused("it does not know this sign-in; it is used up, or took too long")
+		return access.Identity{}, i.forgotten(said)
 	}
 	if err != nil {
 		return access.Identity{}, i.unreachable(err)

@@ -148,10 +148,11 @@ func (i *Issuer) discover(ctx context.Context) (*discovered, error) {
 		return nil, err
 	}
 	endpoint := p.Endpoint()
-	// Said, not tried out: trying sends a code or a device code twice.
-	endpoint.AuthStyle = oauth2.AuthStyleInParams
-	if i.secret != "" && !slices.Contains(more.Methods, "client_secret_post") {
-		endpoint.AuthStyle = oauth2.AuthStyleInHeader
+	// Said, not tried out: trying sends a code or a device code twice. In the header
+	// is what every provider has to take that says nothing else.
+	endpoint.AuthStyle = oauth2.AuthStyleInHeader
+	if i.secret == "" || len(more.Methods) > 0 && !slices.Contains(more.Methods, "client_secret_basic") {
+		endpoint.AuthStyle = oauth2.AuthStyleInParams
 	}
 	return &discovered{
 		endpoint: endpoint,
