@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"crypto/sha256"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
