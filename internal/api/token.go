@@ -46,6 +46,7 @@ type NewToken struct {
 	Name     string   `json:"name" doc:"The local principal that the token stands for."`
 	Role     string   `json:"role" enum:"viewer,approver,requester,admin"`
 	VMs      []string `json:"vms,omitempty" doc:"Ids or names of the VMs that the role is for; absent for all."`
+	Scope    []string `json:"scope,omitempty" doc:"What the token may be used for, such as view and request; absent for all that the role allows."`
 	Lifetime string   `json:"lifetime,omitzero" doc:"Such as 720h; absent for until it is revoked."`
 	Person   string   `json:"person,omitzero" doc:"Whose it is: the id of a person, or new; absent for a program. Only people approve."`
 }
@@ -64,6 +65,11 @@ func (n NewToken) Parse() (role authz.Role, lifetime time.Duration, err error) {
 	if role, err = authz.ParseRole(n.Role); err != nil {
 		return "", 0, err
 	}
+	for i, s := range n.Scope {
+		if !role.May(authz.Action(s)) {
+			return "", 0, errkind.At(place("scope", i), errkind.Bad("scope", s, "something that the role "+n.Role+" allows, such as view"))
+		}
+	}
 	if n.Lifetime != "" {
 		lifetime, err = access.ParseSpan("lifetime", n.Lifetime, MinLifetime, MaxLifetime)
 	}
@@ -77,6 +83,7 @@ type Token struct {
 	Person    string    `json:"person,omitzero" doc:"Whose it is; absent for a program's."`
 	Code      bool      `json:"code,omitzero" doc:"It is good for one emergency, and for nothing else."`
 	Roles     []Role    `json:"roles"`
+	Scope     []string  `json:"scope,omitempty" doc:"What it may be used for; absent for all that the roles allow."`
 	Created   Time      `json:"created"`
 	Expires   Time      `json:"expires,omitzero" doc:"Absent for never."`
 	Revoked   Time      `json:"revoked,omitzero"`

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net"
 	"net/http/httptest"
@@ -36,7 +35,7 @@ func realProvider(t *testing.T, register func(url string) *storage.Client) (url 
 	url = "http://localhost:" + port
 	c := register(url)
 	store = storage.NewStorageWithClients(storage.NewUserStore(url), map[string]*storage.Client{c.GetID(): c})
-	srv := httptest.NewUnstartedServer(exampleop.SetupServer(url, store, slog.New(slog.NewTextHandler(io.Discard, nil)), false))
+	srv := httptest.NewUnstartedServer(exampleop.SetupServer(url, store, slog.New(slog.DiscardHandler), false))
 	srv.Listener = l
 	srv.Start()
 	t.Cleanup(srv.Close)

@@ -416,3 +416,28 @@ func TestPathsOfThisServer(t *testing.T) {
 		}
 	}
 }
+
+// A token is good for what it is for, whatever the role that came with it allows.
+func TestScopes(t *testing.T) {
+	h := build(t)
+	made := read[api.CreatedToken](h, "admin", "POST", "/v1/tokens", `{"name":"looker","role":"admin","scope":["view"]}`)
+	h.tokens["looker"] = made.Secret
+	h.ok("looker", "GET", "/v1/vms", "")
+	for _, c := range [][3]string{
+		{"POST", "/v1/requests", `{"vm":"web-1","ports":[{"port":22}],"sources":["198.51.100.7"]}`},
+		{"GET", "/v1/tokens", ""},
+		{"PUT", "/v1/policies/web-1-ssh", policyText(web)},
+		{"POST", "/v1/disable", `{"vm":"web-1","ports":[{"port":22}]}`},
+		{"POST", "/v1/sweep", `{"dry_run":true}`},
+		{"POST", "/v1/grants/g-0123456789abcdef/close", ""},
+	} {
+		if r := h.call("looker", c[0], c[1], c[2]); r.code != http.StatusForbidden {
+			t.Errorf("%s %s: %d", c[0], c[1], r.code)
+		}
+	}
+	for _, scope := range []string{`["everything"]`, `["manage"]`} {
+		if r := h.call("admin", "POST", "/v1/tokens", `{"name":"x","role":"viewer","scope":`+scope+`}`); r.code != http.StatusBadRequest {
+			t.Errorf("%s: %d", scope, r.code)
+		}
+	}
+}

@@ -27,7 +27,7 @@ func (s *Server) listTokens(ctx context.Context, _ *call) (api.Page[api.Token], 
 // tokenOf returns t, and what its principal may do, as they go over the wire.
 func tokenOf(t store.Token, assignments []authz.Assignment) api.Token {
 	return api.Token{
-		ID: t.ID, Principal: api.PrincipalOf(t.Principal), Person: t.Person, Code: t.Code, Roles: api.RolesOf(assignments, t.Principal),
+		ID: t.ID, Principal: api.PrincipalOf(t.Principal), Person: t.Person, Code: t.Code, Roles: api.RolesOf(assignments, t.Principal), Scope: t.Scope,
 		Created: api.TimeOf(t.Created), Expires: api.TimeOf(t.Expires), Revoked: api.TimeOf(t.Revoked),
 	}
 }
@@ -48,7 +48,7 @@ func (s *Server) createToken(ctx context.Context, c *call, in api.NewToken) (api
 	if err != nil {
 		return api.CreatedToken{}, err
 	}
-	secret, t, err := s.Broker.CreateToken(ctx, c.Caller, broker.NewToken{Name: in.Name, Role: role, VMs: vms, Lifetime: lifetime, Person: in.Person})
+	secret, t, err := s.Broker.CreateToken(ctx, c.Caller, broker.NewToken{Name: in.Name, Role: role, VMs: vms, Scope: in.Scope, Lifetime: lifetime, Person: in.Person})
 	if err != nil {
 		return api.CreatedToken{}, err
 	}

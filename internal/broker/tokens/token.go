@@ -45,6 +45,8 @@ type NewToken struct {
 	Role authz.Role
 	// VMs limits the role to these VMs; none means all.
 	VMs []firewall.VMID
+	// Scope limits what the token may be used for; none for all that the role allows.
+	Scope []string
 	// Lifetime is how long the token is good; 0 means until it is revoked.
 	Lifetime time.Duration
 	// Person says that the token is a person's, who may approve: the id of one, or
@@ -118,7 +120,7 @@ func (b *Tokens) newToken(n NewToken, secret string) store.Token {
 	token := store.Token{
 		ID: b.NewID(tokenIDPrefix), Hash: sha256.Sum256([]byte(secret)),
 		Principal: access.Principal{Issuer: "local", Subject: n.Name, Display: n.Name},
-		Created:   now, Expires: time.Time{}, Revoked: time.Time{},
+		Scope:     n.Scope, Created: now, Expires: time.Time{}, Revoked: time.Time{},
 	}
 	token.Person = n.Person
 	if n.Person == NewPerson {

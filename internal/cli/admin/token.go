@@ -56,6 +56,7 @@ it cannot be shown again.`,
 	}
 	cmd.Flags().StringVar(&n.Role, "role", "", `"viewer", "approver", "requester" or "admin"`)
 	cmd.Flags().StringArrayVar(&n.VMs, "vm", nil, "only for this VM; may be given again")
+	cmd.Flags().StringArrayVar(&n.Scope, "scope", nil, `only for this, such as "view" or "request"; may be given again`)
 	cmd.Flags().StringVar(&n.Lifetime, "for", "", "how long it is good, such as 720h; until it is revoked if left out")
 	cmd.Flags().StringVar(&n.Person, "person", "", `whose it is: "new", or the id of a person who has another name already; only people approve`)
 	return cmd
