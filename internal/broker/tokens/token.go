@@ -45,8 +45,7 @@ type NewToken struct {
 	Role authz.Role
 	// VMs limits the role to these VMs; none means all.
 	VMs []firewall.VMID
-	// Scope limits what the token may be used for; none for all that the role allows.
-	Scope []string
+	Scope []string // what the token may be used for; none for all that the role allows
 	// Lifetime is how long the token is good; 0 means until it is revoked.
 	Lifetime time.Duration
 	// Person says that the token is a person's, who may approve: the id of one, or
