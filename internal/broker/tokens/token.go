@@ -44,7 +44,7 @@ type NewToken struct {
 	Name string
 	Role authz.Role
 	// VMs limits the role to these VMs; none means all.
-	VMs []firewall.VMID
+	VMs   []firewall.VMID
 	Scope []string // what the token may be used for; none for all that the role allows
 	// Lifetime is how long the token is good; 0 means until it is revoked.
 	Lifetime time.Duration
