@@ -132,7 +132,7 @@ var floors = []floor{
 			"internal/store/list",
 			"internal/store/table",
 		},
-		{"internal/store/activity", "internal/store/identity", "internal/store/vote"},
+		{"internal/store/activity", "internal/store/identity", "internal/store/roles", "internal/store/vote"},
 		{"internal/store/erase"},
 		{"internal/store/sqlite"},
 		{"internal/store"},
@@ -143,7 +143,7 @@ var floors = []floor{
 		{"internal/reconcile", "internal/scan", "internal/signin"},
 		{"internal/fleet"},
 		{"internal/broker/consent", "internal/broker/desk"},
-		{"internal/broker/locks", "internal/broker/tokens"},
+		{"internal/broker/locks", "internal/broker/rights", "internal/broker/tokens"},
 		{"internal/broker"},
 	}},
 	{name: "6", steps: [][]string{

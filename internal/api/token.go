@@ -24,18 +24,22 @@ type Server struct {
 	Time     Time   `json:"time"`
 }
 
-// A Role is what a principal may do, on one VM or on all.
+// A Role is what a principal may do, on one VM, on all, or wherever a scope says.
 type Role struct {
-	Role string `json:"role" enum:"viewer,approver,requester,admin"`
-	VM   string `json:"vm,omitzero" doc:"The id of the VM; absent for all."`
+	Role  string `json:"role" doc:"Such as viewer, requester, approver or admin."`
+	VM    string `json:"vm,omitzero" doc:"The id of the VM that the role is for; absent where it is for more."`
+	Scope string `json:"scope" doc:"Where the role holds: / for everything."`
+	Group string `json:"group,omitzero" doc:"The group that has the role."`
 }
 
-// RolesOf returns the roles of p as they go over the wire.
-func RolesOf(assignments []authz.Assignment, p access.Principal) []Role {
+// RolesOf returns the roles of who, and of groups of theirs, as they go over the
+// wire.
+func RolesOf(assignments []authz.Assignment, who access.Identity) []Role {
 	out := []Role{}
 	for _, a := range assignments {
-		if a.Principal.Is(p) {
-			out = append(out, Role{Role: string(a.Role), VM: string(a.VM)})
+		if a.Group == "" && a.Principal.Is(who.Principal) || a.Group != "" && who.In(a.Group) {
+			vm, _ := a.Scope.VM()
+			out = append(out, Role{Role: string(a.Role), VM: string(vm), Scope: string(a.Scope), Group: a.Group})
 		}
 	}
 	return out

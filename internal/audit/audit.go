@@ -92,6 +92,10 @@ const (
 	SignedOut      Kind = "identity.signed-out" // a session was ended
 	Linked         Kind = "identity.linked"     // two identities are one person
 	Unlinked       Kind = "identity.unlinked"   // they are not, any more
+	RoleAssigned   Kind = "role.assigned"       // somebody has a role
+	RoleUnassigned Kind = "role.unassigned"     // somebody has it no more
+	AccessSaved    Kind = "access.saved"        // an access policy was created or changed
+	AccessDeleted  Kind = "access.deleted"      // an access policy is gone
 	Started        Kind = "server.started"      // the server started
 	ClockJumped    Kind = "clock.jumped"        // the clocks disagree
 	Swept          Kind = "sweep.closed"        // closed by its mark; the book knows of no grant
@@ -106,8 +110,8 @@ func Kinds() []Kind {
 	return []Kind{
 		Requested, Denied, Waiting, Agreed, Refused, Cancelled, Lapsed, GlassBroken, GlassReviewed, CodeCreated, Opened, Impeded, Extended,
 		Ended, Expired, Closed, OverdueClosing, Locked, LockShown, LossAccepted, Unlocked, Returned, Exposed, Unproven, Proven, Repaired,
-		Obstructed, WriteFailed, PolicySaved, PolicyDeleted, TokenCreated, TokenRevoked, SignedIn, SignedOut, Linked, Unlinked, Started,
-		ClockJumped, Swept, Lost, Adopted, LogBroken, Erased,
+		Obstructed, WriteFailed, PolicySaved, PolicyDeleted, TokenCreated, TokenRevoked, SignedIn, SignedOut, Linked, Unlinked,
+		RoleAssigned, RoleUnassigned, AccessSaved, AccessDeleted, Started, ClockJumped, Swept, Lost, Adopted, LogBroken, Erased,
 	}
 }
 

@@ -80,8 +80,8 @@ func (h *historian) add(l leaf) error {
 	case OverdueClosing:
 		count(&g.overdue, &h.history.Overdue)
 	case Denied, Impeded, Extended, Locked, LockShown, LossAccepted, Unlocked, Returned, Exposed, Unproven, Proven, Repaired, Obstructed,
-		WriteFailed, PolicySaved, PolicyDeleted, TokenCreated, TokenRevoked, SignedIn, SignedOut, Linked, Unlinked, Started, ClockJumped,
-		Swept, Lost, LogBroken, Erased:
+		WriteFailed, PolicySaved, PolicyDeleted, TokenCreated, TokenRevoked, SignedIn, SignedOut, Linked, Unlinked, RoleAssigned,
+		RoleUnassigned, AccessSaved, AccessDeleted, Started, ClockJumped, Swept, Lost, LogBroken, Erased:
 		// Nothing that changes how far a grant is.
 	}
 	return nil

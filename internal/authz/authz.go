@@ -1,9 +1,16 @@
 // Package authz decides who may do what, with reasons.
 //
-// Today three roles, each for all VMs or for one, and the JIT policies answer
-// every question. The full model of access policies will stand behind the same
-// two functions, May and Decide: they take everything that matters as
-// arguments, look at every rule even after one has allowed, and default to no.
+// Three kinds of rules answer every question: role assignments, which give what a
+// role allows at a scope and below; deny assignments, which take from it; and access
+// policies, which permit or forbid asking, going without approval, and approving,
+// under conditions. All of them are compiled into one Engine, so that one trace
+// explains every answer. A question is answered with no unless some rule permits it;
+// whatever forbids wins; and what cannot be evaluated is a no. (JIT policies, of
+// package policy, say what may be asked for at all, whoever asks; Decide looks at
+// both.)
+//
+// Nothing here takes away closing: who may close somebody's grant says a role, and
+// neither a deny assignment nor an access policy is asked.
 //
 // A decision names what allowed it in By and everything that did not in Not,
 // allowed or denied; both lists are in a fixed order. That text goes into the
@@ -17,25 +24,28 @@ import (
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/authz/engine"
+	"github.com/sesame-access/sesame/internal/authz/role"
+	"github.com/sesame-access/sesame/internal/authz/scope"
 	"github.com/sesame-access/sesame/internal/errkind"
-	"github.com/sesame-access/sesame/internal/firewall"
 )
 
-// Role is what a principal may do.
+// Role is the name of a role; its definition says what it allows.
 type Role string
 
-// The roles. Each may see what the first may, and the last may do everything.
+// Sesame's own roles.
 const (
-	Viewer    Role = "viewer"    // see VMs, grants and activity
-	Approver  Role = "approver"  // also approve and deny what others ask for, and close it
-	Requester Role = "requester" // also ask for access, and close and extend their own grants
-	Admin     Role = "admin"     // also enable, disable, close anything, manage tokens
+	Viewer    Role = role.Viewer    // see VMs, grants and activity
+	Approver  Role = role.Approver  // also approve and deny what others ask for, and close it
+	Requester Role = role.Requester // also ask for access, and close and extend their own grants
+	Admin     Role = role.Admin     // also enable, disable, close anything, manage tokens and roles
 )
 
-// Roles returns every role, the least first.
+// Roles returns Sesame's own roles, the least first: each may see what the first may,
+// and the last may do everything.
 func Roles() []Role { return []Role{Viewer, Approver, Requester, Admin} }
 
-// ParseRole reads the name of a role.
+// ParseRole reads the name of one of Sesame's own roles.
 func ParseRole(s string) (Role, error) {
 	if r := Role(s); slices.Contains(Roles(), r) {
 		return r, nil
@@ -43,94 +53,79 @@ func ParseRole(s string) (Role, error) {
 	return "", errkind.Bad("role", s, `"viewer", "approver", "requester" or "admin"`)
 }
 
-// May reports whether somebody with role r may do a, on the VMs that the role
-// is assigned for. An unknown role may do nothing, and nobody may do what is
-// not an action.
-func (r Role) May(a Action) bool {
-	switch a {
-	case View:
-		return slices.Contains(Roles(), r)
-	case Request:
-		return r == Requester || r == Admin
-	case Approve, Close:
-		return r == Approver || r == Admin
-	case Enable, Disable, Manage:
-		return r == Admin
-	}
-	return false
-}
-
-// An Assignment gives a role to a principal.
+// An Assignment gives a role to a principal or to a group, at a scope and below.
 type Assignment struct {
+	// Principal is who has the role; the zero Principal where it is a group's.
 	Principal access.Principal
-	Role      Role
-	// VM limits the role to one VM; empty means all.
-	VM firewall.VMID
+	// Group is the group that has it, as ISSUER#GROUP; empty where it is a
+	// principal's.
+	Group string
+	Role  Role
+	// Scope is where; the empty Scope is nowhere.
+	Scope scope.Scope
+	// Condition limits what the role gives; see package condition. Empty for none.
+	Condition string
+	// Eligible says that the role has to be activated elsewhere first, as Azure's
+	// Privileged Identity Management has it. It gives nothing until then.
+	Eligible bool
 }
 
 // String returns a as reasons name it: "assignment requester on all VMs".
 func (a Assignment) String() string {
-	return fmt.Sprintf("assignment %s on %s", a.Role, cmp.Or(string(a.VM), "all VMs"))
+	s := fmt.Sprintf("assignment %s on %s", a.Role, a.Scope)
+	if a.Group != "" {
+		s = fmt.Sprintf("assignment %s of group %s on %s", a.Role, a.Group, a.Scope)
+	}
+	if a.Condition != "" {
+		s += " under a condition"
+	}
+	return s
 }
 
-// CompareAssignments orders assignments by principal, role and VM.
+// CompareAssignments orders assignments by principal, group, role, scope and
+// condition. What a principal is displayed as does not tell two apart.
 func CompareAssignments(a, b Assignment) int {
 	return cmp.Or(
 		cmp.Compare(a.Principal.Issuer, b.Principal.Issuer),
 		cmp.Compare(a.Principal.Subject, b.Principal.Subject),
+		cmp.Compare(a.Group, b.Group),
 		cmp.Compare(a.Role, b.Role),
-		cmp.Compare(a.VM, b.VM),
+		cmp.Compare(a.Scope, b.Scope),
+		cmp.Compare(a.Condition, b.Condition),
+		compareBool(a.Eligible, b.Eligible),
 	)
 }
 
-// Action is what somebody wants to do.
-type Action string
-
-// The actions.
-const (
-	View    Action = "view"
-	Request Action = "request" // ask for, extend or close one's own grant
-	Approve Action = "approve" // agree to what somebody else asks for, or deny it
-	Close   Action = "close"   // close anybody's grant
-	Enable  Action = "enable"  // change policies and add locks
-	Disable Action = "disable" // end locks
-	Manage  Action = "manage"  // tokens, roles, the server itself
-)
-
-// May decides whether p may do a to vm. An empty vm stands for what is not about
-// one VM, such as the whole of the activity: only a role on all VMs allows that.
-// Roles are assigned to an issuer and a subject; what a principal is displayed
-// as decides nothing.
-func May(assignments []Assignment, p access.Principal, a Action, vm firewall.VMID) access.Decision {
-	var d access.Decision
-	for _, x := range own(assignments, p) {
-		switch {
-		case !x.Role.May(a):
-			d.Not = append(d.Not, fmt.Sprintf("%s: does not include %s", x, a))
-		case x.VM != "" && x.VM != vm:
-			d.Not = append(d.Not, fmt.Sprintf("%s: does not cover %s", x, cmp.Or(string(vm), "all VMs")))
-		default:
-			d.By = append(d.By, x.String())
-		}
+// compareBool orders false before true: an assignment that counts before the
+// same one that does not.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
 	}
-	d.Allow = len(d.By) > 0
-	if len(d.By)+len(d.Not) == 0 {
-		d.Not = []string{"no role is assigned; an administrator assigns one"}
-	}
-	return d
+	return 1
 }
 
-// own returns the assignments of p in a fixed order, each once. A principal
-// without an issuer or a subject is nobody, and nothing is assigned to nobody.
-func own(assignments []Assignment, p access.Principal) []Assignment {
-	var out []Assignment
-	for _, x := range assignments {
-		if x.Principal.Is(p) && p.Issuer != "" && p.Subject != "" {
-			// What the principal is displayed as does not tell two assignments apart.
-			x.Principal = p
-			out = append(out, x)
-		}
-	}
-	slices.SortFunc(out, CompareAssignments)
-	return slices.Compact(out)
+// A Holder is whom a deny assignment takes from, or spares.
+type Holder = engine.Holder
+
+// A Deny takes away what roles give, from holders, at a scope and below: a deny
+// assignment of Azure. (Microsoft Learn, "Understand Azure deny assignments";
+// 2026-11.)
+type Deny struct {
+	Name string
+	// From are who; none means everybody.
+	From        []Holder
+	Except      []Holder
+	Permissions []role.Permission // what their Actions match and their NotActions do not
+	Scope       scope.Scope
+	// Exactly says that nothing below the scope is meant.
+	Exactly bool
+	// Condition limits what is denied. Where nobody can tell, it is denied.
+	Condition string
 }
+
+// String returns d as reasons name it.
+func (d Deny) String() string { return fmt.Sprintf("deny assignment %s on %s", d.Name, d.Scope) }

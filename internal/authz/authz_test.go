@@ -14,6 +14,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/authz/scope"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/policy"
@@ -28,29 +29,40 @@ var (
 	dns   = firewall.Door{VM: "host://web-1", Protocol: firewall.UDP, Port: 53}
 )
 
+func who(p access.Principal) access.Identity {
+	return access.Identity{Principal: p, Kind: access.Person}
+}
+
+func given(list ...authz.Assignment) *authz.Engine { return authz.New(authz.Rules{Assignments: list}) }
+
 // TestMayMatrix states what every role may do: every action on the VM it is
 // assigned for, on another, and on what is about no single VM.
 func TestMayMatrix(t *testing.T) {
-	type row struct{ view, approve, request, close, enable, disable, manage bool }
-	can := map[authz.Role]row{
-		authz.Viewer:    {view: true},
-		authz.Approver:  {view: true, approve: true, close: true},
-		authz.Requester: {view: true, request: true},
-		authz.Admin:     {view: true, approve: true, request: true, close: true, enable: true, disable: true, manage: true},
-		"owner":         {},
-		"":              {},
-		"ADMIN":         {},
+	can := map[authz.Role][]authz.Action{
+		authz.Viewer:      {authz.View},
+		authz.Requester:   {authz.View, authz.Request},
+		authz.Approver:    {authz.View, authz.Approve, authz.Close},
+		authz.Admin:       {authz.View, authz.Request, authz.Approve, authz.Close, authz.Enable, authz.Disable, authz.Manage},
+		"Reader":          {authz.View},
+		"Security Reader": {authz.View},
+		"Security Admin":  {authz.View, authz.Request, authz.Close},
+		"Contributor":     {authz.View, authz.Request, authz.Close, authz.Enable, authz.Disable},
+		"Owner":           {authz.View, authz.Request, authz.Close, authz.Enable, authz.Disable},
+		"JIT Access Role": {authz.View, authz.Request},
+		"owner":           nil,
+		"":                nil,
+		"ADMIN":           nil,
 	}
-	for role, r := range can {
-		for action, includes := range map[authz.Action]bool{
-			authz.View: r.view, authz.Approve: r.approve, authz.Request: r.request, authz.Close: r.close, authz.Enable: r.enable, authz.Disable: r.disable, authz.Manage: r.manage,
-			"": false, "View": false, "delete": false,
-		} {
-			for _, assigned := range []firewall.VMID{"", "host://web-1"} {
+	actions := append(authz.Actions(), authz.Skip, "", "View", "delete")
+	for role, includes := range can {
+		for _, action := range actions {
+			for _, assigned := range []scope.Scope{"/", "host://", "host://web-1", ""} {
 				for _, asked := range []firewall.VMID{"", "host://web-1", "host://web-10", "host://web"} {
-					want := includes && (assigned == "" || assigned == asked)
-					d := authz.May([]authz.Assignment{{Principal: alice, Role: role, VM: assigned}}, alice, action, asked)
-					if d.Allow != want || d.NeedsApproval || len(d.By)+len(d.Not) != 1 || (len(d.By) == 1) != want {
+					covers := assigned == "/" || assigned == "host://" && asked != "" || string(assigned) == string(asked) && asked != ""
+					want := slices.Contains(includes, action) && covers
+					e := given(authz.Assignment{Principal: alice, Role: role, Scope: assigned})
+					d := e.May(who(alice), action, authz.Target{VM: asked})
+					if d.Allow != want || d.NeedsApproval || len(d.By)+len(d.Not) != 1 || (len(d.By) == 1) != want || e.Allows(who(alice), action, authz.Target{VM: asked}) != want {
 						t.Errorf("%s on %q asks to %s %q: %+v, want %v", role, assigned, action, asked, d, want)
 					}
 				}
@@ -61,11 +73,11 @@ func TestMayMatrix(t *testing.T) {
 
 func TestMaySaysWhy(t *testing.T) {
 	all := []authz.Assignment{
-		{Principal: alice, Role: authz.Requester, VM: "host://web-2"},
-		{Principal: alice, Role: authz.Viewer, VM: ""},
-		{Principal: bob, Role: authz.Admin, VM: ""},
-		{Principal: alice, Role: authz.Requester, VM: "host://web-1"},
-		{Principal: access.Principal{Issuer: "local", Subject: "u-alice", Display: "another name"}, Role: authz.Requester, VM: "host://web-1"},
+		{Principal: alice, Role: authz.Requester, Scope: "host://web-2"},
+		{Principal: alice, Role: authz.Viewer, Scope: "/"},
+		{Principal: bob, Role: authz.Admin, Scope: "/"},
+		{Principal: alice, Role: authz.Requester, Scope: "host://web-1"},
+		{Principal: access.Principal{Issuer: "local", Subject: "u-alice", Display: "another name"}, Role: authz.Requester, Scope: "host://web-1"},
 	}
 	want := access.Decision{
 		Allow: true,
@@ -74,27 +86,24 @@ func TestMaySaysWhy(t *testing.T) {
 	}
 	for range 5 {
 		rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-		if diff := cmp.Diff(want, authz.May(all, alice, authz.Request, "host://web-1")); diff != "" {
+		if diff := cmp.Diff(want, given(all...).May(who(alice), authz.Request, authz.Target{VM: "host://web-1"})); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
 	want = access.Decision{Not: []string{"no role is assigned; an administrator assigns one"}}
-	if diff := cmp.Diff(want, authz.May(nil, alice, authz.View, "")); diff != "" {
+	if diff := cmp.Diff(want, given().May(who(alice), authz.View, authz.Target{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	want = access.Decision{Not: []string{"assignment requester on host://web-1: does not cover all VMs"}}
-	if diff := cmp.Diff(want, authz.May(all[:0:0], alice, authz.View, "")); diff == "" {
-		t.Error("a difference was not seen")
-	}
-	one := []authz.Assignment{{Principal: alice, Role: authz.Requester, VM: "host://web-1"}}
-	if diff := cmp.Diff(want, authz.May(one, alice, authz.View, "")); diff != "" {
+	one := []authz.Assignment{{Principal: alice, Role: authz.Requester, Scope: "host://web-1"}}
+	if diff := cmp.Diff(want, given(one...).May(who(alice), authz.View, authz.Target{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
 // The name that somebody is displayed by, and half of an identity, give nothing.
 func TestIdentityIsIssuerAndSubject(t *testing.T) {
-	admin := []authz.Assignment{{Principal: alice, Role: authz.Admin}, {Principal: access.Principal{}, Role: authz.Admin}, {Principal: access.Principal{Issuer: "local"}, Role: authz.Admin}}
+	admin := []authz.Assignment{{Principal: alice, Role: authz.Admin, Scope: "/"}, {Principal: access.Principal{}, Role: authz.Admin, Scope: "/"}, {Principal: access.Principal{Issuer: "local"}, Role: authz.Admin, Scope: "/"}}
 	for _, p := range []access.Principal{
 		{},
 		{Display: "Alice"},
@@ -105,11 +114,11 @@ func TestIdentityIsIssuerAndSubject(t *testing.T) {
 		{Issuer: "local", Subject: "u-alice "},
 		{Issuer: "LOCAL", Subject: "u-alice"},
 	} {
-		if d := authz.May(admin, p, authz.View, "host://web-1"); d.Allow {
+		if d := given(admin...).May(who(p), authz.View, authz.Target{VM: "host://web-1"}); d.Allow {
 			t.Errorf("%+v may: %v", p, d.By)
 		}
 	}
-	if d := authz.May(admin, access.Principal{Issuer: "local", Subject: "u-alice", Display: "Mallory"}, authz.Manage, ""); !d.Allow {
+	if d := given(admin...).May(who(access.Principal{Issuer: "local", Subject: "u-alice", Display: "Mallory"}), authz.Manage, authz.Target{}); !d.Allow {
 		t.Errorf("the display name decides: %v", d.Not)
 	}
 }
@@ -151,7 +160,7 @@ func locks(doors ...firewall.Door) (out []access.Lock) {
 }
 
 func TestDecide(t *testing.T) {
-	requester := []authz.Assignment{{Principal: alice, Role: authz.Requester}}
+	requester := []authz.Assignment{{Principal: alice, Role: authz.Requester, Scope: "/"}}
 	foreign := request(ssh)
 	foreign.Sources = []netip.Prefix{netip.MustParsePrefix("198.51.100.9/32")}
 	socket := foreign
@@ -187,7 +196,7 @@ func TestDecide(t *testing.T) {
 			}},
 		},
 		"only seeing": {
-			[]authz.Assignment{{Principal: alice, Role: authz.Viewer}},
+			[]authz.Assignment{{Principal: alice, Role: authz.Viewer, Scope: "/"}},
 			[]policy.Policy{pol("prod-ssh", time.Hour, ssh)},
 			locks(ssh), request(ssh),
 			[]string{"prod-ssh"},
@@ -269,7 +278,7 @@ func TestDecide(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := authz.Decide(c.assignments, c.policies, c.locks, c.req, now)
+			got := given(c.assignments...).Decide(who(c.req.Principal), c.req, authz.Situation{Policies: c.policies, Locks: c.locks, Now: now})
 			if diff := cmp.Diff(c.want, got.Decision); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -294,11 +303,11 @@ func TestDecide(t *testing.T) {
 func TestDecideDefaultsToNo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		drawDoor := rapid.SampledFrom([]firewall.Door{ssh, dns, {VM: "host://db-1", Protocol: firewall.TCP, Port: 22}})
-		role := rapid.SampledFrom(authz.Roles())
-		who := rapid.SampledFrom([]access.Principal{alice, bob, {}})
+		role := rapid.SampledFrom([]authz.Role{authz.Viewer, authz.Requester, authz.Admin})
+		anybody := rapid.SampledFrom([]access.Principal{alice, bob, {}})
 		var assignments []authz.Assignment
 		for range rapid.IntRange(0, 3).Draw(t, "assignments") {
-			assignments = append(assignments, authz.Assignment{Principal: who.Draw(t, "who"), Role: role.Draw(t, "role"), VM: rapid.SampledFrom([]firewall.VMID{"", ssh.VM}).Draw(t, "vm")})
+			assignments = append(assignments, authz.Assignment{Principal: anybody.Draw(t, "who"), Role: role.Draw(t, "role"), Scope: rapid.SampledFrom([]scope.Scope{"/", scope.OfVM(ssh.VM)}).Draw(t, "scope")})
 		}
 		var policies []policy.Policy
 		for i := range rapid.IntRange(0, 3).Draw(t, "policies") {
@@ -309,14 +318,14 @@ func TestDecideDefaultsToNo(t *testing.T) {
 			doors = append(doors, drawDoor.Draw(t, "locked"))
 		}
 		req := request(rapid.SliceOfN(drawDoor, 0, 3).Draw(t, "asked")...)
-		req.Principal = who.Draw(t, "asks")
-		got := authz.Decide(assignments, policies, locks(doors...), req, now)
+		req.Principal = anybody.Draw(t, "asks")
+		got := given(assignments...).Decide(who(req.Principal), req, authz.Situation{Policies: policies, Locks: locks(doors...), Now: now})
 
 		want := len(req.Doors) > 0
 		for _, d := range req.Doors {
 			covered := slices.ContainsFunc(policies, func(p policy.Policy) bool { return len(policy.Check(p, req, d, now)) == 0 })
 			assigned := slices.ContainsFunc(assignments, func(a authz.Assignment) bool {
-				return a.Principal.Subject != "" && a.Principal == req.Principal && a.Role != authz.Viewer && a.Role != authz.Approver && (a.VM == "" || a.VM == d.VM)
+				return a.Principal.Subject != "" && a.Principal == req.Principal && a.Role != authz.Viewer && (a.Scope == "/" || a.Scope == scope.OfVM(d.VM))
 			})
 			want = want && covered && assigned && slices.Contains(doors, d)
 		}
@@ -328,7 +337,7 @@ func TestDecideDefaultsToNo(t *testing.T) {
 		}
 		rand.Shuffle(len(assignments), func(i, j int) { assignments[i], assignments[j] = assignments[j], assignments[i] })
 		rand.Shuffle(len(policies), func(i, j int) { policies[i], policies[j] = policies[j], policies[i] })
-		if diff := cmp.Diff(got, authz.Decide(assignments, policies, locks(doors...), req, now)); diff != "" {
+		if diff := cmp.Diff(got, given(assignments...).Decide(who(req.Principal), req, authz.Situation{Policies: policies, Locks: locks(doors...), Now: now})); diff != "" {
 			t.Fatalf("another order, another decision (-first +second):\n%s", diff)
 		}
 	})
@@ -342,16 +351,17 @@ func BenchmarkDecide(b *testing.B) {
 		for i := range n {
 			d := firewall.Door{VM: firewall.HostVM(fmt.Sprint("vm-", i)), Protocol: firewall.TCP, Port: 22}
 			p := access.Principal{Issuer: "local", Subject: fmt.Sprint("u-", i)}
-			assignments = append(assignments, authz.Assignment{Principal: p, Role: authz.Requester, VM: d.VM})
+			assignments = append(assignments, authz.Assignment{Principal: p, Role: authz.Requester, Scope: scope.OfVM(d.VM)})
 			policies = append(policies, pol(fmt.Sprintf("p-%04d", i), time.Hour, d))
 			all = append(all, locks(d)...)
 		}
 		req := request(all[n/2].Door)
 		req.Principal = assignments[n/2].Principal
+		e := given(assignments...)
 		b.Run(fmt.Sprintf("vms=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if d := authz.Decide(assignments, policies, all, req, now); !d.Allow {
+				if d := e.Decide(who(req.Principal), req, authz.Situation{Policies: policies, Locks: all, Now: now}); !d.Allow {
 					b.Fatal(d.Not)
 				}
 			}

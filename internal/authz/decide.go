@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/authz/engine"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/policy"
 )
@@ -28,14 +29,56 @@ type DoorDecision struct {
 	Policy string
 }
 
-// Decide decides on req as it stands at now. NeedsApproval says that a policy which
-// allows a door wants somebody else to agree; approval.TermsOf says who. A door is allowed if the principal
-// may request on its VM, the door is locked, and one policy allows duration,
-// start and every source; with several policies, one must allow all of that.
+// A Situation is what a request is decided in.
+type Situation struct {
+	Policies []policy.Policy // the JIT policies
+	Locks    []access.Lock
+	// Target returns a VM with its trusted tags; nil for a VM without any.
+	Target func(firewall.VMID) Target
+	// Live is how many live grants the requester has.
+	Live int
+	// Zone is where hours and days are meant; nil for UTC.
+	Zone *time.Location
+	Now  time.Time
+}
+
+// target returns what vm is.
+func (in Situation) target(vm firewall.VMID) Target {
+	if in.Target == nil {
+		return Target{VM: vm, Tags: nil}
+	}
+	return in.Target(vm)
+}
+
+// asks returns what req asks for at d, one for each source.
+func (in Situation) asks(req access.Request, d firewall.Door) []engine.Ask {
+	start := req.Start
+	if start.Before(in.Now) {
+		start = in.Now
+	}
+	zone := in.Zone
+	if zone == nil {
+		zone = time.UTC
+	}
+	out := make([]engine.Ask, len(req.Sources))
+	for i, s := range req.Sources {
+		out[i] = engine.Ask{
+			Port: d.Port, Protocol: d.Protocol, Source: s, Caller: req.Caller, Start: start.In(zone),
+			Duration: req.Duration, Reason: req.Reason, Ticket: req.Ticket, Live: in.Live,
+		}
+	}
+	return out
+}
+
+// Decide decides whether who may have what req asks for. A door is allowed if who
+// may request on its VM, from every source; if the door is locked; and if one JIT
+// policy allows duration, start and every source; with several policies, one must
+// allow all of that. NeedsApproval says that a policy which allows a door wants
+// somebody else to agree, and that who may not go without; approval.TermsOf says who.
 //
 // The reasons of the whole request are those of its doors, with the door in
 // front where there is more than one, and what is about no single door.
-func Decide(assignments []Assignment, policies []policy.Policy, locks []access.Lock, req access.Request, now time.Time) Answer {
+func (e *Engine) Decide(who access.Identity, req access.Request, in Situation) Answer {
 	doors := slices.Clone(req.Doors)
 	slices.SortFunc(doors, firewall.CompareDoors)
 	doors = slices.Compact(doors)
@@ -55,7 +98,7 @@ func Decide(assignments []Assignment, policies []policy.Policy, locks []access.L
 		return out
 	}
 	for _, d := range doors {
-		one := decideDoor(assignments, policies, locks, req, d, now)
+		one := e.decideDoor(who, req, d, in)
 		out.Doors = append(out.Doors, one)
 		out.Allow = out.Allow && one.Allow
 		out.NeedsApproval = out.NeedsApproval || one.NeedsApproval
@@ -83,10 +126,10 @@ func Decide(assignments []Assignment, policies []policy.Policy, locks []access.L
 
 // decideDoor decides on one door: who asks, whether there is a lock to open, and
 // what the policies allow. It looks at everything, whatever it finds first.
-func decideDoor(assignments []Assignment, policies []policy.Policy, locks []access.Lock, req access.Request, d firewall.Door, now time.Time) DoorDecision {
-	covers := covering(policies, d)
-	out := DoorDecision{Door: d, Decision: who(assignments, covers, req, d), Policy: ""}
-	locked := slices.ContainsFunc(locks, func(l access.Lock) bool { return l.Door == d })
+func (e *Engine) decideDoor(who access.Identity, req access.Request, d firewall.Door, in Situation) DoorDecision {
+	covers := covering(in.Policies, d)
+	out := DoorDecision{Door: d, Decision: e.may(who, covers, req, d, in), Policy: ""}
+	locked := slices.ContainsFunc(in.Locks, func(l access.Lock) bool { return l.Door == d })
 	// The reasons do not name the door: whoever shows them has named it already.
 	switch {
 	case !locked && len(covers) == 0:
@@ -97,7 +140,7 @@ func decideDoor(assignments []Assignment, policies []policy.Policy, locks []acce
 		out.Not = append(out.Not, "no policy covers it; "+enableHint(d))
 	}
 	for _, p := range covers {
-		not := policy.Check(p, req, d, now)
+		not := policy.Check(p, req, d, in.Now)
 		for _, why := range not {
 			out.Not = append(out.Not, "policy "+p.Name+": "+why)
 		}
@@ -108,6 +151,14 @@ func decideDoor(assignments []Assignment, policies []policy.Policy, locks []acce
 	}
 	out.Allow = out.Allow && locked && out.Policy != ""
 	out.NeedsApproval = out.Allow && wants(covers, out.Policy)
+	if out.NeedsApproval {
+		if skip := e.MaySkip(who, req, d, in); skip.Allow {
+			out.NeedsApproval = false
+			for _, why := range skip.By {
+				out.By = add(out.By, why+" (without approval)")
+			}
+		}
+	}
 	return out
 }
 
@@ -116,11 +167,11 @@ func wants(policies []policy.Policy, name string) bool {
 	return slices.ContainsFunc(policies, func(p policy.Policy) bool { return p.Name == name && len(p.Approvals) > 0 })
 }
 
-// who decides whether the one who asks may have d at all. In an emergency that the
+// may decides whether the one who asks may have d at all. In an emergency that the
 // policy names them for, they may, whatever their roles.
-func who(assignments []Assignment, covers []policy.Policy, req access.Request, d firewall.Door) access.Decision {
+func (e *Engine) may(who access.Identity, covers []policy.Policy, req access.Request, d firewall.Door, in Situation) access.Decision {
 	if !req.Glass {
-		return May(assignments, req.Principal, Request, d.VM)
+		return e.ask(who, Request, req, d, in)
 	}
 	var out access.Decision
 	for _, p := range covers {
@@ -134,24 +185,55 @@ func who(assignments []Assignment, covers []policy.Policy, req access.Request, d
 	return out
 }
 
-// MayApprove decides whether approver may agree to a stage of what is asked for, or
-// deny it: it takes the right on every VM. That nobody approves their own, and that
-// only people do, is decided where it is known who the person is.
-//
-// Every stage takes the same right today; the access policies tell stages apart.
-func MayApprove(assignments []Assignment, approver access.Identity, req access.Request, stage string) access.Decision {
-	out := access.Decision{Allow: len(req.Doors) > 0 && stage != ""}
-	var last firewall.VMID
-	for _, d := range req.Doors {
-		if d.VM == last {
-			continue
-		}
-		last = d.VM
-		one := May(assignments, approver.Principal, Approve, d.VM)
-		out.Allow = out.Allow && one.Allow
-		out.By, out.Not = append(out.By, one.By...), append(out.Not, one.Not...)
+// ask decides an action that depends on what is asked for, at one door: every
+// source must be allowed.
+func (e *Engine) ask(who access.Identity, a Action, req access.Request, d firewall.Door, in Situation) access.Decision {
+	on := in.target(d.VM)
+	c := e.index.Case(who, string(a), on)
+	asks := in.asks(req, d)
+	verdicts := make([]engine.Verdict, len(asks))
+	for i, one := range asks {
+		verdicts[i] = c.Request(one)
 	}
-	return out
+	return e.explain(who, a, on, verdicts...)
+}
+
+// MaySkip decides whether who may have d without the approvals that a JIT policy
+// wants, as req asks for it.
+func (e *Engine) MaySkip(who access.Identity, req access.Request, d firewall.Door, in Situation) access.Decision {
+	return e.ask(who, Skip, req, d, in)
+}
+
+// MayApprove decides whether who may approve req at a stage: at every door and from
+// every source. Only a person who is known may, and never who asked, under whatever
+// alias; requester is who asked, with what is known about them now.
+func (e *Engine) MayApprove(who access.Identity, req access.Request, requester access.Identity, stage string, in Situation) access.Decision {
+	switch {
+	case who.Kind != access.Person || who.Person == "":
+		return access.Decision{Not: []string{"only a person may approve, and nobody has said which person " + who.String() + " is; an administrator links them"}}
+	case who.Same(requester) || !requester.Is(req.Principal):
+		return access.Decision{Not: []string{"nobody approves what they asked for themselves"}}
+	case len(req.Doors) == 0 || len(req.Doors) > access.MaxDoors:
+		return access.Decision{Not: []string{fmt.Sprintf("the request names %d doors, 1 to %d", len(req.Doors), access.MaxDoors)}}
+	}
+	whole := access.Decision{Allow: true}
+	for _, d := range req.Doors {
+		on := in.target(d.VM)
+		c := e.index.Case(who, string(Approve), on)
+		var verdicts []engine.Verdict
+		for _, one := range in.asks(req, d) {
+			verdicts = append(verdicts, c.Approve(engine.Approval{Ask: one, Requester: requester, Stage: stage}))
+		}
+		one := e.explain(who, Approve, on, verdicts...)
+		whole.Allow = whole.Allow && one.Allow
+		for _, why := range one.By {
+			whole.By = add(whole.By, why)
+		}
+		for _, why := range one.Not {
+			whole.Not = add(whole.Not, why)
+		}
+	}
+	return whole
 }
 
 // covering returns the policies that have rules for d, sorted by name.

@@ -16,6 +16,7 @@ import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/broker/desk"
 	"github.com/sesame-access/sesame/internal/broker/locks"
+	"github.com/sesame-access/sesame/internal/broker/rights"
 	"github.com/sesame-access/sesame/internal/broker/tokens"
 )
 
@@ -44,6 +45,7 @@ type Agreed = locks.Agreed
 type Broker struct {
 	*desk.Desk
 	*locks.Locks
+	*rights.Rights
 	*tokens.Tokens
 	skew *skewWatch
 	// reviewed is the version of the rules by which every grant was decided last.
@@ -53,7 +55,10 @@ type Broker struct {
 // New returns a broker.
 func New(cfg Config) *Broker {
 	d := &desk.Desk{Config: cfg}
-	b := &Broker{Desk: d, Locks: &locks.Locks{Desk: d}, skew: newSkewWatch(cfg.Clocks()), reviewed: atomic.Int64{}}
+	b := &Broker{
+		Desk: d, Locks: &locks.Locks{Desk: d}, Rights: &rights.Rights{Desk: d}, Tokens: nil,
+		skew: newSkewWatch(cfg.Clocks()), reviewed: atomic.Int64{},
+	}
 	b.Tokens = &tokens.Tokens{Desk: d, Settle: func(ctx context.Context, grants []access.Grant) { b.settle(ctx, grants) }}
 	return b
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/authz/scope"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/broker/consent"
 	"github.com/sesame-access/sesame/internal/errkind"
@@ -39,7 +40,7 @@ func TestConsentIsExact(t *testing.T) {
 		limited := root()
 		limited.Subject = "web-1-admin"
 		err := b.Store().Save(b.ctx, store.Change{
-			Assignments: []authz.Assignment{{Principal: limited.Principal, Role: authz.Admin, VM: door(22).VM}}, Records: []audit.Record{{Kind: audit.Started}},
+			Roles: store.RoleChange{Assign: []authz.Assignment{{Principal: limited.Principal, Role: authz.Admin, Scope: scope.OfVM(door(22).VM)}}}, Records: []audit.Record{{Kind: audit.Started}},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -130,7 +130,14 @@ func (b *Broker) extend(ctx context.Context, rules store.Rules, caller Caller, g
 		ID: g.Request, Principal: g.Principal, Doors: []firewall.Door{g.Door}, Sources: g.Sources,
 		Caller: caller.Addr, Start: g.Start, Duration: end.Sub(g.Start), Reason: g.Reason, Ticket: ticket, Asked: firewall.Instant(now.Wall),
 	}
-	outcome := authz.Decide(rules.Assignments, rules.Policies, rules.Locks, whole, now.Wall)
+	in, err := b.Situation(ctx, rules, g.Principal, now)
+	if err != nil {
+		return err
+	}
+	if in.Live > 0 {
+		in.Live-- // the grant itself is not one more
+	}
+	outcome := rules.Engine.Decide(caller.Identity, whole, in)
 	if outcome.NeedsApproval {
 		outcome.Allow = false
 		outcome.Not = append(outcome.Not, "its policy wants approval, which is for the time that was asked for; ask anew for more")
@@ -145,7 +152,7 @@ func (b *Broker) extend(ctx context.Context, rules store.Rules, caller Caller, g
 	}
 	deadline := access.DeadlineAt(end, now)
 	rec := b.requestRecord(audit.Extended, whole, g.Door, outcome.Decision, g.ID, end)
-	err := b.Save(ctx, store.Change{
+	err = b.Save(ctx, store.Change{
 		Expect:       rules.Version,
 		GrantUpdates: []store.GrantUpdate{{ID: g.ID, Epoch: g.Epoch, Deadline: deadline, Ended: access.Ending{}}},
 		Records:      []audit.Record{rec},
@@ -178,7 +185,7 @@ func (b *Broker) own(ctx context.Context, caller Caller, id string, action authz
 	if err != nil {
 		return access.Grant{}, errkind.Wrap(errkind.Unavailable, err, "the rules cannot be read, so nobody can close what is not theirs")
 	}
-	if !authz.May(rules.Assignments, caller.Principal, action, g.Door.VM).Allow {
+	if !rules.Engine.Allows(caller.Identity, action, b.Target(g.Door.VM)) {
 		return access.Grant{}, hidden
 	}
 	return g, nil

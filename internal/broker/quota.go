@@ -89,8 +89,8 @@ func (b *Broker) same(ctx context.Context, p access.Principal, caller Caller) bo
 	if p.Is(caller.Principal) {
 		return true
 	}
-	person, err := b.Ledger.Person(ctx, p)
-	return err == nil && person != "" && person == caller.Person
+	who, _, err := b.Identity(ctx, p)
+	return err == nil && who.Same(caller.Identity)
 }
 
 // supersede adds to c the end of what j takes the place of: the grants of its

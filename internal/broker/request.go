@@ -98,7 +98,11 @@ func (b *Broker) Request(ctx context.Context, caller Caller, ask Ask) (Answer, e
 	err = b.Decide(ctx, func(rules store.Rules) error {
 		now := b.Clocks()
 		j.rules, j.now, j.request = rules, now, lasting(rules.Policies, ask, req, now)
-		j.outcome = authz.Decide(rules.Assignments, rules.Policies, rules.Locks, j.request, now.Wall)
+		in, err := b.Situation(ctx, rules, caller.Principal, now)
+		if err != nil {
+			return err
+		}
+		j.outcome = rules.Engine.Decide(caller.Identity, j.request, in)
 		unready := b.unready(j.request, vms, now)
 		if !j.outcome.Allow || unready != nil {
 			// What was answered once is answered so again, whatever holds now.

@@ -106,7 +106,16 @@ func (b *Broker) lost(ctx context.Context, rules store.Rules, g access.Grant, no
 		ID: g.Request, Principal: g.Principal, Doors: []firewall.Door{g.Door}, Sources: g.Sources,
 		Start: g.Start, Duration: g.Deadline.Wall.Sub(g.Start), Reason: g.Reason,
 	}
-	outcome := authz.Decide(rules.Assignments, rules.Policies, rules.Locks, whole, now.Wall)
+	who, known, err := b.Identity(ctx, g.Principal)
+	if err != nil {
+		return "", err
+	}
+	in, err := b.Situation(ctx, rules, g.Principal, now)
+	if err != nil {
+		return "", err
+	}
+	in.Live = max(0, in.Live-1) // the grant itself is not one more
+	outcome := rules.Engine.Decide(who, whole, in)
 	if outcome.Allow && !outcome.NeedsApproval || len(rules.Damaged) > 0 {
 		return "", nil
 	}
@@ -118,11 +127,14 @@ func (b *Broker) lost(ctx context.Context, rules store.Rules, g access.Grant, no
 		return "", errkind.Wrap(errkind.Unavailable, err, "request %s cannot be read", g.Request)
 	}
 	whole.Ticket, whole.Glass = r.Ticket, r.Glass
-	outcome = authz.Decide(rules.Assignments, rules.Policies, rules.Locks, whole, now.Wall)
+	outcome = rules.Engine.Decide(who, whole, in)
 	switch {
 	case outcome.Allow && (whole.Glass || !wanted(granting(rules.Policies, outcome), r.Case())):
 		return "", nil
-	case !whole.Glass && !authz.May(rules.Assignments, g.Principal, authz.Request, g.Door.VM).Allow:
+	case !whole.Glass && !rules.Engine.Allows(who, authz.Request, b.Target(g.Door.VM)):
+		if !known {
+			return "", nil // a group may give it, and nobody here can tell which they are in
+		}
 		return access.RoleLost, nil
 	}
 	return access.PolicyRemoved, nil
@@ -146,7 +158,7 @@ func (b *Broker) reviewWaiting(ctx context.Context, rules store.Rules) error {
 		case approval.Expired:
 			v.Choice, v.Comment = approval.Lapse, c.Why(now)
 		case approval.Pending:
-			_, err := b.again(rules, c, now)
+			_, err := b.again(ctx, rules, c, now)
 			if err == nil || len(rules.Damaged) > 0 {
 				continue
 			}

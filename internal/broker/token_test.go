@@ -138,8 +138,8 @@ func TestNewTokenTakesBackTheOldRoles(t *testing.T) {
 			t.Fatal(err)
 		}
 		rules, err := b.Store().Rules(b.ctx)
-		if err != nil || len(rules.Assignments) != 2 { // root and alice
-			t.Errorf("roles are left: %v, %v", rules.Assignments, err)
+		if err != nil || len(rules.Access.Assignments) != 2 { // root and alice
+			t.Errorf("roles are left: %v, %v", rules.Access.Assignments, err)
 		}
 		// The same role again is kept, not taken back by its own change.
 		for range 2 {

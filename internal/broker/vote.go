@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -60,18 +61,21 @@ func (b *Broker) vote(ctx context.Context, rules store.Rules, caller Caller, id 
 	if err != nil {
 		return c, nil, err
 	}
-	if err := b.mayVote(ctx, rules, caller, c, say.Choice); err != nil {
+	requester, _, err := b.Identity(ctx, c.Principal)
+	if err != nil {
 		return c, nil, err
 	}
-	requester, err := b.Ledger.Person(ctx, c.Principal)
-	if err != nil {
-		return c, nil, errkind.Wrap(errkind.Unavailable, err, "who is behind %s cannot be read now, so nothing is approved", c.Principal)
+	// Nobody has said who is behind it: then it is a person by itself, and whoever
+	// turns out to be that person has asked.
+	requester.Person = cmp.Or(requester.Person, access.PersonOf(c.Principal))
+	if err := b.mayVote(ctx, rules, caller, c, requester, say.Choice); err != nil {
+		return c, nil, err
 	}
 	now := b.Clocks()
 	next, v, err := c.Cast(approval.Vote{
 		Choice: say.Choice, Person: caller.Person, By: caller.Principal, Comment: say.Comment,
 		Digest: say.Digest, At: firewall.Instant(now.Wall),
-	}, requester, now)
+	}, requester.Person, now)
 	if err != nil {
 		return c, nil, err
 	}
@@ -90,7 +94,7 @@ func (b *Broker) vote(ctx context.Context, rules store.Rules, caller Caller, id 
 // request is decided as if it were asked now: a role may have been lost since, a
 // policy changed, a VM have left.
 func (b *Broker) approve(ctx context.Context, rules store.Rules, change store.Change, c approval.Case, now access.Reading) ([]access.Grant, error) {
-	outcome, err := b.again(rules, c, now)
+	outcome, err := b.again(ctx, rules, c, now)
 	if err != nil {
 		return nil, err
 	}
@@ -117,15 +121,25 @@ func (b *Broker) approve(ctx context.Context, rules store.Rules, change store.Ch
 // again decides a request that waits by the rules as they are now. It fails when the
 // answer would be another one: an approval is about what was asked under the policies
 // as they were.
-func (b *Broker) again(rules store.Rules, c approval.Case, now access.Reading) (authz.Answer, error) {
+func (b *Broker) again(ctx context.Context, rules store.Rules, c approval.Case, now access.Reading) (authz.Answer, error) {
 	req := c.Request
 	if req.Until.IsZero() {
 		req.Start = later(req, now)
 	} else {
 		req = lasting(rules.Policies, Ask{Until: req.Until}, req, now)
 	}
-	outcome := authz.Decide(rules.Assignments, rules.Policies, rules.Locks, req, now.Wall)
+	who, known, err := b.Identity(ctx, req.Principal)
+	if err != nil {
+		return authz.Answer{}, err
+	}
+	in, err := b.Situation(ctx, rules, req.Principal, now)
+	if err != nil {
+		return authz.Answer{}, err
+	}
+	outcome := rules.Engine.Decide(who, req, in)
 	switch {
+	case !outcome.Allow && !known:
+		return outcome, errkind.New(errkind.Unavailable, "request %s cannot be decided now: %s; which groups %s is in nobody here can tell", c.ID, reason(outcome.Not), req.Principal)
 	case !outcome.Allow:
 		return outcome, errkind.New(errkind.Conflict, "request %s would not be allowed any more: %s; it has to be asked for anew", c.ID, reason(outcome.Not))
 	case approval.TermsOf(c.Request, granting(rules.Policies, outcome), now).Digest != c.Digest:
@@ -142,7 +156,7 @@ func (b *Broker) caseOf(ctx context.Context, rules store.Rules, caller Caller, i
 	}
 	sees := err == nil && r.Principal.Is(caller.Principal)
 	for _, d := range r.Doors {
-		sees = sees || authz.May(rules.Assignments, caller.Principal, authz.View, d.VM).Allow
+		sees = sees || rules.Engine.Allows(caller.Identity, authz.View, b.Target(d.VM))
 	}
 	if !sees {
 		return approval.Case{}, errkind.New(errkind.NotFound, "there is no request %s that you may see; `sesame requests --waiting` lists those that wait", errkind.Quote(id))
@@ -152,15 +166,19 @@ func (b *Broker) caseOf(ctx context.Context, rules store.Rules, caller Caller, i
 
 // mayVote fails unless caller's roles let them say this about c; a denial is
 // recorded. The requester is let through, to be told by the case what is theirs.
-func (b *Broker) mayVote(ctx context.Context, rules store.Rules, caller Caller, c approval.Case, choice approval.Choice) error {
-	if choice == approval.Cancel || caller.Is(c.Principal) {
+func (b *Broker) mayVote(ctx context.Context, rules store.Rules, caller Caller, c approval.Case, requester access.Identity, choice approval.Choice) error {
+	if choice == approval.Cancel || caller.Same(requester) {
 		return nil
 	}
 	stage := string(choice)
 	if left := c.Left(); len(left) > 0 {
 		stage = left[0].Stage
 	}
-	d := authz.MayApprove(rules.Assignments, caller.Identity, c.Request, stage)
+	in, err := b.Situation(ctx, rules, c.Principal, b.Clocks())
+	if err != nil {
+		return err
+	}
+	d := rules.Engine.MayApprove(caller.Identity, c.Request, requester, stage, in)
 	if d.Allow {
 		return nil
 	}

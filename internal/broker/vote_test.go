@@ -13,6 +13,7 @@ import (
 	"github.com/sesame-access/sesame/internal/access/approval"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/authz/scope"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -47,7 +48,7 @@ func (b bench) approvers(t *testing.T, names ...string) {
 	t.Helper()
 	c := store.Change{Records: []audit.Record{{Kind: audit.Started, Actor: access.System()}}}
 	for _, name := range names {
-		c.Assignments = append(c.Assignments, authz.Assignment{Principal: person(name).Principal, Role: authz.Approver})
+		c.Roles.Assign = append(c.Roles.Assign, authz.Assignment{Principal: person(name).Principal, Role: authz.Approver, Scope: scope.All})
 	}
 	if err := b.Store().Save(b.ctx, c); err != nil {
 		t.Fatal(err)
@@ -136,7 +137,7 @@ func TestZ04SelfApproval(t *testing.T) {
 			text   string
 		}{
 			"herself": {own, "nobody approves or denies their own"}, "another name": {alias, "nobody approves or denies their own"},
-			"a program": {ci, "only people approve"},
+			"a program": {ci, "only a person may approve"},
 		} {
 			_, err := b.vote(why.caller, a, approval.Approve)
 			wants(t, err, errkind.Denied, why.text)
@@ -147,7 +148,7 @@ func TestZ04SelfApproval(t *testing.T) {
 		_, err := b.vote(person("viewer"), a, approval.Approve)
 		wants(t, err, errkind.NotFound, "there is no request")
 		rules, _ := b.Store().Rules(b.ctx)
-		if len(rules.Assignments) == 0 {
+		if len(rules.Access.Assignments) == 0 {
 			t.Fatal("nobody has a role")
 		}
 		if r, err := b.Store().Request(b.ctx, a.ID); err != nil || len(r.Votes) != 0 {
@@ -302,8 +303,8 @@ func TestZ09RolesAreLookedAtAgain(t *testing.T) {
 func (b bench) dropRole(t *testing.T, p access.Principal, role authz.Role) {
 	t.Helper()
 	err := b.Store().Save(b.ctx, store.Change{
-		DropAssignments: []authz.Assignment{{Principal: p, Role: role}},
-		Records:         []audit.Record{{Kind: audit.TokenRevoked, Actor: access.System()}},
+		Roles:   store.RoleChange{Unassign: []authz.Assignment{{Principal: p, Role: role, Scope: scope.All}}},
+		Records: []audit.Record{{Kind: audit.TokenRevoked, Actor: access.System()}},
 	})
 	if err != nil {
 		t.Fatal(err)

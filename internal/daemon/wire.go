@@ -16,6 +16,7 @@ import (
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authn"
 	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/authz/scope"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/config"
 	"github.com/sesame-access/sesame/internal/daemon/clouds"
@@ -26,6 +27,7 @@ import (
 	"github.com/sesame-access/sesame/internal/reconcile/adopt"
 	"github.com/sesame-access/sesame/internal/server"
 	"github.com/sesame-access/sesame/internal/server/front"
+	"github.com/sesame-access/sesame/internal/signin"
 	"github.com/sesame-access/sesame/internal/store"
 )
 
@@ -124,6 +126,7 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) (*parts, error) 
 	})
 	b := broker.New(broker.Config{
 		Ledger: st, Enforcer: p.fleet, Clocks: p.fleet.Clocks, NewID: newID, Own: ownDoors(d.cfg), Log: d.log,
+		Groups: signin.Groups(d.cfg.Identity.Groups),
 		Quotas: broker.Quotas{Live: d.cfg.Limits.Grants, Waiting: d.cfg.Limits.Waiting, Asked: d.cfg.Limits.Asked},
 	})
 	issuers, err := d.issuers(ctx)
@@ -259,8 +262,8 @@ func newID(prefix string) string {
 func (p *parts) recordStart(ctx context.Context) error {
 	rec := p.record(audit.Started)
 	rec.Text = "version " + p.face.Version
-	root := authz.Assignment{Principal: authn.LocalAdmin(), Role: authz.Admin, VM: ""}
-	c := store.Change{Assignments: []authz.Assignment{root}, Records: []audit.Record{rec}}
+	root := authz.Assignment{Principal: authn.LocalAdmin(), Role: authz.Admin, Scope: scope.All}
+	c := store.Change{Roles: store.RoleChange{Assign: []authz.Assignment{root}}, Records: []audit.Record{rec}}
 	if err := p.store.Save(ctx, c); err != nil {
 		return fmt.Errorf("record the start: %w", err)
 	}

@@ -154,7 +154,7 @@ func (f *follower) look(ctx context.Context) error {
 			return err
 		}
 	}
-	v := sight.Of(rules, f.call.Principal)
+	v := sight.Of(rules, f.call.Identity, f.server.Fleet.VMs(), f.server.Broker.Target)
 	if !v.All && len(v.VMs) == 0 {
 		return errkind.New(errkind.Denied, "%s may not see the activity of any VM; ask an administrator for a role", f.call.Caller)
 	}

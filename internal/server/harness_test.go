@@ -23,6 +23,7 @@ import (
 	"github.com/sesame-access/sesame/internal/authn"
 	"github.com/sesame-access/sesame/internal/authn/session"
 	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/authz/scope"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/config"
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -151,8 +152,8 @@ func (h *house) furnish() {
 	h.t.Helper()
 	root := broker.Caller{Identity: access.Identity{Principal: authn.LocalAdmin()}}
 	must(h.t, h.store.Save(h.t.Context(), store.Change{
-		Assignments: []authz.Assignment{{Principal: authn.LocalAdmin(), Role: authz.Admin}},
-		Records:     []audit.Record{{Kind: audit.Started, Time: firewall.Instant(time.Now())}},
+		Roles:   store.RoleChange{Assign: []authz.Assignment{{Principal: authn.LocalAdmin(), Role: authz.Admin, Scope: scope.All}}},
+		Records: []audit.Record{{Kind: audit.Started, Time: firewall.Instant(time.Now())}},
 	}))
 	for _, n := range []broker.NewToken{
 		{Name: "admin", Role: authz.Admin},

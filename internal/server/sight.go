@@ -17,7 +17,7 @@ func (s *Server) sight(ctx context.Context, c *call) (sight.Sight, error) {
 	if err != nil {
 		return sight.Sight{}, errkind.Wrap(errkind.Unavailable, err, "the rules cannot be read, so nothing can be shown; closing goes on")
 	}
-	return sight.Of(rules, c.Principal), nil
+	return sight.Of(rules, c.Identity, s.Fleet.VMs(), s.Broker.Target), nil
 }
 
 // visible returns the machines of the inventory that v sees.

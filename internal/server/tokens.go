@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 
+	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/api/vote"
 	"github.com/sesame-access/sesame/internal/authz"
@@ -21,13 +22,14 @@ func (s *Server) listTokens(ctx context.Context, _ *call) (api.Page[api.Token], 
 	if err != nil {
 		return api.Page[api.Token]{}, errkind.Wrap(errkind.Unavailable, err, "the tokens cannot be read now")
 	}
-	return api.PageFrom(tokens, "", func(t store.Token) api.Token { return tokenOf(t, rules.Assignments) }), nil
+	return api.PageFrom(tokens, "", func(t store.Token) api.Token { return tokenOf(t, rules.Access.Assignments) }), nil
 }
 
 // tokenOf returns t, and what its principal may do, as they go over the wire.
 func tokenOf(t store.Token, assignments []authz.Assignment) api.Token {
 	return api.Token{
-		ID: t.ID, Principal: api.PrincipalOf(t.Principal), Person: t.Person, Code: t.Code, Roles: api.RolesOf(assignments, t.Principal), Scope: t.Scope,
+		ID: t.ID, Principal: api.PrincipalOf(t.Principal), Person: t.Person, Code: t.Code, Scope: t.Scope,
+		Roles:   api.RolesOf(assignments, access.Identity{Principal: t.Principal}),
 		Created: api.TimeOf(t.Created), Expires: api.TimeOf(t.Expires), Revoked: api.TimeOf(t.Revoked),
 	}
 }
@@ -56,7 +58,7 @@ func (s *Server) createToken(ctx context.Context, c *call, in api.NewToken) (api
 	if err != nil {
 		return api.CreatedToken{}, err
 	}
-	return api.CreatedToken{Token: tokenOf(t, rules.Assignments), Secret: secret}, nil
+	return api.CreatedToken{Token: tokenOf(t, rules.Access.Assignments), Secret: secret}, nil
 }
 
 func (s *Server) createCodes(ctx context.Context, c *call, in vote.NewCodes) (vote.Codes, error) {

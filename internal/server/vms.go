@@ -19,7 +19,7 @@ func (s *Server) whoami(ctx context.Context, c *call) (api.Whoami, error) {
 		return api.Whoami{}, err
 	}
 	out := api.Whoami{
-		Principal: api.PrincipalOf(c.Principal), Address: "", Roles: api.RolesOf(v.Rules.Assignments, c.Principal),
+		Principal: api.PrincipalOf(c.Principal), Address: "", Roles: api.RolesOf(v.Rules.Access.Assignments, c.Identity),
 		Server: api.Server{Instance: s.Instance, Version: s.Version, Time: api.TimeOf(c.now)},
 	}
 	if c.Addr.IsValid() {
@@ -76,7 +76,7 @@ func (s *Server) liveGrants(ctx context.Context) (map[firewall.Door]int, error) 
 func (s *Server) vm(c *call, v sight.Sight, x inventory.VM, live map[firewall.Door]int) api.VM {
 	out := api.VMOf(x)
 	states := s.Fleet.Doors(x.ID)
-	may := authz.May(v.Rules.Assignments, c.Principal, authz.Request, x.ID).Allow
+	may := v.Rules.Engine.Allows(c.Identity, authz.Request, s.Broker.Target(x.ID))
 	for _, l := range slices.Concat(v.Rules.Locks, s.Fleet.Orphans(x.ID, v.Rules.Locks)) {
 		if l.Door.VM != x.ID {
 			continue

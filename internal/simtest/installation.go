@@ -16,6 +16,7 @@ import (
 	"github.com/sesame-access/sesame/internal/adoption"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/authz/scope"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/fleet"
@@ -54,9 +55,9 @@ func Template(ctx context.Context, path string) error {
 		return err
 	}
 	err = s.Save(ctx, store.Change{
-		Assignments: []authz.Assignment{
-			{Principal: Root(), Role: authz.Admin, VM: ""}, {Principal: User(), Role: authz.Requester, VM: ""},
-		},
+		Roles: store.RoleChange{Assign: []authz.Assignment{
+			{Principal: Root(), Role: authz.Admin, Scope: scope.All}, {Principal: User(), Role: authz.Requester, Scope: scope.All},
+		}},
 		Records: []audit.Record{{Kind: audit.Started, Actor: access.System()}},
 	})
 	return errors.Join(err, s.Close())

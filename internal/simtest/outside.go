@@ -153,8 +153,12 @@ func (l ledger) Tally(ctx context.Context, p access.Principal, since time.Time) 
 	return read(l, func() (store.Tally, error) { return l.store.Tally(ctx, p, since) })
 }
 
-func (l ledger) Person(ctx context.Context, p access.Principal) (string, error) {
-	return read(l, func() (string, error) { return l.store.Person(ctx, p) })
+func (l ledger) Identity(ctx context.Context, p access.Principal) (who access.Identity, known bool, err error) {
+	who, err = read(l, func() (who access.Identity, err error) {
+		who, known, err = l.store.Identity(ctx, p)
+		return who, err
+	})
+	return who, known, err
 }
 
 func (l ledger) Activity(ctx context.Context, f store.ActivityFilter) (entries []store.Entry, next string, err error) {

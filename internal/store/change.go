@@ -10,13 +10,13 @@ import (
 	"github.com/sesame-access/sesame/internal/access/approval"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authn/known"
-	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/policy"
 	"github.com/sesame-access/sesame/internal/store/erase"
 	"github.com/sesame-access/sesame/internal/store/identity"
+	"github.com/sesame-access/sesame/internal/store/roles"
 	"github.com/sesame-access/sesame/internal/store/vote"
 )
 
@@ -38,7 +38,7 @@ var (
 // that say why. It is applied in the order of its fields, and all of it or none.
 type Change struct {
 	// Expect is the version of the rules that the decision was based on; 0 is
-	// not checked. Policies, locks, assignments and tokens are the rules: every
+	// not checked. Policies, locks, roles and tokens are the rules: every
 	// Change to one of them raises the version by one.
 	Expect int64
 	// Idempotency, unless its key is empty, must not have been used before.
@@ -52,10 +52,8 @@ type Change struct {
 	Locks []access.Lock
 	// Unlocks are doors to give back; they must be locked.
 	Unlocks []firewall.Door
-	// Assignments are added; one that exists stays.
-	Assignments []authz.Assignment
-	// DropAssignments are removed; they must exist.
-	DropAssignments []authz.Assignment
+	// Roles are what changes in roles and access policies.
+	Roles RoleChange
 	// Tokens are added; their ids and hashes must be new.
 	Tokens []Token
 	// RevokeTokens end tokens; they must exist and not be revoked.
@@ -87,6 +85,9 @@ type Change struct {
 	// least one, unless the Change holds only outcomes with records of their own.
 	Records []audit.Record
 }
+
+// A RoleChange is what one transaction does to roles and access policies.
+type RoleChange = roles.Change
 
 // A Request is a request with the decision that answered it.
 type Request struct {
@@ -208,5 +209,5 @@ func (c *Change) usesOnly() bool {
 // rules reports whether c changes the rules.
 func (c *Change) rules() bool {
 	return len(c.Policies)+len(c.DropPolicies)+len(c.Locks)+len(c.Unlocks)+
-		len(c.Assignments)+len(c.DropAssignments)+len(c.Tokens)+len(c.RevokeTokens) > 0 || c.Identity.Rules()
+		len(c.Tokens)+len(c.RevokeTokens) > 0 || !c.Roles.Empty() || c.Identity.Rules()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"reflect"
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/access"
@@ -15,6 +16,7 @@ import (
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/policy"
 	"github.com/sesame-access/sesame/internal/store/identity"
+	"github.com/sesame-access/sesame/internal/store/roles"
 	"github.com/sesame-access/sesame/internal/store/table"
 	"github.com/sesame-access/sesame/internal/store/vote"
 )
@@ -22,10 +24,13 @@ import (
 // Rules are what decisions are based on, as they were at one version. They are
 // shared between callers and must not be changed.
 type Rules struct {
-	Version     int64              // for Change.Expect; at least 1
-	Policies    []policy.Policy    // sorted by name
-	Locks       []access.Lock      // sorted by door
-	Assignments []authz.Assignment // sorted by principal, role and VM
+	Version  int64           // for Change.Expect; at least 1
+	Policies []policy.Policy // sorted by name
+	Locks    []access.Lock   // sorted by door
+	// Access are the roles and access policies, and Engine is what is compiled from
+	// them: it says who may do what.
+	Access authz.Rules
+	Engine *authz.Engine
 	// Unlocked are the doors that somebody gave back, sorted. Any other lock that
 	// a firewall shows stays, whether or not it is among Locks.
 	Unlocked []firewall.Door
@@ -70,7 +75,7 @@ func (s *Store) current(ctx context.Context) (rules, error) {
 		policies, errPolicies := q.Policies(ctx)
 		locks, errLocks := q.Locks(ctx)
 		unlocks, errUnlocks := q.Unlocks(ctx)
-		assignments, errAssignments := q.Assignments(ctx)
+		given, errRoles := roles.Read(ctx, q)
 		tokens, errTokens := q.Tokens(ctx)
 		links, errPeople := q.Links(ctx)
 		r.Links = identity.LinksOf(links)
@@ -94,9 +99,7 @@ func (s *Store) current(ctx context.Context) (rules, error) {
 			}
 		}
 		slices.SortFunc(r.Unlocked, firewall.CompareDoors)
-		for _, row := range assignments {
-			r.Assignments = append(r.Assignments, row.Value())
-		}
+		r.Access = given
 		for _, row := range tokens {
 			t := identity.TokenOf(row)
 			r.tokens[t.Hash] = t
@@ -104,10 +107,16 @@ func (s *Store) current(ctx context.Context) (rules, error) {
 				r.persons[[2]string{t.Principal.Issuer, t.Principal.Subject}] = t.Person
 			}
 		}
-		return errors.Join(errVersion, errPolicies, errLocks, errUnlocks, errAssignments, errTokens, errPeople)
+		return errors.Join(errVersion, errPolicies, errLocks, errUnlocks, errRoles, errTokens, errPeople)
 	})
 	if err != nil {
 		return rules{}, err
+	}
+	// Most changes of the rules are not about roles; then what was compiled is used on.
+	if known := s.rules.Load(); known != nil && reflect.DeepEqual(known.Access, r.Access) {
+		r.Engine = known.Engine
+	} else {
+		r.Engine = authz.New(r.Access)
 	}
 	s.rules.Store(&r)
 	return r, nil

@@ -12,6 +12,7 @@ import (
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/store/erase"
 	"github.com/sesame-access/sesame/internal/store/identity"
+	"github.com/sesame-access/sesame/internal/store/roles"
 	"github.com/sesame-access/sesame/internal/store/table"
 	"github.com/sesame-access/sesame/internal/store/vote"
 )
@@ -94,7 +95,7 @@ func (t *tx) apply(ctx context.Context, c *Change, records []sealed, outcomes []
 		return errkind.Wrap(errkind.Conflict, ErrStale, "the policies or roles changed at the same moment; ask again")
 	}
 	for _, step := range []func(context.Context, *Change) error{
-		t.idempotency, t.policies, t.locks, t.assignments, t.identities, t.requests, t.votes, t.grants, t.updates,
+		t.idempotency, t.policies, t.locks, t.roles, t.identities, t.requests, t.votes, t.grants, t.updates,
 	} {
 		if err := step(ctx, c); err != nil {
 			return err
@@ -182,21 +183,8 @@ func (t *tx) locks(ctx context.Context, c *Change) error {
 	return nil
 }
 
-func (t *tx) assignments(ctx context.Context, c *Change) error {
-	for _, a := range c.Assignments {
-		if err := t.q.AddAssignment(ctx, table.AddAssignmentParams(table.AssignmentRow(a))); err != nil {
-			return fmt.Errorf("write assignment: %w", err)
-		}
-	}
-	for _, a := range c.DropAssignments {
-		n, err := t.q.DropAssignment(ctx, table.DropAssignmentParams{
-			Issuer: a.Principal.Issuer, Subject: a.Principal.Subject, Role: string(a.Role), VM: string(a.VM),
-		})
-		if err := one(n, err, "delete assignment", ErrStale, "%s is not a %s there any more", a.Principal, a.Role); err != nil {
-			return err
-		}
-	}
-	return nil
+func (t *tx) roles(ctx context.Context, c *Change) error {
+	return roles.Save(ctx, t.q, &c.Roles, ErrStale)
 }
 
 func (t *tx) identities(ctx context.Context, c *Change) error {

@@ -177,8 +177,19 @@ func TestPersonsStayKnown(t *testing.T) {
 	save(t, f, store.Change{Tokens: []store.Token{token, code}})
 	equal(t, "tokens", got(f.Tokens(t.Context())), []store.Token{token, code})
 	save(t, f, store.Change{RevokeTokens: []store.Revocation{{ID: token.ID, At: now()}}})
-	equal(t, "person", got(f.Person(t.Context(), alice())), "p-alice")
-	equal(t, "a program's person", got(f.Person(t.Context(), bob())), "")
+	for _, c := range []struct {
+		of   access.Principal
+		want access.Identity
+	}{
+		{alice(), access.Identity{Principal: alice(), Kind: access.Person, Person: "p-alice"}},
+		{bob(), access.Identity{Principal: bob(), Kind: access.Program}},
+	} {
+		who, _, err := f.Identity(t.Context(), c.of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "identity", who, c.want)
+	}
 }
 
 func TestTallyCountsOnePrincipal(t *testing.T) {

@@ -1,11 +1,14 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/store/identity"
 	"github.com/sesame-access/sesame/internal/store/table"
 	"github.com/sesame-access/sesame/internal/store/vote"
 )
@@ -46,12 +49,30 @@ func (s *Store) Tally(ctx context.Context, p access.Principal, since time.Time) 
 	return t, err
 }
 
-// Person returns the id of the person behind p, empty where nobody has said that
-// there is one. What a token has said of its principal stays true when it ends.
-func (s *Store) Person(ctx context.Context, p access.Principal) (string, error) {
+// Identity returns what is known of p: the person behind it, as an administrator or
+// the one who made its token has said, and the groups and the kind that it was last
+// seen with. Known says that p was seen, or has its tokens from here; of others
+// nobody can tell which groups they are in. What a token has said of its principal
+// stays true when it ends.
+func (s *Store) Identity(ctx context.Context, p access.Principal) (who access.Identity, known bool, err error) {
 	r, err := s.current(ctx)
 	if err != nil {
-		return "", err
+		return access.Identity{}, false, err
 	}
-	return r.persons[[2]string{p.Issuer, p.Subject}], nil
+	who = access.Identity{Principal: p, Kind: access.Program, Person: "", Groups: nil, Scope: nil, At: time.Time{}}
+	row, err := s.reads.Identity(ctx, table.IdentityParams{Issuer: p.Issuer, Subject: p.Subject})
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		known = r.persons[[2]string{p.Issuer, p.Subject}] != "" || p.Issuer == "local"
+	case err != nil:
+		return access.Identity{}, false, failed(err, "read what is known of %s", p)
+	default:
+		seen := identity.SightingsOf([]table.Identity{row})[0]
+		who.Kind, who.Groups, known = seen.Kind, seen.Groups, true
+	}
+	who.Person = cmp.Or(r.Links.Person(p), r.persons[[2]string{p.Issuer, p.Subject}])
+	if who.Person != "" {
+		who.Kind = access.Person
+	}
+	return who, known, nil
 }

@@ -28,8 +28,8 @@ func BuiltIn() []Definition {
 	}
 	return []Definition{
 		own(Viewer, "See VMs, grants and activity.", string(View)),
+		own(Approver, "Also approve and deny what others ask for, and close it.", string(View), string(Approve), string(Close)),
 		own(Requester, "Also ask for access, and close and extend one's own grants.", string(View), string(Request)),
-		own(Approver, "See, and approve what others ask for.", string(View), string(Approve)),
 		own(Admin, "Everything.", "Sesame/*"),
 		azure("acdd72a7-3385-48ef-bd42-f606fba81ae7", "Reader",
 			"View all resources, but make no changes.", []string{"*/read"}, nil),

@@ -116,7 +116,7 @@ func TestOwnRoles(t *testing.T) {
 	for name, want := range map[string][]role.Operation{
 		"viewer":    {role.View},
 		"requester": {role.View, role.Request},
-		"approver":  {role.View, role.Approve},
+		"approver":  {role.View, role.Approve, role.Close},
 		"ADMIN":     ops,
 		"Owner":     nil, "Contributor": nil, "Reader": nil, "Security Admin": nil, "JIT Access Role": nil, "Security Reader": nil,
 	} {

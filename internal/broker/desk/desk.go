@@ -56,8 +56,8 @@ type Polls interface {
 	Waiting(ctx context.Context) ([]store.Request, error)
 	// Tally counts what a principal has, and has asked for since some time.
 	Tally(ctx context.Context, p access.Principal, since time.Time) (store.Tally, error)
-	// Person returns the id of the person behind a principal; empty for none.
-	Person(ctx context.Context, p access.Principal) (string, error)
+	// Identity returns what is known of a principal, and whether it was ever seen.
+	Identity(ctx context.Context, p access.Principal) (who access.Identity, known bool, err error)
 }
 
 // A Reader reads what decisions are based on.
@@ -103,9 +103,15 @@ type Config struct {
 	NewID func(prefix string) string
 	// Own are the doors that callers come through themselves.
 	Own []firewall.Door
-	Log *slog.Logger
+	// Trusted are the keys of tags that may say who comes in; see authz.TargetOf.
+	Trusted []string
+	// Zone is where access policies mean hours and days; nil for UTC.
+	Zone *time.Location
+	Log  *slog.Logger
 	// Quotas bound what one person has and asks for.
 	Quotas Quotas
+	// Groups are those that the configuration puts principals in, by ISSUER#SUBJECT.
+	Groups map[string][]string
 }
 
 // Quotas bound what one person may have and ask for; 0 is no bound.
@@ -159,7 +165,7 @@ func (b *Desk) MayDo(ctx context.Context, rules store.Rules, caller Caller, acti
 
 // MayAsk is MayDo for what is asked in other words than those of the action.
 func (b *Desk) MayAsk(ctx context.Context, rules store.Rules, caller Caller, asked string, action authz.Action, vm firewall.VMID) error {
-	d := authz.May(rules.Assignments, caller.Principal, action, vm)
+	d := rules.Engine.May(caller.Identity, action, b.Target(vm))
 	if d.Allow {
 		return nil
 	}
@@ -176,6 +182,47 @@ func (b *Desk) Refuse(ctx context.Context, caller Caller, asked string, vm firew
 		b.Log.LogAttrs(ctx, slog.LevelError, "record denial", slog.Any("error", err))
 	}
 	return errkind.New(errkind.Denied, "%s may not %s: %s", caller, asked, Reasons(not))
+}
+
+// Target returns vm with its trusted tags; no VM is everything.
+func (b *Desk) Target(vm firewall.VMID) authz.Target {
+	if vm == "" || len(b.Trusted) == 0 {
+		return authz.Target{VM: vm, Tags: nil}
+	}
+	return authz.TargetOf(vm, inventory.Of(b.Enforcer.VMs(), vm).Tags, b.Trusted)
+}
+
+// Identity returns what is known of p, who is not here to say it: with the groups
+// that the configuration puts it in. Known is false where nobody can tell which
+// groups it is in.
+func (b *Desk) Identity(ctx context.Context, p access.Principal) (who access.Identity, known bool, err error) {
+	if who, known, err = b.Ledger.Identity(ctx, p); err != nil {
+		return who, known, errkind.Wrap(errkind.Unavailable, err, "who is behind %s cannot be read now", p)
+	}
+	who.Groups = slices.Concat(who.Groups, b.Groups[p.Issuer+"#"+p.Subject])
+	slices.Sort(who.Groups)
+	who.Groups = slices.Compact(who.Groups)
+	return who, known, nil
+}
+
+// Situation returns what a request of who is decided in.
+func (b *Desk) Situation(ctx context.Context, rules store.Rules, who access.Principal, now access.Reading) (authz.Situation, error) {
+	in := authz.Situation{
+		Policies: rules.Policies, Locks: rules.Locks, Target: b.Target, Live: 0, Zone: b.Zone, Now: now.Wall,
+	}
+	if len(rules.Access.Policies) == 0 {
+		return in, nil // nobody asks how many there are
+	}
+	grants, err := b.Ledger.Pending(ctx)
+	if err != nil {
+		return in, errkind.Wrap(errkind.Unavailable, err, "the grants cannot be read, so nothing can be decided; closing goes on")
+	}
+	for _, g := range grants {
+		if g.Principal.Is(who) && g.Live(now) {
+			in.Live++
+		}
+	}
+	return in, nil
 }
 
 // Record starts a record of something that caller did.

@@ -46,7 +46,7 @@ func (b *Locks) consent(ctx context.Context, caller desk.Caller, c *store.Change
 		return nil
 	case len(preview.Losses) == 0:
 		return nil
-	case !mayLose(rules, caller, preview.Losses):
+	case !b.mayLose(rules, caller, preview.Losses):
 		return errkind.New(errkind.Denied, "these locks would take away more than their own ports, from VMs that %s may not change; ask somebody who may, or enable them on these VMs, too", caller)
 	case agreed.Losses == "":
 		return errkind.New(errkind.Conflict, "these locks would take away more than their own ports: %s; nothing was changed. Look at it with --dry-run, and say --accept-losses to agree", consent.List(preview.Losses))
@@ -69,9 +69,9 @@ func (b *Locks) consent(ctx context.Context, caller desk.Caller, c *store.Change
 }
 
 // mayLose reports whether caller may change every VM that loses something.
-func mayLose(rules store.Rules, caller desk.Caller, losses []plan.Loss) bool {
+func (b *Locks) mayLose(rules store.Rules, caller desk.Caller, losses []plan.Loss) bool {
 	return !slices.ContainsFunc(losses, func(l plan.Loss) bool {
-		return !authz.May(rules.Assignments, caller.Principal, authz.Enable, l.VM).Allow
+		return !rules.Engine.Allows(caller.Identity, authz.Enable, b.Target(l.VM))
 	})
 }
 

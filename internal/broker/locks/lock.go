@@ -206,8 +206,8 @@ func (b *Locks) mayReplace(ctx context.Context, rules store.Rules, caller desk.C
 	var hidden []firewall.VMID
 	for _, vm := range old.VMs {
 		switch {
-		case authz.May(rules.Assignments, caller.Principal, authz.Enable, vm).Allow:
-		case authz.May(rules.Assignments, caller.Principal, authz.View, vm).Allow:
+		case rules.Engine.Allows(caller.Identity, authz.Enable, b.Target(vm)):
+		case rules.Engine.Allows(caller.Identity, authz.View, b.Target(vm)):
 			return b.MayDo(ctx, rules, caller, authz.Enable, vm)
 		default:
 			hidden = append(hidden, vm)

@@ -37,9 +37,9 @@ func (b *Tokens) CreateCodes(ctx context.Context, caller desk.Caller, who access
 		if err := b.MayAsk(ctx, rules, caller, "create codes", authz.Manage, ""); err != nil {
 			return err
 		}
-		person, err := b.Ledger.Person(ctx, who)
+		known, _, err := b.Identity(ctx, who)
 		if err != nil {
-			return errkind.Wrap(errkind.Unavailable, err, "who is behind %s cannot be read now", who)
+			return err
 		}
 		codes = nil
 		now := firewall.Instant(b.Clocks().Wall)
@@ -50,7 +50,7 @@ func (b *Tokens) CreateCodes(ctx context.Context, caller desk.Caller, who access
 			secret := newSecret()
 			token := store.Token{
 				ID: b.NewID(tokenIDPrefix), Hash: sha256.Sum256([]byte(secret)), Principal: who, Created: now,
-				Expires: now.Add(lifetime), Revoked: time.Time{}, Person: person, Code: true,
+				Expires: now.Add(lifetime), Revoked: time.Time{}, Person: known.Person, Code: true,
 			}
 			codes, c.Tokens = append(codes, secret), append(c.Tokens, token)
 			rec.Text += " " + token.ID

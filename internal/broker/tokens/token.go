@@ -15,6 +15,7 @@ import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/authz/scope"
 	"github.com/sesame-access/sesame/internal/broker/desk"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -86,14 +87,14 @@ func (b *Tokens) CreateToken(ctx context.Context, caller desk.Caller, n NewToken
 			return errkind.New(errkind.Conflict, "%s has the token %s, which is still good, and a name has one; end it first with `sesame token revoke %s`, or choose another name",
 				n.Name, good[0].ID, good[0].ID)
 		}
-		c := store.Change{Expect: rules.Version, Tokens: []store.Token{token}, Assignments: n.assignments(token.Principal)}
-		c.DropAssignments = slices.DeleteFunc(rolesOf(rules, token.Principal), func(a authz.Assignment) bool {
-			return slices.ContainsFunc(c.Assignments, func(x authz.Assignment) bool { return authz.CompareAssignments(a, x) == 0 })
+		c := store.Change{Expect: rules.Version, Tokens: []store.Token{token}, Roles: store.RoleChange{Assign: n.assignments(token.Principal)}}
+		c.Roles.Unassign = slices.DeleteFunc(rolesOf(rules, token.Principal), func(a authz.Assignment) bool {
+			return slices.ContainsFunc(c.Roles.Assign, func(x authz.Assignment) bool { return authz.CompareAssignments(a, x) == 0 })
 		})
 		rec := b.Record(audit.TokenCreated, caller)
-		rec.Text = "token " + token.ID + " for " + n.Name + ofPerson(token.Person) + ", " + string(n.Role) + " of " + scope(n.VMs) + takenBack(c.DropAssignments)
+		rec.Text = "token " + token.ID + " for " + n.Name + ofPerson(token.Person) + ", " + string(n.Role) + " of " + extent(n.VMs) + takenBack(c.Roles.Unassign)
 		c.Records = []audit.Record{rec}
-		if lost, err = b.endLost(ctx, &c, caller, token.Principal, c.Assignments); err != nil {
+		if lost, err = b.endLost(ctx, &c, caller, token.Principal, rules); err != nil {
 			return err
 		}
 		return b.Save(ctx, c)
@@ -134,11 +135,11 @@ func (b *Tokens) newToken(n NewToken, secret string) store.Token {
 // assignments returns the roles that the token brings to p.
 func (n NewToken) assignments(p access.Principal) []authz.Assignment {
 	if len(n.VMs) == 0 {
-		return []authz.Assignment{{Principal: p, Role: n.Role, VM: ""}}
+		return []authz.Assignment{{Principal: p, Role: n.Role, Scope: scope.All}}
 	}
 	var out []authz.Assignment
 	for _, vm := range n.VMs {
-		out = append(out, authz.Assignment{Principal: p, Role: n.Role, VM: vm})
+		out = append(out, authz.Assignment{Principal: p, Role: n.Role, Scope: scope.OfVM(vm)})
 	}
 	return out
 }
@@ -146,7 +147,7 @@ func (n NewToken) assignments(p access.Principal) []authz.Assignment {
 // rolesOf returns every role of p.
 func rolesOf(rules store.Rules, p access.Principal) []authz.Assignment {
 	var out []authz.Assignment
-	for _, a := range rules.Assignments {
+	for _, a := range rules.Access.Assignments {
 		if a.Principal.Is(p) {
 			out = append(out, a)
 		}
@@ -179,10 +180,11 @@ func (b *Tokens) goodTokens(ctx context.Context, p access.Principal) ([]store.To
 }
 
 // endLost adds to c the end of every grant of p that p could not ask for with
-// the roles that are left, and returns them.
-func (b *Tokens) endLost(ctx context.Context, c *store.Change, caller desk.Caller, p access.Principal, left []authz.Assignment) ([]access.Grant, error) {
+// the roles that are left after c, and returns them.
+func (b *Tokens) endLost(ctx context.Context, c *store.Change, caller desk.Caller, p access.Principal, rules store.Rules) ([]access.Grant, error) {
+	after := authz.New(c.Roles.Apply(rules.Access))
 	return b.EndAll(ctx, c, caller, func(g access.Grant) bool {
-		return g.Principal.Is(p) && !authz.May(left, p, authz.Request, g.Door.VM).Allow
+		return g.Principal.Is(p) && !after.Allows(access.Identity{Principal: p}, authz.Request, b.Target(g.Door.VM))
 	}, access.RoleLost)
 }
 
@@ -194,8 +196,8 @@ func (b *Tokens) settleLost(ctx context.Context, lost []access.Grant) {
 	}
 }
 
-// scope says how many VMs a role is for.
-func scope(vms []firewall.VMID) string {
+// extent says how many VMs a role is for.
+func extent(vms []firewall.VMID) string {
 	if len(vms) == 0 {
 		return "all VMs"
 	}
@@ -234,13 +236,13 @@ func (b *Tokens) RevokeToken(ctx context.Context, caller desk.Caller, id string)
 		}
 		last := !token.Code && !slices.ContainsFunc(good, func(t store.Token) bool { return t.ID != id })
 		if last {
-			c.DropAssignments = rolesOf(rules, token.Principal)
+			c.Roles.Unassign = rolesOf(rules, token.Principal)
 		}
 		rec := b.Record(audit.TokenRevoked, caller)
-		rec.Text = "token " + id + " of " + token.Principal.String() + takenBack(c.DropAssignments)
+		rec.Text = "token " + id + " of " + token.Principal.String() + takenBack(c.Roles.Unassign)
 		c.Records = []audit.Record{rec}
 		if last {
-			if lost, err = b.endLost(ctx, &c, caller, token.Principal, nil); err != nil {
+			if lost, err = b.endLost(ctx, &c, caller, token.Principal, rules); err != nil {
 				return err
 			}
 		}

@@ -21,29 +21,39 @@ import (
 )
 
 // A Sight is what one caller may view: all VMs, or those of their roles. A VM that
-// is in no inventory any more can still be seen by whoever has a role on it.
+// is in no inventory any more can still be seen by whoever has a role on it itself,
+// and while it is locked by whoever has one above it.
 type Sight struct {
 	All   bool
 	VMs   []firewall.VMID // sorted; never nil unless All
 	Rules store.Rules
 }
 
-// Of returns what p may view by the rules: the VMs of their roles, and those that a
-// policy lets them in to in an emergency.
-func Of(rules store.Rules, p access.Principal) Sight {
-	out := Sight{All: authz.May(rules.Assignments, p, authz.View, "").Allow, VMs: []firewall.VMID{}, Rules: rules}
+// Of returns what who may view by the rules, of the VMs of an inventory and those
+// that the rules name, and those that a policy lets them in to in an emergency;
+// target says which tags of a VM are trusted.
+func Of(rules store.Rules, who access.Identity, vms []inventory.VM, target func(firewall.VMID) authz.Target) Sight {
+	out := Sight{All: rules.Engine.Allows(who, authz.View, authz.Target{}), VMs: []firewall.VMID{}, Rules: rules}
 	if out.All {
 		out.VMs = nil
 		return out
 	}
-	for _, a := range rules.Assignments {
-		if a.VM != "" && authz.May(rules.Assignments, p, authz.View, a.VM).Allow {
-			out.VMs = append(out.VMs, a.VM)
+	for _, vm := range vms {
+		out.VMs = append(out.VMs, vm.ID)
+	}
+	for _, l := range rules.Locks {
+		out.VMs = append(out.VMs, l.Door.VM)
+	}
+	for _, a := range rules.Access.Assignments {
+		if vm, ok := a.Scope.VM(); ok && (a.Principal.Is(who.Principal) || who.In(a.Group)) {
+			out.VMs = append(out.VMs, vm)
 		}
 	}
+	slices.Sort(out.VMs)
+	out.VMs = slices.DeleteFunc(slices.Compact(out.VMs), func(vm firewall.VMID) bool { return !rules.Engine.Allows(who, authz.View, target(vm)) })
 	// Whoever is let in to a VM in an emergency has to find it then.
 	for _, x := range rules.Policies {
-		if x.Glass.Allows(p) {
+		if x.Glass.Allows(who.Principal) {
 			out.VMs = append(out.VMs, x.VMs...)
 		}
 	}

@@ -82,6 +82,51 @@ func TestTablesByID(t *testing.T) {
 	}
 }
 
+// A role that an older version gave for all VMs is at the scope of everything, and
+// one for a VM at that VM.
+func TestRolesAtScopes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	old, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := fs.Sub(table.Migrations, "migrations/sqlite")
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, old, steps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provider.UpTo(t.Context(), 4); err != nil {
+		t.Fatal(err)
+	}
+	for _, vm := range []string{"", "host://web-1"} {
+		if _, err := old.ExecContext(t.Context(), "INSERT INTO assignments VALUES ('local', 'ana', 'requester', ?, 'Ana')", vm); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sqlite.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := table.New(db.Write).Assignments(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []table.Assignment{
+		{Issuer: "local", Subject: "ana", Role: "requester", Scope: "/", Display: "Ana"},
+		{Issuer: "local", Subject: "ana", Role: "requester", Scope: "host://web-1", Display: "Ana"},
+	}
+	if !slices.Equal(rows, want) {
+		t.Errorf("%+v", rows)
+	}
+}
+
 // Nothing that is asked again and again looks through a whole table.
 func TestNothingIsScanned(t *testing.T) {
 	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "x.db"))

@@ -9,6 +9,9 @@ import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authz"
+	"github.com/sesame-access/sesame/internal/authz/accesspolicy"
+	"github.com/sesame-access/sesame/internal/authz/role"
+	"github.com/sesame-access/sesame/internal/authz/scope"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/policy"
@@ -94,14 +97,55 @@ func locksAreKept(t *testing.T, f fixture) {
 }
 
 func assignmentsAreKept(t *testing.T, f fixture) {
-	admin := authz.Assignment{Principal: alice(), Role: authz.Admin, VM: ""}
-	asker := authz.Assignment{Principal: bob(), Role: authz.Requester, VM: "host://web-1"}
-	f.save(t, store.Change{Assignments: []authz.Assignment{admin, asker, admin}})
-	equal(t, "assignments", get(f.Rules(t.Context()))(t).Assignments, []authz.Assignment{asker, admin})
-	f.save(t, store.Change{DropAssignments: []authz.Assignment{asker}})
-	equal(t, "assignments", get(f.Rules(t.Context()))(t).Assignments, []authz.Assignment{admin})
-	err := f.Save(t.Context(), store.Change{DropAssignments: []authz.Assignment{asker}, Records: []audit.Record{record(audit.Started)}})
+	admin := authz.Assignment{Principal: alice(), Role: authz.Admin, Scope: scope.All}
+	asker := authz.Assignment{Principal: bob(), Role: authz.Requester, Scope: "host://web-1"}
+	f.save(t, store.Change{Roles: store.RoleChange{Assign: []authz.Assignment{admin, asker, admin}}})
+	equal(t, "assignments", get(f.Rules(t.Context()))(t).Access.Assignments, []authz.Assignment{asker, admin})
+	f.save(t, store.Change{Roles: store.RoleChange{Unassign: []authz.Assignment{asker}}})
+	equal(t, "assignments", get(f.Rules(t.Context()))(t).Access.Assignments, []authz.Assignment{admin})
+	err := f.Save(t.Context(), store.Change{Roles: store.RoleChange{Unassign: []authz.Assignment{asker}}, Records: []audit.Record{record(audit.Started)}})
 	refused(t, "removing an assignment twice", err, errkind.Conflict)
+}
+
+func rolesAndAccessPoliciesAreKept(t *testing.T, f fixture) {
+	ofGroup := authz.Assignment{Group: "https://idp#sre", Role: "Patcher", Scope: "aws://123456789012", Condition: "ActionMatches{'Sesame/*'}"}
+	eligible := ofGroup
+	eligible.Eligible = true
+	patcher := role.Definition{Name: "Patcher", Description: "Patches.", Permissions: []role.Permission{{Actions: []string{"Sesame/vms/*"}, NotActions: []string{"Sesame/vms/close/action"}}}, Scopes: []scope.Scope{"/"}}
+	deny := authz.Deny{Name: "d-1", From: []authz.Holder{{Principal: access.Principal{Issuer: "local", Subject: "bob"}}, {Group: "local#x"}}, Permissions: []role.Permission{{Actions: []string{"*"}}}, Scope: "host://", Exactly: true}
+	document := accesspolicy.Document{Name: "nights", Text: `forbid (principal, action == Action::"request", resource) when { context.hour < 6 };`}
+	c := store.RoleChange{
+		Assign: []authz.Assignment{eligible, ofGroup}, Define: []role.Definition{patcher}, Deny: []authz.Deny{deny}, Policies: []accesspolicy.Document{document},
+	}
+	f.save(t, store.Change{Roles: c})
+	f.save(t, store.Change{Roles: store.RoleChange{Policies: []accesspolicy.Document{document}}})
+	document.Version = 2
+	want := authz.Rules{
+		Assignments: []authz.Assignment{ofGroup, eligible}, Definitions: []role.Definition{patcher},
+		Denies: []authz.Deny{deny}, Policies: []accesspolicy.Document{document},
+	}
+	rules := get(f.Rules(t.Context()))(t)
+	equal(t, "roles and access policies", rules.Access, want)
+	c.Policies[0].Version = 2
+	equal(t, "what was told beforehand", c.Apply(authz.Rules{}), authz.Rules{Assignments: c.Assign, Definitions: want.Definitions, Denies: want.Denies, Policies: want.Policies})
+	member := access.Identity{Principal: bob(), Groups: []string{"https://idp#sre"}}
+	const vm = "arn:aws:ec2:eu-central-1:123456789012:instance/i-0123456789abcdef0"
+	if !rules.Engine.Allows(member, authz.Enable, authz.Target{VM: vm}) || rules.Engine.Allows(member, authz.Close, authz.Target{VM: vm}) {
+		t.Error("the engine is not compiled from what was read")
+	}
+	f.save(t, store.Change{Locks: []access.Lock{lock("web-1")}})
+	if again := get(f.Rules(t.Context()))(t); again.Engine != rules.Engine {
+		t.Error("a lock makes the roles be compiled again")
+	}
+	gone := store.RoleChange{Unassign: c.Assign, Undefine: []string{"Patcher"}, Undeny: []string{"d-1"}, DropPolicies: []string{"nights"}}
+	f.save(t, store.Change{Roles: gone})
+	equal(t, "roles and access policies", get(f.Rules(t.Context()))(t).Access, authz.Rules{})
+	for name, c := range map[string]store.RoleChange{
+		"a role": {Undefine: gone.Undefine}, "a deny assignment": {Undeny: gone.Undeny}, "an access policy": {DropPolicies: gone.DropPolicies},
+	} {
+		err := f.Save(t.Context(), store.Change{Roles: c, Records: []audit.Record{record(audit.Started)}})
+		refused(t, "removing "+name+" twice", err, errkind.Conflict)
+	}
 }
 
 func tokensAreKeptAndRevoked(t *testing.T, f fixture) {
@@ -129,7 +173,7 @@ func everyRuleRaisesTheVersion(t *testing.T, f fixture) {
 	if last < 1 {
 		t.Errorf("the first version is %d", last)
 	}
-	assignment := authz.Assignment{Principal: alice(), Role: authz.Admin, VM: ""}
+	assignment := authz.Assignment{Principal: alice(), Role: authz.Admin, Scope: scope.All}
 	for _, c := range []struct {
 		name   string
 		change store.Change
@@ -137,10 +181,10 @@ func everyRuleRaisesTheVersion(t *testing.T, f fixture) {
 	}{
 		{"policy", store.Change{Policies: []policy.Policy{webPolicy()}}, true},
 		{"lock", store.Change{Locks: []access.Lock{lock("web-1")}}, true},
-		{"assignment", store.Change{Assignments: []authz.Assignment{assignment}}, true},
+		{"assignment", store.Change{Roles: store.RoleChange{Assign: []authz.Assignment{assignment}}}, true},
 		{"token", store.Change{Tokens: []store.Token{{ID: "t-1"}}}, true},
 		{"several", store.Change{DropPolicies: []string{"web"}, Unlocks: []firewall.Door{ssh("web-1")}}, true},
-		{"drop assignment", store.Change{DropAssignments: []authz.Assignment{assignment}}, true},
+		{"drop assignment", store.Change{Roles: store.RoleChange{Unassign: []authz.Assignment{assignment}}}, true},
 		{"revoke token", store.Change{RevokeTokens: []store.Revocation{{ID: "t-1", At: now()}}}, true},
 		{"request", asked(1, alice(), "web-1"), false},
 		{"record", store.Change{}, false},

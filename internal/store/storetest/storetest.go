@@ -50,6 +50,7 @@ func Run(t *testing.T, open Open) {
 		{"PoliciesAreCountedAndKept", policiesAreCountedAndKept},
 		{"LocksAreKept", locksAreKept},
 		{"AssignmentsAreKept", assignmentsAreKept},
+		{"RolesAndAccessPoliciesAreKept", rolesAndAccessPoliciesAreKept},
 		{"TokensAreKeptAndRevoked", tokensAreKeptAndRevoked},
 		{"EveryRuleRaisesTheVersion", everyRuleRaisesTheVersion},
 		{"StaleRulesSaveNothing", staleRulesSaveNothing},

@@ -24,6 +24,9 @@ func New(db DBTX) *Queries {
 func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	q := Queries{db: db}
 	var err error
+	if q.accessPoliciesStmt, err = db.PrepareContext(ctx, accessPolicies); err != nil {
+		return nil, fmt.Errorf("error preparing query AccessPolicies: %w", err)
+	}
 	if q.addAssignmentStmt, err = db.PrepareContext(ctx, addAssignment); err != nil {
 		return nil, fmt.Errorf("error preparing query AddAssignment: %w", err)
 	}
@@ -78,11 +81,20 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.checkpointsStmt, err = db.PrepareContext(ctx, checkpoints); err != nil {
 		return nil, fmt.Errorf("error preparing query Checkpoints: %w", err)
 	}
+	if q.deniesStmt, err = db.PrepareContext(ctx, denies); err != nil {
+		return nil, fmt.Errorf("error preparing query Denies: %w", err)
+	}
 	if q.displacedStmt, err = db.PrepareContext(ctx, displaced); err != nil {
 		return nil, fmt.Errorf("error preparing query Displaced: %w", err)
 	}
+	if q.dropAccessPolicyStmt, err = db.PrepareContext(ctx, dropAccessPolicy); err != nil {
+		return nil, fmt.Errorf("error preparing query DropAccessPolicy: %w", err)
+	}
 	if q.dropAssignmentStmt, err = db.PrepareContext(ctx, dropAssignment); err != nil {
 		return nil, fmt.Errorf("error preparing query DropAssignment: %w", err)
+	}
+	if q.dropDenyStmt, err = db.PrepareContext(ctx, dropDeny); err != nil {
+		return nil, fmt.Errorf("error preparing query DropDeny: %w", err)
 	}
 	if q.dropDisplacedStmt, err = db.PrepareContext(ctx, dropDisplaced); err != nil {
 		return nil, fmt.Errorf("error preparing query DropDisplaced: %w", err)
@@ -98,6 +110,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.dropPolicyStmt, err = db.PrepareContext(ctx, dropPolicy); err != nil {
 		return nil, fmt.Errorf("error preparing query DropPolicy: %w", err)
+	}
+	if q.dropRoleDefinitionStmt, err = db.PrepareContext(ctx, dropRoleDefinition); err != nil {
+		return nil, fmt.Errorf("error preparing query DropRoleDefinition: %w", err)
 	}
 	if q.dropUnlockStmt, err = db.PrepareContext(ctx, dropUnlock); err != nil {
 		return nil, fmt.Errorf("error preparing query DropUnlock: %w", err)
@@ -165,6 +180,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.identitiesStmt, err = db.PrepareContext(ctx, identities); err != nil {
 		return nil, fmt.Errorf("error preparing query Identities: %w", err)
 	}
+	if q.identityStmt, err = db.PrepareContext(ctx, identity); err != nil {
+		return nil, fmt.Errorf("error preparing query Identity: %w", err)
+	}
 	if q.instanceStmt, err = db.PrepareContext(ctx, instance); err != nil {
 		return nil, fmt.Errorf("error preparing query Instance: %w", err)
 	}
@@ -195,6 +213,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.policiesStmt, err = db.PrepareContext(ctx, policies); err != nil {
 		return nil, fmt.Errorf("error preparing query Policies: %w", err)
 	}
+	if q.putAccessPolicyStmt, err = db.PrepareContext(ctx, putAccessPolicy); err != nil {
+		return nil, fmt.Errorf("error preparing query PutAccessPolicy: %w", err)
+	}
+	if q.putDenyStmt, err = db.PrepareContext(ctx, putDeny); err != nil {
+		return nil, fmt.Errorf("error preparing query PutDeny: %w", err)
+	}
 	if q.putIdentityStmt, err = db.PrepareContext(ctx, putIdentity); err != nil {
 		return nil, fmt.Errorf("error preparing query PutIdentity: %w", err)
 	}
@@ -206,6 +230,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.putPolicyStmt, err = db.PrepareContext(ctx, putPolicy); err != nil {
 		return nil, fmt.Errorf("error preparing query PutPolicy: %w", err)
+	}
+	if q.putRoleDefinitionStmt, err = db.PrepareContext(ctx, putRoleDefinition); err != nil {
+		return nil, fmt.Errorf("error preparing query PutRoleDefinition: %w", err)
 	}
 	if q.putUnlockStmt, err = db.PrepareContext(ctx, putUnlock); err != nil {
 		return nil, fmt.Errorf("error preparing query PutUnlock: %w", err)
@@ -227,6 +254,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.revokeTokenStmt, err = db.PrepareContext(ctx, revokeToken); err != nil {
 		return nil, fmt.Errorf("error preparing query RevokeToken: %w", err)
+	}
+	if q.roleDefinitionsStmt, err = db.PrepareContext(ctx, roleDefinitions); err != nil {
+		return nil, fmt.Errorf("error preparing query RoleDefinitions: %w", err)
 	}
 	if q.rulesStmt, err = db.PrepareContext(ctx, rules); err != nil {
 		return nil, fmt.Errorf("error preparing query Rules: %w", err)
@@ -278,6 +308,11 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 
 func (q *Queries) Close() error {
 	var err error
+	if q.accessPoliciesStmt != nil {
+		if cerr := q.accessPoliciesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing accessPoliciesStmt: %w", cerr)
+		}
+	}
 	if q.addAssignmentStmt != nil {
 		if cerr := q.addAssignmentStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing addAssignmentStmt: %w", cerr)
@@ -368,14 +403,29 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing checkpointsStmt: %w", cerr)
 		}
 	}
+	if q.deniesStmt != nil {
+		if cerr := q.deniesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deniesStmt: %w", cerr)
+		}
+	}
 	if q.displacedStmt != nil {
 		if cerr := q.displacedStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing displacedStmt: %w", cerr)
 		}
 	}
+	if q.dropAccessPolicyStmt != nil {
+		if cerr := q.dropAccessPolicyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropAccessPolicyStmt: %w", cerr)
+		}
+	}
 	if q.dropAssignmentStmt != nil {
 		if cerr := q.dropAssignmentStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dropAssignmentStmt: %w", cerr)
+		}
+	}
+	if q.dropDenyStmt != nil {
+		if cerr := q.dropDenyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropDenyStmt: %w", cerr)
 		}
 	}
 	if q.dropDisplacedStmt != nil {
@@ -401,6 +451,11 @@ func (q *Queries) Close() error {
 	if q.dropPolicyStmt != nil {
 		if cerr := q.dropPolicyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dropPolicyStmt: %w", cerr)
+		}
+	}
+	if q.dropRoleDefinitionStmt != nil {
+		if cerr := q.dropRoleDefinitionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropRoleDefinitionStmt: %w", cerr)
 		}
 	}
 	if q.dropUnlockStmt != nil {
@@ -513,6 +568,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing identitiesStmt: %w", cerr)
 		}
 	}
+	if q.identityStmt != nil {
+		if cerr := q.identityStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing identityStmt: %w", cerr)
+		}
+	}
 	if q.instanceStmt != nil {
 		if cerr := q.instanceStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing instanceStmt: %w", cerr)
@@ -563,6 +623,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing policiesStmt: %w", cerr)
 		}
 	}
+	if q.putAccessPolicyStmt != nil {
+		if cerr := q.putAccessPolicyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putAccessPolicyStmt: %w", cerr)
+		}
+	}
+	if q.putDenyStmt != nil {
+		if cerr := q.putDenyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putDenyStmt: %w", cerr)
+		}
+	}
 	if q.putIdentityStmt != nil {
 		if cerr := q.putIdentityStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putIdentityStmt: %w", cerr)
@@ -581,6 +651,11 @@ func (q *Queries) Close() error {
 	if q.putPolicyStmt != nil {
 		if cerr := q.putPolicyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putPolicyStmt: %w", cerr)
+		}
+	}
+	if q.putRoleDefinitionStmt != nil {
+		if cerr := q.putRoleDefinitionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putRoleDefinitionStmt: %w", cerr)
 		}
 	}
 	if q.putUnlockStmt != nil {
@@ -616,6 +691,11 @@ func (q *Queries) Close() error {
 	if q.revokeTokenStmt != nil {
 		if cerr := q.revokeTokenStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing revokeTokenStmt: %w", cerr)
+		}
+	}
+	if q.roleDefinitionsStmt != nil {
+		if cerr := q.roleDefinitionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing roleDefinitionsStmt: %w", cerr)
 		}
 	}
 	if q.rulesStmt != nil {
@@ -732,6 +812,7 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 type Queries struct {
 	db                      DBTX
 	tx                      *sql.Tx
+	accessPoliciesStmt      *sql.Stmt
 	addAssignmentStmt       *sql.Stmt
 	addCheckpointStmt       *sql.Stmt
 	addDisplacedStmt        *sql.Stmt
@@ -750,13 +831,17 @@ type Queries struct {
 	askedSinceStmt          *sql.Stmt
 	assignmentsStmt         *sql.Stmt
 	checkpointsStmt         *sql.Stmt
+	deniesStmt              *sql.Stmt
 	displacedStmt           *sql.Stmt
+	dropAccessPolicyStmt    *sql.Stmt
 	dropAssignmentStmt      *sql.Stmt
+	dropDenyStmt            *sql.Stmt
 	dropDisplacedStmt       *sql.Stmt
 	dropGrantSourceStmt     *sql.Stmt
 	dropLinkStmt            *sql.Stmt
 	dropLockStmt            *sql.Stmt
 	dropPolicyStmt          *sql.Stmt
+	dropRoleDefinitionStmt  *sql.Stmt
 	dropUnlockStmt          *sql.Stmt
 	endGrantStmt            *sql.Stmt
 	endSessionStmt          *sql.Stmt
@@ -779,6 +864,7 @@ type Queries struct {
 	hashesStmt              *sql.Stmt
 	idempotencyStmt         *sql.Stmt
 	identitiesStmt          *sql.Stmt
+	identityStmt            *sql.Stmt
 	instanceStmt            *sql.Stmt
 	linksStmt               *sql.Stmt
 	liveOfStmt              *sql.Stmt
@@ -789,10 +875,13 @@ type Queries struct {
 	pendingGrantsStmt       *sql.Stmt
 	pendingOfStmt           *sql.Stmt
 	policiesStmt            *sql.Stmt
+	putAccessPolicyStmt     *sql.Stmt
+	putDenyStmt             *sql.Stmt
 	putIdentityStmt         *sql.Stmt
 	putLinkStmt             *sql.Stmt
 	putLockStmt             *sql.Stmt
 	putPolicyStmt           *sql.Stmt
+	putRoleDefinitionStmt   *sql.Stmt
 	putUnlockStmt           *sql.Stmt
 	recordCountStmt         *sql.Stmt
 	recordsAboutStmt        *sql.Stmt
@@ -800,6 +889,7 @@ type Queries struct {
 	requestStmt             *sql.Stmt
 	reviewedStmt            *sql.Stmt
 	revokeTokenStmt         *sql.Stmt
+	roleDefinitionsStmt     *sql.Stmt
 	rulesStmt               *sql.Stmt
 	sessionByHashStmt       *sql.Stmt
 	setClosedStmt           *sql.Stmt
@@ -821,6 +911,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
 		db:                      tx,
 		tx:                      tx,
+		accessPoliciesStmt:      q.accessPoliciesStmt,
 		addAssignmentStmt:       q.addAssignmentStmt,
 		addCheckpointStmt:       q.addCheckpointStmt,
 		addDisplacedStmt:        q.addDisplacedStmt,
@@ -839,13 +930,17 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		askedSinceStmt:          q.askedSinceStmt,
 		assignmentsStmt:         q.assignmentsStmt,
 		checkpointsStmt:         q.checkpointsStmt,
+		deniesStmt:              q.deniesStmt,
 		displacedStmt:           q.displacedStmt,
+		dropAccessPolicyStmt:    q.dropAccessPolicyStmt,
 		dropAssignmentStmt:      q.dropAssignmentStmt,
+		dropDenyStmt:            q.dropDenyStmt,
 		dropDisplacedStmt:       q.dropDisplacedStmt,
 		dropGrantSourceStmt:     q.dropGrantSourceStmt,
 		dropLinkStmt:            q.dropLinkStmt,
 		dropLockStmt:            q.dropLockStmt,
 		dropPolicyStmt:          q.dropPolicyStmt,
+		dropRoleDefinitionStmt:  q.dropRoleDefinitionStmt,
 		dropUnlockStmt:          q.dropUnlockStmt,
 		endGrantStmt:            q.endGrantStmt,
 		endSessionStmt:          q.endSessionStmt,
@@ -868,6 +963,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		hashesStmt:              q.hashesStmt,
 		idempotencyStmt:         q.idempotencyStmt,
 		identitiesStmt:          q.identitiesStmt,
+		identityStmt:            q.identityStmt,
 		instanceStmt:            q.instanceStmt,
 		linksStmt:               q.linksStmt,
 		liveOfStmt:              q.liveOfStmt,
@@ -878,10 +974,13 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		pendingGrantsStmt:       q.pendingGrantsStmt,
 		pendingOfStmt:           q.pendingOfStmt,
 		policiesStmt:            q.policiesStmt,
+		putAccessPolicyStmt:     q.putAccessPolicyStmt,
+		putDenyStmt:             q.putDenyStmt,
 		putIdentityStmt:         q.putIdentityStmt,
 		putLinkStmt:             q.putLinkStmt,
 		putLockStmt:             q.putLockStmt,
 		putPolicyStmt:           q.putPolicyStmt,
+		putRoleDefinitionStmt:   q.putRoleDefinitionStmt,
 		putUnlockStmt:           q.putUnlockStmt,
 		recordCountStmt:         q.recordCountStmt,
 		recordsAboutStmt:        q.recordsAboutStmt,
@@ -889,6 +988,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		requestStmt:             q.requestStmt,
 		reviewedStmt:            q.reviewedStmt,
 		revokeTokenStmt:         q.revokeTokenStmt,
+		roleDefinitionsStmt:     q.roleDefinitionsStmt,
 		rulesStmt:               q.rulesStmt,
 		sessionByHashStmt:       q.sessionByHashStmt,
 		setClosedStmt:           q.setClosedStmt,

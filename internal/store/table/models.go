@@ -4,17 +4,31 @@
 
 package table
 
+type AccessPolicy struct {
+	Name    string
+	Version int64
+	Text    string
+}
+
 type Assignment struct {
-	Issuer  string
-	Subject string
-	Role    string
-	VM      string
-	Display string
+	Issuer    string
+	Subject   string
+	Groupname string
+	Role      string
+	Scope     string
+	Condition string
+	Eligible  int64
+	Display   string
 }
 
 type Checkpoint struct {
 	Size int64
 	Note string
+}
+
+type Deny struct {
+	Name string
+	Body string
 }
 
 type Displaced struct {
@@ -141,6 +155,11 @@ type Request struct {
 	Until    int64
 	Ticket   string
 	Glass    int64
+}
+
+type RoleDefinition struct {
+	Name string
+	Body string
 }
 
 type Session struct {

@@ -48,18 +48,6 @@ DELETE FROM unlocks WHERE vm = sqlc.arg(vm) AND port = sqlc.arg(port) AND protoc
 -- name: Unlocks :many
 SELECT * FROM unlocks ORDER BY vm, port, protocol;
 
--- name: AddAssignment :exec
-INSERT INTO assignments (issuer, subject, role, vm, display)
-VALUES (sqlc.arg(issuer), sqlc.arg(subject), sqlc.arg(role), sqlc.arg(vm), sqlc.arg(display))
-ON CONFLICT DO NOTHING;
-
--- name: DropAssignment :execrows
-DELETE FROM assignments
-WHERE issuer = sqlc.arg(issuer) AND subject = sqlc.arg(subject) AND role = sqlc.arg(role) AND vm = sqlc.arg(vm);
-
--- name: Assignments :many
-SELECT * FROM assignments ORDER BY issuer, subject, role, vm;
-
 -- name: AddToken :execrows
 INSERT INTO tokens (id, hash, issuer, subject, display, created, endless, expires, revoked, person, code, scope)
 VALUES (sqlc.arg(id), sqlc.arg(hash), sqlc.arg(issuer), sqlc.arg(subject), sqlc.arg(display), sqlc.arg(created),

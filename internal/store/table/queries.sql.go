@@ -9,31 +9,6 @@ import (
 	"context"
 )
 
-const addAssignment = `-- name: AddAssignment :exec
-INSERT INTO assignments (issuer, subject, role, vm, display)
-VALUES (?1, ?2, ?3, ?4, ?5)
-ON CONFLICT DO NOTHING
-`
-
-type AddAssignmentParams struct {
-	Issuer  string
-	Subject string
-	Role    string
-	VM      string
-	Display string
-}
-
-func (q *Queries) AddAssignment(ctx context.Context, arg AddAssignmentParams) error {
-	_, err := q.exec(ctx, q.addAssignmentStmt, addAssignment,
-		arg.Issuer,
-		arg.Subject,
-		arg.Role,
-		arg.VM,
-		arg.Display,
-	)
-	return err
-}
-
 const addCheckpoint = `-- name: AddCheckpoint :exec
 INSERT INTO checkpoints (size, note) VALUES (?1, ?2) ON CONFLICT DO NOTHING
 `
@@ -380,39 +355,6 @@ func (q *Queries) AddToken(ctx context.Context, arg AddTokenParams) (int64, erro
 	return result.RowsAffected()
 }
 
-const assignments = `-- name: Assignments :many
-SELECT issuer, subject, role, vm, display FROM assignments ORDER BY issuer, subject, role, vm
-`
-
-func (q *Queries) Assignments(ctx context.Context) ([]Assignment, error) {
-	rows, err := q.query(ctx, q.assignmentsStmt, assignments)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Assignment
-	for rows.Next() {
-		var i Assignment
-		if err := rows.Scan(
-			&i.Issuer,
-			&i.Subject,
-			&i.Role,
-			&i.VM,
-			&i.Display,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const checkpoints = `-- name: Checkpoints :many
 SELECT size, note FROM checkpoints ORDER BY size
 `
@@ -470,31 +412,6 @@ func (q *Queries) Displaced(ctx context.Context, firewall string) ([]Displaced, 
 		return nil, err
 	}
 	return items, nil
-}
-
-const dropAssignment = `-- name: DropAssignment :execrows
-DELETE FROM assignments
-WHERE issuer = ?1 AND subject = ?2 AND role = ?3 AND vm = ?4
-`
-
-type DropAssignmentParams struct {
-	Issuer  string
-	Subject string
-	Role    string
-	VM      string
-}
-
-func (q *Queries) DropAssignment(ctx context.Context, arg DropAssignmentParams) (int64, error) {
-	result, err := q.exec(ctx, q.dropAssignmentStmt, dropAssignment,
-		arg.Issuer,
-		arg.Subject,
-		arg.Role,
-		arg.VM,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
 }
 
 const dropDisplaced = `-- name: DropDisplaced :exec

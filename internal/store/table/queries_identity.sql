@@ -7,6 +7,9 @@ ON CONFLICT (issuer, subject) DO UPDATE SET display = excluded.display, kind = e
 -- name: Identities :many
 SELECT * FROM identities ORDER BY issuer, subject;
 
+-- name: Identity :one
+SELECT * FROM identities WHERE issuer = sqlc.arg(issuer) AND subject = sqlc.arg(subject);
+
 -- name: PutLink :exec
 INSERT INTO links (issuer, subject, display, person, since, by_issuer, by_subject, by_display)
 VALUES (sqlc.arg(issuer), sqlc.arg(subject), sqlc.arg(display), sqlc.arg(person), sqlc.arg(since),

@@ -171,6 +171,29 @@ func (q *Queries) Identities(ctx context.Context) ([]Identity, error) {
 	return items, nil
 }
 
+const identity = `-- name: Identity :one
+SELECT issuer, subject, display, kind, "groups", seen FROM identities WHERE issuer = ?1 AND subject = ?2
+`
+
+type IdentityParams struct {
+	Issuer  string
+	Subject string
+}
+
+func (q *Queries) Identity(ctx context.Context, arg IdentityParams) (Identity, error) {
+	row := q.queryRow(ctx, q.identityStmt, identity, arg.Issuer, arg.Subject)
+	var i Identity
+	err := row.Scan(
+		&i.Issuer,
+		&i.Subject,
+		&i.Display,
+		&i.Kind,
+		&i.Groups,
+		&i.Seen,
+	)
+	return i, err
+}
+
 const links = `-- name: Links :many
 SELECT issuer, subject, display, person, since, by_issuer, by_subject, by_display FROM links ORDER BY issuer, subject
 `

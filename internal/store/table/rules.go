@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/sesame-access/sesame/internal/access"
-	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/policy"
 )
@@ -149,21 +148,6 @@ func (l Lock) Value() (access.Lock, bool) {
 
 // Value returns the door that was given back; false if it is none.
 func (u Unlock) Value() (firewall.Door, bool) { return door(u.VM, u.Port, u.Protocol) }
-
-// AssignmentRow returns the row of an assignment.
-func AssignmentRow(a authz.Assignment) Assignment {
-	return Assignment{
-		Issuer: a.Principal.Issuer, Subject: a.Principal.Subject, Role: string(a.Role), VM: string(a.VM),
-		Display: a.Principal.Display,
-	}
-}
-
-// Value returns the assignment that the row holds.
-func (a Assignment) Value() authz.Assignment {
-	return authz.Assignment{
-		Principal: principal(a.Issuer, a.Subject, a.Display), Role: authz.Role(a.Role), VM: firewall.VMID(a.VM),
-	}
-}
 
 // Lifetime returns the columns that say when a token ends; the zero time is never.
 func Lifetime(expires time.Time) (endless, at int64) { return flag(expires.IsZero()), Millis(expires) }
