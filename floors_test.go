@@ -52,8 +52,8 @@ var floors = []floor{
 			"internal/plan",
 			"internal/posture",
 		},
-		{"internal/adoption", "internal/api"},
-		{"internal/api/vote"},
+		{"internal/adoption", "internal/api", "internal/authz/trial"},
+		{"internal/api/rights", "internal/api/vote"},
 	}},
 	{name: "3", steps: [][]string{
 		{"internal/provider"},

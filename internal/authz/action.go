@@ -92,3 +92,13 @@ func (a Action) taken(denies func(role.Operation) bool) bool {
 	sets := a.azure()
 	return len(sets) > 0 && !slices.ContainsFunc(sets, func(set []role.Operation) bool { return !slices.ContainsFunc(set, denies) })
 }
+
+// Gives returns what a role gives whoever has it.
+func Gives(d role.Definition) (out []Action) {
+	for _, a := range Actions() {
+		if a.given(d.Allows) {
+			out = append(out, a)
+		}
+	}
+	return out
+}

@@ -133,6 +133,6 @@ func (a *app) addCommands(root *cobra.Command) {
 	root.AddCommand(identity.Commands(&a.Console)...)
 	root.AddCommand(admin.Commands(&a.Console)...)
 	root.AddCommand(console.Group(console.Looking, a.doctorCommand())...)
-	root.AddCommand(console.Group(console.Running, a.demoCommand(), a.simulateCommand(), roles.Command(&a.Console, readConfig), a.serveCommand(), a.sweepCommand(), a.configCommand(), a.completionCommand(), a.versionCommand())...)
+	root.AddCommand(console.Group(console.Running, a.demoCommand(), a.simulateCommand(), roles.Command(&a.Console, readConfig), roles.AccessPolicy(&a.Console), a.serveCommand(), a.sweepCommand(), a.configCommand(), a.completionCommand(), a.versionCommand())...)
 	root.AddCommand(exitCodesTopic())
 }

@@ -22,6 +22,11 @@ type probe struct {
 	want func(role string, sees bool) int
 }
 
+// accessPolicyText is an access policy that changes nothing for anybody here.
+func accessPolicyText() string {
+	return `{"text":"permit (principal == Principal::\"local#nobody\", action == Action::\"request\", resource);"}`
+}
+
 // always, onlyAdmin and so on are the rules that the matrix expects. They are
 // written down here once more, apart from the code that follows them.
 func always(string, bool) int { return http.StatusOK }
@@ -111,6 +116,14 @@ func probes(vm, grant, request, token string) map[string]probe {
 		"list-identities":          {"/v1/identities", "", global(200, "admin")},
 		"link-identity":            {"/v1/identities/link", `{"identity":"viewer"}`, global(200, "admin")},
 		"unlink-identity":          {"/v1/identities/unlink", `{"identity":"viewer"}`, global(204, "admin")},
+		"list-roles":               {"/v1/roles", "", global(200, "admin")},
+		"assign-role":              {"/v1/roles", `{"principal":"local#new","role":"viewer","scope":"/"}`, global(201, "admin")},
+		"unassign-role":            {"/v1/roles/unassign", `{"principal":"local#other-` + request + `","role":"viewer","scope":"/"}`, global(204, "admin")},
+		"list-role-definitions":    {"/v1/role-definitions", "", global(200, "admin")},
+		"list-access-policies":     {"/v1/access-policies", "", global(200, "admin")},
+		"get-access-policy":        {"/v1/access-policies/staged", "", global(200, "admin")},
+		"put-access-policy":        {"/v1/access-policies/staged", accessPolicyText(), global(200, "admin")},
+		"delete-access-policy":     {"/v1/access-policies/staged", "", global(204, "admin")},
 		"openapi":                  {"/v1/openapi.json", "", always},
 	}
 }
@@ -142,6 +155,7 @@ func (h *house) stage(rt route, vm string) probe {
 	h.t.Helper()
 	h.server.authn = h.server.newAuthn()
 	h.ok("admin", "PUT", "/v1/policies/"+vm+"-ssh", policyText(firewall.HostVM(vm)))
+	h.ok("admin", "PUT", "/v1/access-policies/staged", accessPolicyText())
 	asked := read[api.Request](h, "requester", "POST", "/v1/requests",
 		`{"vm":"`+vm+`","ports":[{"port":22}],"sources":["198.51.100.9"],"duration":"5m"}`)
 	made := read[api.CreatedToken](h, "admin", "POST", "/v1/tokens", `{"name":"other-`+asked.ID+`","role":"viewer"}`)

@@ -51,7 +51,7 @@ func (s *Server) faces() []front.Route {
 
 // routes returns every route of the server.
 func (s *Server) routes() []route {
-	return slices.Concat(s.accessRoutes(), s.voteRoutes(), s.ruleRoutes(), s.recordRoutes(), s.serverRoutes(), s.identityRoutes())
+	return slices.Concat(s.accessRoutes(), s.voteRoutes(), s.ruleRoutes(), s.rightRoutes(), s.recordRoutes(), s.serverRoutes(), s.identityRoutes())
 }
 
 func get(path, id, summary string, may rule.Rule, query []front.Param, e endpoint) route {

@@ -52,7 +52,7 @@ func check(e *authz.Engine, tree scope.Tree, a authz.Assignment) error {
 	_, valid := engine.PrincipalUID(a.Principal)
 	switch {
 	case !known:
-		return errkind.Bad("role", string(a.Role), "a role; `sesame role list --definitions` shows them")
+		return errkind.Bad("role", string(a.Role), "a role; `sesame role show` lists them")
 	case parsed != a.Scope:
 		return errkind.Bad("scope", string(a.Scope), "in the canonical form, "+string(parsed))
 	case !d.AssignableAt(tree, a.Scope):

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/authz/scope"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 )
@@ -150,6 +151,8 @@ func RoleNames(roles []api.Role) string {
 		names[i] = r.Role
 		if r.VM != "" {
 			names[i] += " of " + firewall.VMID(r.VM).Name()
+		} else if r.Scope != "" && r.Scope != string(scope.All) {
+			names[i] += " on " + r.Scope
 		}
 	}
 	return strings.Join(names, ", ")

@@ -1,5 +1,6 @@
-// Package roles holds the command that says what each of Sesame's identities in a
-// cloud has to be allowed, as the cloud's own tool takes it.
+// Package roles holds the commands that say who may do what: which roles people and
+// programs have here, the access policies, and what each of Sesame's own identities
+// in a cloud has to be allowed, as the cloud's own tool takes it.
 package roles
 
 import (
@@ -26,13 +27,16 @@ func Command(c *console.Console, read ReadConfig) *cobra.Command {
 	a := commands{c, read}
 	cmd := &cobra.Command{
 		Use:   "role",
-		Short: "What Sesame's identities in a cloud have to be allowed",
-		Long: `Role writes down what each of Sesame's four identities in a cloud has to be
+		Short: "Who has which role, and what Sesame's identities in a cloud need",
+		Long: `List, show, assign and unassign are about people and programs: who may see, ask,
+approve and manage here.
+
+Aws and azure write down what each of Sesame's four identities in a cloud has to be
 allowed: a reader looks, an opener opens, a closer closes, a locker locks. It is
 least privilege as far as the cloud can tell these apart, and says where it
-cannot. It speaks to nobody.`,
+cannot. These two speak to nobody.`,
 		RunE: console.ShowHelp,
 	}
-	cmd.AddCommand(a.awsCommand(), a.azureCommand())
+	cmd.AddCommand(a.listCommand(), a.showCommand(), a.assignCommand(), a.unassignCommand(), a.awsCommand(), a.azureCommand())
 	return cmd
 }

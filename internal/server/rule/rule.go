@@ -68,6 +68,8 @@ func (r Rule) Uses(method, path string) authz.Action {
 		return authz.Disable
 	case strings.HasPrefix(path, "/v1/policies"):
 		return authz.Enable
+	case strings.HasPrefix(path, "/v1/requests/") && !strings.HasSuffix(path, "/cancel"):
+		return authz.Approve // or deny, or review
 	}
 	return authz.Request
 }
