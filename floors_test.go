@@ -147,7 +147,7 @@ var floors = []floor{
 		{"internal/broker"},
 	}},
 	{name: "6", steps: [][]string{
-		{"internal/server/auditlog", "internal/server/front", "internal/server/metrics", "internal/server/rule", "internal/server/sight", "internal/server/tlsfiles"},
+		{"internal/server/auditlog", "internal/server/front", "internal/server/metrics", "internal/server/rights", "internal/server/rule", "internal/server/sight", "internal/server/tlsfiles"},
 		{"internal/server/login"},
 		{"internal/server", "internal/server/arm", "internal/web"},
 	}},
