@@ -96,8 +96,8 @@ func (a commands) accessPutCommand(dry bool) *cobra.Command {
 		Use:   "apply NAME FILE",
 		Short: "Put an access policy from a file into force",
 		Long: `Apply checks a file against the schema and puts it into force at once. Grants
-that nobody may have any more end. ` + "`sesame access-policy diff`" + ` shows beforehand who
-gains or loses what.`,
+that nobody may have any more end. Who gains or loses what is shown beforehand by
+` + "`sesame access-policy diff`" + `.`,
 		Example: "  sesame access-policy apply nights nights.cedar",
 		Args:    console.Takes(2, 2, "a name, and a file, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
