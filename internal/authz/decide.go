@@ -195,7 +195,7 @@ func (e *Engine) ask(who access.Identity, a Action, req access.Request, d firewa
 	for i, one := range asks {
 		verdicts[i] = c.Request(one)
 	}
-	return e.explain(who, a, on, verdicts...)
+	return e.explain(c, a, on, verdicts...)
 }
 
 // MaySkip decides whether who may have d without the approvals that a JIT policy
@@ -224,7 +224,7 @@ func (e *Engine) MayApprove(who access.Identity, req access.Request, requester a
 		for _, one := range in.asks(req, d) {
 			verdicts = append(verdicts, c.Approve(engine.Approval{Ask: one, Requester: requester, Stage: stage}))
 		}
-		one := e.explain(who, Approve, on, verdicts...)
+		one := e.explain(c, Approve, on, verdicts...)
 		whole.Allow = whole.Allow && one.Allow
 		for _, why := range one.By {
 			whole.By = add(whole.By, why)

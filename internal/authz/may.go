@@ -20,17 +20,17 @@ import (
 // permit could apply and nothing forbids it whatever the circumstances. Decide,
 // MaySkip and MayApprove decide.
 func (e *Engine) May(who access.Identity, a Action, on Target) access.Decision {
-	v := e.verdict(who, a, on)
-	return e.explain(who, a, on, v)
+	c := e.index.Case(who, string(a), on)
+	return e.explain(c, a, on, verdict(c, a))
 }
 
 // Allows is May without reasons, for those who ask about many VMs.
 func (e *Engine) Allows(who access.Identity, a Action, on Target) bool {
-	return e.verdict(who, a, on).Allow && !e.blocked(a)
+	return !e.blocked(a) && verdict(e.index.Case(who, string(a), on), a).Allow
 }
 
-func (e *Engine) verdict(who access.Identity, a Action, on Target) engine.Verdict {
-	c := e.index.Case(who, string(a), on)
+// verdict decides c without the circumstances of a.
+func verdict(c *engine.Case, a Action) engine.Verdict {
 	if a.circumstantial() {
 		return c.Possible()
 	}
@@ -44,8 +44,8 @@ func (e *Engine) blocked(a Action) bool { return len(e.damaged) > 0 && a.circums
 // mostMissed is how many assignments of somebody are named that did not help.
 const mostMissed = 16
 
-// explain turns a verdict into a decision with every reason.
-func (e *Engine) explain(who access.Identity, a Action, on Target, verdicts ...engine.Verdict) access.Decision {
+// explain turns the verdicts of a case into a decision with every reason.
+func (e *Engine) explain(c *engine.Case, a Action, on Target, verdicts ...engine.Verdict) access.Decision {
 	d := access.Decision{Allow: len(verdicts) > 0 && !e.blocked(a), NeedsApproval: false, By: nil, Not: nil}
 	if e.blocked(a) {
 		d.Not = slices.Clone(e.damaged)
@@ -67,7 +67,7 @@ func (e *Engine) explain(who access.Identity, a Action, on Target, verdicts ...e
 			}
 		}
 	}
-	own, more := e.index.Of(who, mostMissed)
+	own, more := c.Own(mostMissed)
 	for _, r := range own {
 		if r.At != "" && !r.Forbids() && !slices.Contains(d.By, r.Name) {
 			d.Not = add(d.Not, r.Name+": "+missed(r, a, on))

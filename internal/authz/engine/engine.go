@@ -237,23 +237,24 @@ func (c *Case) mark(id types.PolicyID, hit map[int]bool) int {
 	return i
 }
 
-// Of returns the rules whose heads name who or a group of theirs, in their order;
-// at most limit, and whether there are more.
-func (x *Index) Of(who access.Identity, limit int) (rules []Rule, more bool) {
-	principal, ok := principalEntity(who)
-	if !ok {
+// Own returns the rules whose heads name the principal of c or a group of theirs, in
+// their order; at most limit, and whether there are more.
+func (c *Case) Own(limit int) (rules []Rule, more bool) {
+	if c.nobody {
 		return nil, false
 	}
-	lists := [][]int32{x.of[principal.UID]}
-	for g := range principal.Parents.All() {
-		lists = append(lists, x.of[g])
-	}
+	x := c.index
 	var found []int32
-	for _, list := range lists {
+	add := func(list []int32) {
 		more = more || len(list) > limit
 		found = append(found, list[:min(limit, len(list))]...)
 	}
+	add(x.of[c.question.Principal])
+	for g := range c.entities[c.question.Principal].Parents.All() {
+		add(x.of[g])
+	}
 	slices.Sort(found)
+	rules = make([]Rule, 0, min(limit, len(found)))
 	more = more || len(found) > limit
 	for _, i := range found[:min(limit, len(found))] {
 		rules = append(rules, x.rules[i])

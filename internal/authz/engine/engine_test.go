@@ -203,19 +203,19 @@ func TestHeadNamesItsActions(t *testing.T) {
 	}
 }
 
-func TestOf(t *testing.T) {
+func TestOwn(t *testing.T) {
 	var rules []engine.Rule
 	for i := range 40 {
 		rules = append(rules, engine.Permit(fmt.Sprint("r", i), engine.Holder{Principal: ana}, nil, "/"))
 	}
 	x := engine.NewIndex(append(rules, engine.Permit("other", engine.Holder{Principal: ben}, nil, "/"), engine.Permit("group", engine.Holder{Group: ops}, nil, "/")), nil)
-	if got, more := x.Of(access.Identity{Principal: ana}, 3); !more || !slices.Equal(names(got), []string{"r0", "r1", "r2"}) {
+	if got, more := x.Case(access.Identity{Principal: ana}, "view", engine.Target{}).Own(3); !more || !slices.Equal(names(got), []string{"r0", "r1", "r2"}) {
 		t.Errorf("%v, %v", names(got), more)
 	}
-	if got, more := x.Of(access.Identity{Principal: ben, Groups: []string{ops}}, 3); more || !slices.Equal(names(got), []string{"group", "other"}) {
+	if got, more := x.Case(access.Identity{Principal: ben, Groups: []string{ops}}, "view", engine.Target{}).Own(3); more || !slices.Equal(names(got), []string{"group", "other"}) {
 		t.Errorf("%v, %v", names(got), more)
 	}
-	if got, _ := x.Of(access.Identity{}, 3); got != nil {
+	if got, _ := x.Case(access.Identity{}, "view", engine.Target{}).Own(3); got != nil {
 		t.Errorf("%v", got)
 	}
 }
