@@ -53,7 +53,7 @@ var floors = []floor{
 			"internal/posture",
 		},
 		{"internal/adoption", "internal/api", "internal/authz/trial"},
-		{"internal/api/rights", "internal/api/vote"},
+		{"internal/api/identity", "internal/api/rights", "internal/api/vote"},
 	}},
 	{name: "3", steps: [][]string{
 		{"internal/provider"},
@@ -148,7 +148,7 @@ var floors = []floor{
 	}},
 	{name: "6", steps: [][]string{
 		{"internal/server/auditlog", "internal/server/front", "internal/server/metrics", "internal/server/rights", "internal/server/rule", "internal/server/sight", "internal/server/tlsfiles"},
-		{"internal/server/login"},
+		{"internal/server/follow", "internal/server/login"},
 		{"internal/server", "internal/server/arm", "internal/web"},
 	}},
 	{name: "7", steps: [][]string{

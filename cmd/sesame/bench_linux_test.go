@@ -19,6 +19,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/api/client"
+	"github.com/sesame-access/sesame/internal/api/rights"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/config"
 	"github.com/sesame-access/sesame/internal/demo"
@@ -141,7 +142,7 @@ func (b *bench) serve(t testing.TB, name string, port uint16, vms ...string) *se
 	s.eventually("the VMs are known", func() bool { return len(s.vms()) == len(vms) })
 	for _, p := range people {
 		out := s.must(nil, "", "token", "create", p.name, "--role", p.role, "-o", "json")
-		s.tokens[p.name] = decode[api.CreatedToken](t, out).Secret
+		s.tokens[p.name] = decode[rights.CreatedToken](t, out).Secret
 	}
 	args := append([]string{"enable"}, vms...)
 	s.must(nil, "ada", append(args, "--name", "doors", "--port", "22", "--port", "8080", "--max", "2h",

@@ -19,8 +19,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/api/client"
+	"github.com/sesame-access/sesame/internal/api/rights"
 	"github.com/sesame-access/sesame/internal/config"
 	"github.com/sesame-access/sesame/internal/daemon"
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -194,7 +194,7 @@ func serveMemory(ts *testscript.TestScript, neg bool, args []string) {
 	admin, err := client.New(client.Config{Socket: cfg.Socket})
 	ts.Check(err)
 	for _, role := range []string{"viewer", "admin", "requester"} {
-		token, err := admin.CreateToken(t.Context(), api.NewToken{Name: role, Role: role})
+		token, err := admin.CreateToken(t.Context(), rights.NewToken{Name: role, Role: role})
 		ts.Check(err)
 		ts.Setenv(strings.ToUpper(role), token.Secret)
 		ts.Setenv("SESAME_TOKEN", token.Secret)

@@ -19,6 +19,7 @@ import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/api/client"
+	"github.com/sesame-access/sesame/internal/api/rights"
 	"github.com/sesame-access/sesame/internal/config"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
@@ -231,7 +232,7 @@ func TestFirstStartAndRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := c.CreateToken(t.Context(), api.NewToken{Name: "ana", Role: "admin"})
+	token, err := c.CreateToken(t.Context(), rights.NewToken{Name: "ana", Role: "admin"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/zitadel/oidc/v3/example/server/exampleop"
 	"github.com/zitadel/oidc/v3/example/server/storage"
 
-	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/api/client"
+	"github.com/sesame-access/sesame/internal/api/identity"
 	"github.com/sesame-access/sesame/internal/config"
 )
 
@@ -121,14 +121,14 @@ func TestADeviceSignsIn(t *testing.T) {
 	if err != nil || dev.Code == "" || !strings.HasPrefix(dev.Page, url) {
 		t.Fatalf("%+v, %v", dev, err)
 	}
-	in, err := c.FetchSession(t.Context(), api.FetchSession{Handle: dev.Handle})
+	in, err := c.FetchSession(t.Context(), identity.FetchSession{Handle: dev.Handle})
 	if err != nil || !in.Pending {
 		t.Fatalf("%+v, %v", in, err)
 	}
 	if err := people.CompleteDeviceAuthorization(t.Context(), dev.Code, "id1"); err != nil {
 		t.Fatal(err)
 	}
-	in, err = c.FetchSession(t.Context(), api.FetchSession{Handle: in.Handle})
+	in, err = c.FetchSession(t.Context(), identity.FetchSession{Handle: in.Handle})
 	if err != nil || in.Pending || in.Secret == "" {
 		t.Fatalf("%+v, %v", in, err)
 	}

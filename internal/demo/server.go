@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/api/client"
+	"github.com/sesame-access/sesame/internal/api/rights"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/config"
 	"github.com/sesame-access/sesame/internal/daemon"
@@ -119,7 +119,7 @@ func (s *server) settle(ctx context.Context, at ground.Site, machines int, story
 	defer cancel()
 	e := program.Env{URL: s.url, CA: s.ca, SSHConfig: "", Tokens: map[authz.Role]string{}}
 	for _, p := range program.People() {
-		t, err := s.admin.CreateToken(ctx, api.NewToken{Name: p.Name, Role: string(p.Role), Person: "new"})
+		t, err := s.admin.CreateToken(ctx, rights.NewToken{Name: p.Name, Role: string(p.Role), Person: "new"})
 		if err != nil {
 			return program.Env{}, fmt.Errorf("make a token for %s: %w", p.Name, err)
 		}

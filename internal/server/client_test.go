@@ -19,11 +19,13 @@ import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/api/client"
+	wire "github.com/sesame-access/sesame/internal/api/rights"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authn"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/server/follow"
 	"github.com/sesame-access/sesame/internal/server/front"
 	"github.com/sesame-access/sesame/internal/server/tlsfiles"
 )
@@ -133,7 +135,7 @@ func TestClientOverTLS(t *testing.T) {
 			return err
 		},
 		func() error {
-			made, err := c.CreateToken(ctx, api.NewToken{Name: "x", Role: "viewer", VMs: []string{"web-1"}, Lifetime: "720h"})
+			made, err := c.CreateToken(ctx, wire.NewToken{Name: "x", Role: "viewer", VMs: []string{"web-1"}, Lifetime: "720h"})
 			return errors.Join(err, c.RevokeToken(ctx, made.Token.ID))
 		},
 		func() error { return c.DropPolicy(ctx, "db-1-ssh") },
@@ -210,7 +212,7 @@ func TestLocalSocket(t *testing.T) {
 // is told when their right ends.
 func TestFollow(t *testing.T) {
 	o := open(t)
-	made := read[api.CreatedToken](o.house, "admin", "POST", "/v1/tokens", `{"name":"follower","role":"viewer"}`)
+	made := read[wire.CreatedToken](o.house, "admin", "POST", "/v1/tokens", `{"name":"follower","role":"viewer"}`)
 	o.tokens["follower"] = made.Secret
 	o.quiet()
 	size := o.size()
@@ -365,7 +367,7 @@ func TestStreamsOutliveSilenceButNotTheirToken(t *testing.T) {
 		begin := time.Now()
 		text := h.send(h.newRequest("brief", "GET", "/v1/activity/stream", "").WithContext(ctx)).body
 		took := time.Since(begin)
-		if took < time.Minute || took > time.Minute+heartbeat {
+		if took < time.Minute || took > time.Minute+follow.Heartbeat {
 			t.Errorf("the stream ended after %v, of a token that was good for a minute", took)
 		}
 		if beats := strings.Count(text, ": alive\n\n"); beats < 2 || !strings.Contains(text, "event: end\n") || !strings.Contains(text, `"status":401`) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sesame-access/sesame/internal/api"
+	wire "github.com/sesame-access/sesame/internal/api/identity"
 	"github.com/sesame-access/sesame/internal/authn"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/errkind"
@@ -37,13 +38,13 @@ func (s *Server) identityRoutes() []route {
 		webpage(http.MethodPost, "/logout", "sign-out", "End the session of the browser", nil,
 			func(c *call, w *front.Recorder) error { return p.Left(w, c.request, c.body) }),
 		get("/v1/sign-in", "list-sign-ins", "Where one can sign in", public, nil,
-			reads(func(context.Context, *call) (api.SignIns, error) { return p.Issuers(), nil })),
+			reads(func(context.Context, *call) (wire.SignIns, error) { return p.Issuers(), nil })),
 		change(http.MethodPost, "/v1/sign-in/device", "start-device", "Begin to sign in on another device", public, http.StatusOK,
-			takes(func(ctx context.Context, c *call, in api.StartDevice) (api.Device, error) {
+			takes(func(ctx context.Context, c *call, in wire.StartDevice) (wire.Device, error) {
 				return p.StartDevice(ctx, c.Addr, in)
 			})),
 		change(http.MethodPost, "/v1/sign-in/session", "fetch-session", "Fetch the session of a sign-in", public, http.StatusOK,
-			takes(func(ctx context.Context, c *call, in api.FetchSession) (api.SignedIn, error) {
+			takes(func(ctx context.Context, c *call, in wire.FetchSession) (wire.SignedIn, error) {
 				return p.Fetch(ctx, c.Addr, in)
 			})),
 		change(http.MethodDelete, "/v1/session", "end-session", "Sign out", known, http.StatusNoContent,
@@ -51,13 +52,13 @@ func (s *Server) identityRoutes() []route {
 				return struct{}{}, s.Desk.Out(ctx, c.Principal, c.session, c.Addr)
 			})),
 		get("/v1/identities", "list-identities", "Everybody who is known, and who is the same person", manages, nil,
-			reads(func(ctx context.Context, _ *call) (api.Page[api.Identity], error) { return p.List(ctx) })),
+			reads(func(ctx context.Context, _ *call) (api.Page[wire.Identity], error) { return p.List(ctx) })),
 		change(http.MethodPost, "/v1/identities/link", "link-identity", "Make an identity a person", manages, http.StatusOK,
-			takes(func(ctx context.Context, c *call, in api.Link) (api.Identity, error) {
+			takes(func(ctx context.Context, c *call, in wire.Link) (wire.Identity, error) {
 				return p.Link(ctx, authn.Caller{Identity: c.Identity, Addr: c.Addr}, in)
 			})),
 		change(http.MethodPost, "/v1/identities/unlink", "unlink-identity", "Take a link back", manages, http.StatusNoContent,
-			takes(func(ctx context.Context, c *call, in api.Unlink) (struct{}, error) {
+			takes(func(ctx context.Context, c *call, in wire.Unlink) (struct{}, error) {
 				return p.Unlink(ctx, authn.Caller{Identity: c.Identity, Addr: c.Addr}, in)
 			})),
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sesame-access/sesame/internal/api"
+	wire "github.com/sesame-access/sesame/internal/api/rights"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/server/front"
@@ -158,7 +159,7 @@ func (h *house) stage(rt route, vm string) probe {
 	h.ok("admin", "PUT", "/v1/access-policies/staged", accessPolicyText())
 	asked := read[api.Request](h, "requester", "POST", "/v1/requests",
 		`{"vm":"`+vm+`","ports":[{"port":22}],"sources":["198.51.100.9"],"duration":"5m"}`)
-	made := read[api.CreatedToken](h, "admin", "POST", "/v1/tokens", `{"name":"other-`+asked.ID+`","role":"viewer"}`)
+	made := read[wire.CreatedToken](h, "admin", "POST", "/v1/tokens", `{"name":"other-`+asked.ID+`","role":"viewer"}`)
 	if rt.id == "unlink-identity" {
 		h.ok("admin", "POST", "/v1/identities/link", `{"identity":"viewer"}`)
 	}

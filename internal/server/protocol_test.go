@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/sesame-access/sesame/internal/api"
+	wire "github.com/sesame-access/sesame/internal/api/rights"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/server/front"
 )
@@ -91,7 +92,7 @@ func TestEveryAnswerIsSafeToShow(t *testing.T) {
 func TestBadTokensAreAllAlike(t *testing.T) {
 	h := build(t)
 	good := h.tokens["requester"]
-	revoked := read[api.CreatedToken](h, "admin", "POST", "/v1/tokens", `{"name":"gone","role":"admin"}`)
+	revoked := read[wire.CreatedToken](h, "admin", "POST", "/v1/tokens", `{"name":"gone","role":"admin"}`)
 	h.ok("admin", "DELETE", "/v1/tokens/"+revoked.Token.ID, "")
 	answers := map[string]bool{}
 	for _, auth := range []string{
@@ -193,7 +194,7 @@ func TestCallerAddress(t *testing.T) {
 // L-08: secrets are in no log and in no record.
 func TestSecretsStayOut(t *testing.T) {
 	h := build(t)
-	made := read[api.CreatedToken](h, "admin", "POST", "/v1/tokens", `{"name":"canary","role":"admin"}`)
+	made := read[wire.CreatedToken](h, "admin", "POST", "/v1/tokens", `{"name":"canary","role":"admin"}`)
 	h.tokens["canary"] = made.Secret
 	h.ok("canary", "GET", "/v1/vms", "")
 	h.call("canary", "GET", "/v1/vms?token="+made.Secret, "")

@@ -10,9 +10,14 @@ import (
 	"github.com/sesame-access/sesame/internal/server/rights"
 )
 
+// rights answers who may do what.
+func (s *Server) rights() rights.Face {
+	return rights.Face{Broker: s.Broker, Rules: s.Store.Rules, Tokens: s.Store.Tokens, VMs: s.Fleet.VMs}
+}
+
 // rightRoutes are what administrators use to say who may do what.
 func (s *Server) rightRoutes() []route {
-	f := rights.Face{Broker: s.Broker, Rules: s.Store.Rules, VMs: s.Fleet.VMs}
+	f := s.rights()
 	unassign := change(http.MethodPost, "/v1/roles/unassign", "unassign-role",
 		"Take a role back; grants that lose their right by it end", manages, http.StatusNoContent,
 		takes(func(ctx context.Context, c *call, in wire.Assignment) (struct{}, error) {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/api"
+	wire "github.com/sesame-access/sesame/internal/api/identity"
+	"github.com/sesame-access/sesame/internal/api/rights"
 	"github.com/sesame-access/sesame/internal/audit"
 	"github.com/sesame-access/sesame/internal/authn"
 	people "github.com/sesame-access/sesame/internal/authn/known"
@@ -131,7 +133,7 @@ func TestSignIn(t *testing.T) {
 	if r := b.get("/v1/vms"); strings.Contains(r.body, "web-1") {
 		t.Errorf("somebody without a role sees %s", r.body)
 	}
-	all := read[api.Page[api.Identity]](h, "admin", "GET", "/v1/identities", "")
+	all := read[api.Page[wire.Identity]](h, "admin", "GET", "/v1/identities", "")
 	person := access.PersonOf(access.Principal{Issuer: p.URL, Subject: "42"})
 	if i := all.Items[len(all.Items)-1]; i.Principal.Subject != "viewer" && i.Person != person && all.Items[0].Person != person {
 		t.Errorf("%+v", all.Items)
@@ -300,8 +302,8 @@ func TestA13TheProviderIsDown(t *testing.T) {
 func TestDeviceAndProgram(t *testing.T) {
 	h, p, b := office(t)
 	h.tokens["nobody"] = ""
-	dev := read[api.Device](h, "", "POST", "/v1/sign-in/device", `{"issuer":"corp"}`)
-	pending := read[api.SignedIn](h, "", "POST", "/v1/sign-in/session", `{"handle":"`+dev.Handle+`"}`)
+	dev := read[wire.Device](h, "", "POST", "/v1/sign-in/device", `{"issuer":"corp"}`)
+	pending := read[wire.SignedIn](h, "", "POST", "/v1/sign-in/session", `{"handle":"`+dev.Handle+`"}`)
 	if !pending.Pending || pending.Handle == dev.Handle || pending.Secret != "" {
 		t.Fatalf("%+v", pending)
 	}
@@ -309,7 +311,7 @@ func TestDeviceAndProgram(t *testing.T) {
 		t.Errorf("an old handle: %d", r.code)
 	}
 	p.SignIn()
-	in := read[api.SignedIn](h, "", "POST", "/v1/sign-in/session", `{"handle":"`+pending.Handle+`"}`)
+	in := read[wire.SignedIn](h, "", "POST", "/v1/sign-in/session", `{"handle":"`+pending.Handle+`"}`)
 	h.tokens["ana"] = in.Secret
 	if who := read[api.Whoami](h, "ana", "GET", "/v1/whoami", ""); who.Principal.Issuer != p.URL || who.Principal.Subject != "ana" {
 		t.Errorf("%+v", who)
@@ -335,7 +337,7 @@ func TestDeviceAndProgram(t *testing.T) {
 		t.Errorf("a code that somebody overheard: %d", r.code)
 	}
 	code := program()
-	in = read[api.SignedIn](h, "", "POST", "/v1/sign-in/session", fmt.Sprintf(`{"code":%q,"verifier":%q}`, code, verifier))
+	in = read[wire.SignedIn](h, "", "POST", "/v1/sign-in/session", fmt.Sprintf(`{"code":%q,"verifier":%q}`, code, verifier))
 	if in.Principal.Subject != "ana" || in.Secret == "" {
 		t.Errorf("%+v", in)
 	}
@@ -389,7 +391,7 @@ func TestPersons(t *testing.T) {
 		Records: []audit.Record{{Kind: audit.SignedIn, Time: firewall.Instant(time.Now())}},
 	}))
 	person := access.PersonOf(access.Principal{Issuer: p.URL, Subject: "42"})
-	got := read[api.Identity](h, "admin", "POST", "/v1/identities/link", `{"identity":"viewer","to":"`+p.URL+`#42"}`)
+	got := read[wire.Identity](h, "admin", "POST", "/v1/identities/link", `{"identity":"viewer","to":"`+p.URL+`#42"}`)
 	if got.Person != person || got.Kind != "person" {
 		t.Errorf("%+v", got)
 	}
@@ -420,7 +422,7 @@ func TestPathsOfThisServer(t *testing.T) {
 // A token is good for what it is for, whatever the role that came with it allows.
 func TestScopes(t *testing.T) {
 	h := build(t)
-	made := read[api.CreatedToken](h, "admin", "POST", "/v1/tokens", `{"name":"looker","role":"admin","scope":["view"]}`)
+	made := read[rights.CreatedToken](h, "admin", "POST", "/v1/tokens", `{"name":"looker","role":"admin","scope":["view"]}`)
 	h.tokens["looker"] = made.Secret
 	h.ok("looker", "GET", "/v1/vms", "")
 	for _, c := range [][3]string{

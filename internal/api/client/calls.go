@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/api/rights"
 	"github.com/sesame-access/sesame/internal/api/vote"
 )
 
@@ -210,18 +211,18 @@ func (c *Client) Sweep(ctx context.Context, s api.Sweep) (api.Swept, error) {
 }
 
 // Tokens returns every token, sorted by id.
-func (c *Client) Tokens(ctx context.Context) ([]api.Token, error) {
-	page, err := ask[api.Page[api.Token]](ctx, c, get("v1", "tokens"))
+func (c *Client) Tokens(ctx context.Context) ([]rights.Token, error) {
+	page, err := ask[api.Page[rights.Token]](ctx, c, get("v1", "tokens"))
 	return page.Items, err
 }
 
 // CreateToken makes a token; its secret is in the answer and nowhere else.
-func (c *Client) CreateToken(ctx context.Context, n api.NewToken) (api.CreatedToken, error) {
+func (c *Client) CreateToken(ctx context.Context, n rights.NewToken) (rights.CreatedToken, error) {
 	what, err := post(false, n, "v1", "tokens")
 	if err != nil {
-		return api.CreatedToken{}, err
+		return rights.CreatedToken{}, err
 	}
-	return ask[api.CreatedToken](ctx, c, what)
+	return ask[rights.CreatedToken](ctx, c, what)
 }
 
 // CreateCodes makes codes for emergencies; they are in the answer and nowhere else.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/api/rights"
 	"github.com/sesame-access/sesame/internal/errkind"
 )
 
@@ -68,7 +69,7 @@ func TestOnlyWhatIsHarmlessIsTriedAgain(t *testing.T) {
 	}
 	for name, f := range map[string]func() error{
 		"extend": func() error { _, err := c.Extend(ctx, "g", api.Extend{}); return err },
-		"create": func() error { _, err := c.CreateToken(ctx, api.NewToken{}); return err },
+		"create": func() error { _, err := c.CreateToken(ctx, rights.NewToken{}); return err },
 		"revoke": func() error { return c.RevokeToken(ctx, "t") },
 		"drop":   func() error { return c.DropPolicy(ctx, "p") },
 	} {

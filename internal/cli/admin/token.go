@@ -9,6 +9,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/api"
+	"github.com/sesame-access/sesame/internal/api/rights"
 	"github.com/sesame-access/sesame/internal/api/vote"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/cli/console"
@@ -33,7 +34,7 @@ over its local socket: sudo sesame token create NAME --role admin`,
 }
 
 func (a commands) tokenCreateCommand() *cobra.Command {
-	var n api.NewToken
+	var n rights.NewToken
 	cmd := &cobra.Command{
 		Use:   "create NAME --role ROLE",
 		Short: "Make a token; it is shown this once",
@@ -62,7 +63,7 @@ it cannot be shown again.`,
 	return cmd
 }
 
-func (a commands) createToken(ctx context.Context, n api.NewToken) error {
+func (a commands) createToken(ctx context.Context, n rights.NewToken) error {
 	if _, err := firewall.ParseName("name", n.Name); err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func (a commands) createToken(ctx context.Context, n api.NewToken) error {
 		return errkind.At("--role", err)
 	}
 	if n.Lifetime != "" {
-		if _, err := access.ParseSpan("--for", n.Lifetime, api.MinLifetime, api.MaxLifetime); err != nil {
+		if _, err := access.ParseSpan("--for", n.Lifetime, rights.MinLifetime, rights.MaxLifetime); err != nil {
 			return err
 		}
 	}
@@ -122,7 +123,7 @@ func (a commands) tokenListCommand() *cobra.Command {
 }
 
 // tokenState says how a token stands.
-func tokenState(t api.Token, now time.Time) string {
+func tokenState(t rights.Token, now time.Time) string {
 	switch {
 	case !t.Revoked.IsZero():
 		return "revoked " + output.Clock(t.Revoked.Time, now)

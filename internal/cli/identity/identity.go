@@ -26,6 +26,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/api/client"
+	wire "github.com/sesame-access/sesame/internal/api/identity"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/cli/connect"
 	"github.com/sesame-access/sesame/internal/cli/console"
@@ -77,7 +78,7 @@ func (a commands) login(ctx context.Context, issuer string, device, again bool) 
 	if target.URL == "" || target.Demo != "" {
 		return errkind.New(errkind.Invalid, "one signs in over TLS, and the server here is %s (%s); name one with --server", target, target.Source)
 	}
-	var in api.SignedIn
+	var in wire.SignedIn
 	if device {
 		in, err = a.byDevice(ctx, c, issuer)
 	} else {
@@ -103,23 +104,23 @@ func (a commands) login(ctx context.Context, issuer string, device, again bool) 
 const waitTime = 15 * time.Minute
 
 // byBrowser signs in with a browser on this machine.
-func (a commands) byBrowser(ctx context.Context, c *client.Client, issuer string, again bool) (api.SignedIn, error) {
+func (a commands) byBrowser(ctx context.Context, c *client.Client, issuer string, again bool) (wire.SignedIn, error) {
 	where, err := c.SignIns(ctx)
 	if err != nil {
-		return api.SignedIn{}, err
+		return wire.SignedIn{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, waitTime)
 	defer cancel()
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return api.SignedIn{}, fmt.Errorf("wait for the browser: %w", err)
+		return wire.SignedIn{}, fmt.Errorf("wait for the browser: %w", err)
 	}
 	defer l.Close() //nolint:errcheck // nobody comes any more
 	state, verifier := rand.Text(), rand.Text()
 	hash := sha256.Sum256([]byte(verifier))
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
-		return api.SignedIn{}, err
+		return wire.SignedIn{}, err
 	}
 	q := url.Values{"port": {port}, "challenge": {base64.RawURLEncoding.EncodeToString(hash[:])}, "state": {state}}
 	if issuer != "" {
@@ -131,9 +132,9 @@ func (a commands) byBrowser(ctx context.Context, c *client.Client, issuer string
 	fmt.Fprintf(a.Err, "Open this in a browser on this machine (without one: sesame login --device):\n\n  %s/login?%s\n\n", where.URL, q.Encode())
 	code, err := await(ctx, l, state)
 	if err != nil {
-		return api.SignedIn{}, err
+		return wire.SignedIn{}, err
 	}
-	return c.FetchSession(ctx, api.FetchSession{Handle: "", Code: code, Verifier: verifier})
+	return c.FetchSession(ctx, wire.FetchSession{Handle: "", Code: code, Verifier: verifier})
 }
 
 // await returns the code that a browser brings to l with the right state.
@@ -177,18 +178,18 @@ func await(ctx context.Context, l net.Listener, state string) (string, error) {
 }
 
 // byDevice signs in on another device.
-func (a commands) byDevice(ctx context.Context, c *client.Client, issuer string) (api.SignedIn, error) {
+func (a commands) byDevice(ctx context.Context, c *client.Client, issuer string) (wire.SignedIn, error) {
 	dev, err := c.StartDevice(ctx, issuer)
 	if err != nil {
-		return api.SignedIn{}, err
+		return wire.SignedIn{}, err
 	}
 	fmt.Fprintf(a.Err, "Open %s on any device and type in\n\n  %s\n\n", output.Plain(dev.Page), output.Plain(dev.Code))
 	handle, interval := dev.Handle, dev.Interval
 	for {
 		if !console.Pause(ctx, time.Duration(max(interval, 1))*time.Second) {
-			return api.SignedIn{}, ctx.Err()
+			return wire.SignedIn{}, ctx.Err()
 		}
-		in, err := c.FetchSession(ctx, api.FetchSession{Handle: handle, Code: "", Verifier: ""})
+		in, err := c.FetchSession(ctx, wire.FetchSession{Handle: handle, Code: "", Verifier: ""})
 		if err != nil || !in.Pending {
 			return in, err
 		}
@@ -302,7 +303,7 @@ and policies allow that, and never what an identity of the same person asked for
 			if err != nil {
 				return err
 			}
-			x, err := c.LinkIdentity(cmd.Context(), api.Link{Identity: args[0], To: to})
+			x, err := c.LinkIdentity(cmd.Context(), wire.Link{Identity: args[0], To: to})
 			if err != nil {
 				return err
 			}
@@ -327,7 +328,7 @@ func (a commands) unlinkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.UnlinkIdentity(cmd.Context(), api.Unlink{Identity: args[0]}); err != nil {
+			if err := c.UnlinkIdentity(cmd.Context(), wire.Unlink{Identity: args[0]}); err != nil {
 				return err
 			}
 			return a.Show(struct {

@@ -7,14 +7,15 @@ import (
 	"time"
 
 	"github.com/sesame-access/sesame/internal/api"
+	wire "github.com/sesame-access/sesame/internal/api/identity"
 	"github.com/sesame-access/sesame/internal/authn"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/signin"
 )
 
 // Issuers says where one can sign in.
-func (p Pages) Issuers() api.SignIns {
-	out := api.SignIns{Issuers: p.Desk.Names(), URL: p.Desk.URL}
+func (p Pages) Issuers() wire.SignIns {
+	out := wire.SignIns{Issuers: p.Desk.Names(), URL: p.Desk.URL}
 	if out.Issuers == nil {
 		out.Issuers = []string{}
 	}
@@ -22,29 +23,29 @@ func (p Pages) Issuers() api.SignIns {
 }
 
 // StartDevice begins a sign-in on another device.
-func (p Pages) StartDevice(ctx context.Context, addr netip.Addr, in api.StartDevice) (api.Device, error) {
+func (p Pages) StartDevice(ctx context.Context, addr netip.Addr, in wire.StartDevice) (wire.Device, error) {
 	if !p.Authn().Fails(addr, p.Now()) { // each is a call of the identity provider
-		return api.Device{}, errkind.New(errkind.Exhausted, "too many attempts; wait a minute")
+		return wire.Device{}, errkind.New(errkind.Exhausted, "too many attempts; wait a minute")
 	}
 	handle, dev, err := p.Desk.StartDevice(ctx, in.Issuer)
 	if err != nil {
-		return api.Device{}, err
+		return wire.Device{}, err
 	}
-	return api.Device{
+	return wire.Device{
 		Handle: handle, Code: dev.UserCode, Page: dev.Page, Complete: dev.Complete,
 		Interval: int(dev.Interval / time.Second), Expires: api.TimeOf(dev.Expires),
 	}, nil
 }
 
 // Fetch returns the session of a sign-in that a program began.
-func (p Pages) Fetch(ctx context.Context, addr netip.Addr, in api.FetchSession) (api.SignedIn, error) {
+func (p Pages) Fetch(ctx context.Context, addr netip.Addr, in wire.FetchSession) (wire.SignedIn, error) {
 	if in.Handle != "" {
 		secret, s, again, dev, err := p.Desk.Poll(ctx, in.Handle, addr)
 		if err != nil {
-			return api.SignedIn{}, p.counted(addr, err)
+			return wire.SignedIn{}, p.counted(addr, err)
 		}
 		if again != "" {
-			return api.SignedIn{
+			return wire.SignedIn{
 				Pending: true, Handle: again, Interval: int(dev.Interval / time.Second), Secret: "", Principal: api.Principal{}, Expires: api.Time{},
 			}, nil
 		}
@@ -52,7 +53,7 @@ func (p Pages) Fetch(ctx context.Context, addr netip.Addr, in api.FetchSession) 
 	}
 	secret, s, err := p.Desk.Fetch(ctx, in.Code, in.Verifier, addr)
 	if err != nil {
-		return api.SignedIn{}, p.counted(addr, err)
+		return wire.SignedIn{}, p.counted(addr, err)
 	}
 	return signedIn(secret, s, p.Desk.Sessions), nil
 }
@@ -66,16 +67,16 @@ func (p Pages) counted(addr netip.Addr, err error) error {
 }
 
 // List returns everybody who is known.
-func (p Pages) List(ctx context.Context) (api.Page[api.Identity], error) {
+func (p Pages) List(ctx context.Context) (api.Page[wire.Identity], error) {
 	all, err := p.Desk.List(ctx)
 	if err != nil {
-		return api.Page[api.Identity]{}, err
+		return api.Page[wire.Identity]{}, err
 	}
 	return api.PageFrom(all, "", identityOf), nil
 }
 
-func identityOf(k signin.Known) api.Identity {
-	out := api.Identity{
+func identityOf(k signin.Known) wire.Identity {
+	out := wire.Identity{
 		Principal: api.PrincipalOf(k.Principal), Kind: string(k.Kind), Person: k.Person,
 		Groups: []string{}, Seen: api.TimeOf(k.Seen), Linked: api.TimeOf(k.Link.Since),
 	}
@@ -86,15 +87,15 @@ func identityOf(k signin.Known) api.Identity {
 }
 
 // Link makes two identities one person.
-func (p Pages) Link(ctx context.Context, by authn.Caller, in api.Link) (api.Identity, error) {
+func (p Pages) Link(ctx context.Context, by authn.Caller, in wire.Link) (wire.Identity, error) {
 	k, err := p.Desk.Link(ctx, by.Principal, by.Addr, in.Identity, in.To)
 	if err != nil {
-		return api.Identity{}, err
+		return wire.Identity{}, err
 	}
 	return identityOf(k), nil
 }
 
 // Unlink takes that back.
-func (p Pages) Unlink(ctx context.Context, by authn.Caller, in api.Unlink) (struct{}, error) {
+func (p Pages) Unlink(ctx context.Context, by authn.Caller, in wire.Unlink) (struct{}, error) {
 	return struct{}{}, p.Desk.Unlink(ctx, by.Principal, by.Addr, in.Identity)
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sesame-access/sesame/internal/api"
+	wire "github.com/sesame-access/sesame/internal/api/identity"
 	"github.com/sesame-access/sesame/internal/authn"
 	"github.com/sesame-access/sesame/internal/authn/session"
 	"github.com/sesame-access/sesame/internal/errkind"
@@ -253,8 +254,8 @@ func show(w *front.Recorder, status int, p page) error {
 }
 
 // signedIn says how a sign-in ended, for a program.
-func signedIn(secret string, s session.Session, l session.Limits) api.SignedIn {
-	return api.SignedIn{
+func signedIn(secret string, s session.Session, l session.Limits) wire.SignedIn {
+	return wire.SignedIn{
 		Pending: false, Handle: "", Interval: 0, Secret: secret, Principal: api.PrincipalOf(s.Identity.Principal), Expires: api.TimeOf(s.Expires(l)),
 	}
 }

@@ -22,6 +22,7 @@ import (
 type Face struct {
 	Broker *broker.Broker
 	Rules  func(context.Context) (store.Rules, error)
+	Tokens func(context.Context) ([]store.Token, error)
 	VMs    func() []inventory.VM
 }
 
