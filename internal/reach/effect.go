@@ -5,6 +5,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/reach/sieve"
 )
 
 // An Effect is what becomes of reach when one firewall changes.
@@ -13,8 +14,9 @@ import (
 // read everybody is unknown before and after, whatever the change does. So where
 // a source is unknown both times it is asked again as if all that is not known
 // let it pass: the other layers, the way there, and the rules of unknown sources
-// that come before the first one that changed. What differs then, on any single
-// path, is a change that may be real. This holds for firewalls that deliver
+// that come before the first one that changed. A rule that may deliver does so
+// where that does not skip the firewall that changes. What differs then, on any
+// single path, is a change that may be real. This holds for firewalls that deliver
 // nothing, which is all that Sesame writes.
 //
 // It keeps working memory between questions. It is not safe for concurrent use.
@@ -27,7 +29,9 @@ type Effect struct {
 	was, is       firewall.Layer // the one that changes
 	before, after Model
 	// The same, as if what is not known let everything pass; nil until needed.
-	supposedBefore, supposedAfter Model
+	// Of the others once as if what may deliver passed, and once as if it delivered.
+	supposedWas, supposedIs *sieve.Layer
+	passing, delivering     Model
 }
 
 // NewEffect returns the effect of after taking the place of the layer of its
@@ -44,16 +48,16 @@ func NewEffect(layers map[firewall.ID]firewall.Layer, after firewall.Layer) *Eff
 
 // suppose makes the layers that let pass what is not known, when they are needed.
 func (e *Effect) suppose() {
-	if e.supposedBefore != nil {
+	if e.passing != nil {
 		return
 	}
 	was, is := reaching(e.was, e.is)
-	e.supposedBefore = Model{}
+	e.supposedWas, e.supposedIs = sieve.Compile(was), sieve.Compile(is)
+	e.passing, e.delivering = Model{}, Model{}
 	for _, l := range e.layers {
-		e.supposedBefore.Put(passing(l))
+		e.passing.Put(passing(l, false))
+		e.delivering.Put(passing(l, true))
 	}
-	e.supposedBefore.Put(was)
-	e.supposedAfter = e.supposedBefore.With(is)
 }
 
 // After returns who can come through d of v.
@@ -70,40 +74,55 @@ func (e *Effect) Of(v inventory.VM, d firewall.Door) Change {
 	e.suppose()
 	for _, p := range v.Paths {
 		v := inventory.VM{ID: v.ID, Paths: []inventory.Path{e.supposed(p)}}
-		out = append(out, Diff(e.ask.VM(v, e.supposedBefore, d), e.ask.VM(v, e.supposedAfter, d)).Within(doubt)...)
+		out = append(out, Diff(e.supposing(&v, e.supposedWas, d), e.supposing(&v, e.supposedIs, d)).Within(doubt)...)
 	}
 	return out
 }
 
+// supposing returns who can come through d of v, which has one path, when own is
+// the layer that changes. What delivers before it would hide it, unless nothing
+// skips it.
+func (e *Effect) supposing(v *inventory.VM, own *sieve.Layer, d firewall.Door) Set {
+	hops := v.Paths[0].Hops
+	layers := make([]*sieve.Layer, len(hops))
+	late := slices.ContainsFunc(hops, func(h inventory.Hop) bool { return h.Always && h.Firewall == e.is.Firewall })
+	for i, h := range hops {
+		switch {
+		case h.Firewall == e.is.Firewall:
+			layers[i], late = own, true
+		case late:
+			layers[i] = e.delivering[h.Firewall]
+		default:
+			layers[i] = e.passing[h.Firewall]
+		}
+	}
+	e.ask.EnterPast(v, layers)
+	return e.ask.Ask(d)
+}
+
 // supposed returns p as if everybody who may come that way did, past firewalls
-// that were not read, and past none of those that stand beside the one that
-// changes and may do its work.
+// that were not read.
 func (e *Effect) supposed(p inventory.Path) inventory.Path {
 	if p.Unsure {
 		p.From, p.Unsure = nil, false
 	}
 	var hops []inventory.Hop
 	for _, h := range p.Hops {
-		unread := func(id firewall.ID) bool { return e.supposedBefore[id] == nil }
-		switch {
-		case slices.Contains(h.Firewalls(), e.is.Firewall):
-			h.Firewall, h.Or = e.is.Firewall, nil
-		case slices.ContainsFunc(h.Firewalls(), unread):
-			continue
+		if h.Firewall == e.is.Firewall || e.passing[h.Firewall] != nil {
+			hops = append(hops, h)
 		}
-		hops = append(hops, h)
 	}
 	p.Hops = hops
 	return p
 }
 
-// passing returns l as if what is not known about it let packets pass, to be
-// judged by the layers behind it.
-func passing(l firewall.Layer) firewall.Layer {
+// passing returns l as if what is not known about it let packets pass: to be judged
+// by the layers behind it, or past these where it may deliver and deliver is set.
+func passing(l firewall.Layer, deliver bool) firewall.Layer {
 	rules := make([]firewall.LayerRule, 0, len(l.Rules))
 	for _, r := range l.Rules {
 		switch {
-		case r.Maybe && (r.Action == firewall.Deny || r.Action == firewall.Deliver):
+		case r.Maybe && (r.Action == firewall.Deny || r.Action == firewall.Deliver && !deliver):
 			continue
 		case r.Action == firewall.Unknown:
 			r.Action = firewall.Allow

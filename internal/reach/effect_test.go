@@ -79,6 +79,34 @@ func TestEffectInEveryWorld(t *testing.T) {
 	}
 }
 
+// Behind a change what may deliver does, or else nobody is let in whatever changes;
+// before it that would skip the change, but for a firewall that nothing skips.
+func TestEffectWithDeliveries(t *testing.T) {
+	maybe := all("perhaps", firewall.Deliver)
+	maybe.Maybe = true
+	admin, host := ordered("admin", maybe), ordered("host", line("office", firewall.Allow, "203.0.113.0/24"))
+	for name, c := range map[string]struct {
+		behind front
+		always bool
+		want   bool
+	}{
+		"behind":               {behind: behind(ordered("host"), admin), want: true},
+		"before":               {behind: behind(admin, ordered("host"))},
+		"before, never passed": {behind: behind(admin, ordered("host")), always: true, want: true},
+	} {
+		layers := map[firewall.ID]firewall.Layer{}
+		for i := range c.behind.path.Hops {
+			layers[c.behind.layers[i].Firewall] = c.behind.layers[i]
+			c.behind.path.Hops[i].Always = c.always
+		}
+		v := inventory.VM{ID: ssh.VM, Paths: []inventory.Path{c.behind.path}, Missing: []string{"another interface"}}
+		got := reach.NewEffect(layers, host).Of(v, ssh).Admits().Sources()
+		if want := reach.Of(prefixes("203.0.113.0/24")...); c.want && !slices.Equal(got, want) || !c.want && !got.Empty() {
+			t.Errorf("%s: it admits %s", name, got)
+		}
+	}
+}
+
 type beforeAndAfter struct {
 	before, after map[firewall.ID]firewall.Layer
 }
