@@ -111,7 +111,7 @@ func (p Path) Leads(d firewall.Door) bool {
 	return (p.Protocol == 0 || p.Protocol == d.Protocol) && (p.Port == 0 || p.Port == d.Port)
 }
 
-// Seen returns d and the VM's address as the firewalls at h see them.
+// Seen returns d and the VM's address as the firewall at h sees them.
 func (p Path) Seen(h Hop, d firewall.Door) (firewall.Door, []netip.Addr) {
 	to := p.To
 	if h.To != nil {
@@ -126,9 +126,6 @@ func (p Path) Seen(h Hop, d firewall.Door) (firewall.Door, []netip.Addr) {
 // A Hop is a place that a packet passes, with the firewall that stands there.
 type Hop struct {
 	Firewall firewall.ID
-	// Or names further firewalls at this place. A packet passes when any of them,
-	// or Firewall, lets it: security groups of one interface.
-	Or []firewall.ID
 	// Sees is the source that this firewall sees instead of the client's own,
 	// where one before it translates addresses; invalid where none does. The
 	// client's port is then not known either.
@@ -143,9 +140,6 @@ type Hop struct {
 	Always bool
 }
 
-// Firewalls returns the firewalls at h.
-func (h Hop) Firewalls() []firewall.ID { return append([]firewall.ID{h.Firewall}, h.Or...) }
-
 // Beside returns v with a hop of the firewall other behind every one of id:
 // something else stands at the same place.
 func (v VM) Beside(id, other firewall.ID) VM {
@@ -154,8 +148,8 @@ func (v VM) Beside(id, other firewall.ID) VM {
 		var hops []Hop
 		for _, h := range p.Hops {
 			hops = append(hops, h)
-			if slices.Contains(h.Firewalls(), id) {
-				h.Firewall, h.Or = other, nil
+			if h.Firewall == id {
+				h.Firewall = other
 				hops = append(hops, h)
 			}
 		}
@@ -169,7 +163,7 @@ func (v VM) Firewalls() []firewall.ID {
 	var ids []firewall.ID
 	for _, p := range v.Paths {
 		for _, h := range p.Hops {
-			ids = append(ids, h.Firewalls()...)
+			ids = append(ids, h.Firewall)
 		}
 	}
 	slices.Sort(ids)

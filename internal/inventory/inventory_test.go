@@ -32,12 +32,12 @@ func TestBeside(t *testing.T) {
 	sees := netip.MustParsePrefix("10.0.0.0/28")
 	v := inventory.VM{Paths: []inventory.Path{
 		{Name: "a", Hops: []inventory.Hop{{Firewall: "hub"}, {Firewall: "host", Sees: sees, Always: true}}},
-		{Name: "b", Hops: []inventory.Hop{{Firewall: "sg", Or: []firewall.ID{"host"}}}},
+		{Name: "b", Hops: []inventory.Hop{{Firewall: "host"}}},
 	}}
 	got := v.Beside("host", "others")
 	want := []inventory.Path{
 		{Name: "a", Hops: []inventory.Hop{{Firewall: "hub"}, {Firewall: "host", Sees: sees, Always: true}, {Firewall: "others", Sees: sees, Always: true}}},
-		{Name: "b", Hops: []inventory.Hop{{Firewall: "sg", Or: []firewall.ID{"host"}}, {Firewall: "others"}}},
+		{Name: "b", Hops: []inventory.Hop{{Firewall: "host"}, {Firewall: "others"}}},
 	}
 	if !reflect.DeepEqual(got.Paths, want) || len(v.Paths[0].Hops) != 2 {
 		t.Errorf("%+v, want %+v", got.Paths, want)

@@ -87,7 +87,7 @@ func (j *judge) speak(v inventory.VM, d firewall.Door, rules ...firewall.LayerRu
 		for _, h := range p.Hops {
 			seen, _ := p.Seen(h, d)
 			matches := func(r firewall.LayerRule) bool { return r.Matches(seen) }
-			if p.Leads(d) && slices.Contains(h.Firewalls(), j.Plan.Firewall) && slices.ContainsFunc(rules, matches) {
+			if p.Leads(d) && h.Firewall == j.Plan.Firewall && slices.ContainsFunc(rules, matches) {
 				return true
 			}
 		}

@@ -157,9 +157,7 @@ func Route(wants firewall.Wants, vms []inventory.VM) map[firewall.ID]firewall.Wa
 	return out
 }
 
-// routeDoor returns what each firewall in front of v must show for w. Of several at
-// one place any may let a packet pass: the lock is in all of them, and an opening
-// in the first is enough.
+// routeDoor returns what each firewall in front of v must show for w.
 func routeDoor(w firewall.Want, v inventory.VM) map[firewall.ID]firewall.Want {
 	behind := map[firewall.ID]*gathering{}
 	at := func(fw firewall.ID) *gathering {
@@ -172,9 +170,6 @@ func routeDoor(w firewall.Want, v inventory.VM) map[firewall.ID]firewall.Want {
 	}
 	for _, p := range v.Paths {
 		for _, h := range p.Hops {
-			for _, fw := range h.Or {
-				at(fw)
-			}
 			// Two paths to one firewall need the same; needing it twice is harmless,
 			// holders are joined without duplicates.
 			g := at(h.Firewall)

@@ -99,9 +99,6 @@ func (r dice) model() (inventory.VM, map[firewall.ID]firewall.Layer, firewall.Do
 		p.Unsure = r.one(5)
 		for range r.IntN(4) {
 			h := inventory.Hop{Firewall: pick(r, ids...), Always: r.one(4)}
-			if r.one(5) {
-				h.Or = several(r, 1, 2, func() firewall.ID { return pick(r, ids...) })
-			}
 			if r.one(6) {
 				h.Sees = r.prefix()
 			}

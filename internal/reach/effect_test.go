@@ -35,11 +35,6 @@ func TestEffectInEveryWorld(t *testing.T) {
 	for seed := range uint64(3000) {
 		r := roll(seed)
 		v, layers, d := r.known()
-		for i := range v.Paths {
-			for h := range v.Paths[i].Hops {
-				v.Paths[i].Hops[h].Or = nil
-			}
-		}
 		ids := slices.Sorted(maps.Keys(layers))
 		if len(ids) == 0 {
 			continue

@@ -141,7 +141,7 @@ func (w naiveWorld) hops(p inventory.Path, hops []inventory.Hop, from netip.Addr
 		list = h.To
 	}
 	x.to = naiveTo(list, x.from[0].Is4())
-	can := naivePlace(h, w.layers, x)
+	can := naiveFirewall(h.Firewall, w.layers, x)
 	out := ends{closed: can.deny}
 	on := func(delivered bool) {
 		then := w.hops(p, rest, from, sport, delivered)
@@ -161,21 +161,6 @@ type naiveFate struct{ deny, pass, deliver bool }
 
 func (f naiveFate) and(g naiveFate) naiveFate {
 	return naiveFate{f.deny || g.deny, f.pass || g.pass, f.deliver || g.deliver}
-}
-
-// naivePlace returns what may happen where several firewalls stand: a packet gets
-// the best that any of them gives it.
-func naivePlace(h inventory.Hop, layers map[firewall.ID]firewall.Layer, x naivePacket) naiveFate {
-	all := naiveFirewall(h.Firewall, layers, x)
-	for _, id := range h.Or {
-		one := naiveFirewall(id, layers, x)
-		all = naiveFate{
-			deny:    all.deny && one.deny,
-			pass:    all.pass && (one.deny || one.pass) || one.pass && (all.deny || all.pass),
-			deliver: all.deliver || one.deliver,
-		}
-	}
-	return all
 }
 
 func naiveFirewall(id firewall.ID, layers map[firewall.ID]firewall.Layer, x naivePacket) (can naiveFate) {

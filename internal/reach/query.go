@@ -15,7 +15,7 @@ import (
 type Query struct {
 	sieve  sieve.Sieve
 	vm     *inventory.VM
-	layers []*sieve.Layer // of its firewalls, by path, hop and alternative; nil where there is none
+	layers []*sieve.Layer // of its firewalls, by path and hop; nil where there is none
 	places []place
 	given  []place // to the last answer, which the next may share
 	links  []link
@@ -64,7 +64,6 @@ type column struct {
 	now    link      // where the walk is
 	next   sieve.Key // where the next piece begins
 	more   bool      // there is one
-	or     bool      // it stands at the same place as the column before
 	always bool
 	varies bool // with the client's port
 	route  bool // it says who can come this way, not what a firewall does
@@ -107,17 +106,13 @@ func (q *Query) Enter(v *inventory.VM, m Model) {
 	q.EnterPast(v, nil)
 	for i := range v.Paths {
 		for h := range v.Paths[i].Hops {
-			hop := &v.Paths[i].Hops[h]
-			q.layers = append(q.layers, m[hop.Firewall])
-			for _, id := range hop.Or {
-				q.layers = append(q.layers, m[id])
-			}
+			q.layers = append(q.layers, m[v.Paths[i].Hops[h].Firewall])
 		}
 	}
 }
 
-// EnterPast is Enter for who has looked the layers up: by path, hop and alternative,
-// nil where there is none.
+// EnterPast is Enter for who has looked the layers up: by path and hop, nil
+// where there is none.
 func (q *Query) EnterPast(v *inventory.VM, layers []*sieve.Layer) {
 	q.vm, q.layers = v, append(q.layers[:0], layers...)
 }
@@ -136,9 +131,7 @@ func (q *Query) Ask(d firewall.Door) Set {
 		if p.Leads(d) {
 			q.path(p, layers, d)
 		}
-		for h := range p.Hops {
-			layers = layers[1+len(p.Hops[h].Or):]
-		}
+		layers = layers[len(p.Hops):]
 	}
 	switch {
 	case len(v.Paths) == 0 && len(v.Missing) == 0:
@@ -183,9 +176,7 @@ func (q *Query) path(p *inventory.Path, layers []*sieve.Layer, d firewall.Door) 
 	q.sources = append(q.sources[:0], 0)
 	q.route(p)
 	for h := range p.Hops {
-		here := 1 + len(p.Hops[h].Or)
-		q.hop(p, &p.Hops[h], layers[:here], d)
-		layers = layers[here:]
+		q.hop(p, &p.Hops[h], layers[h], d)
 	}
 	if len(p.Hops) == 0 {
 		c := column{place: q.place(place{path: p.Name, why: noFirewallOnPath})}
@@ -291,30 +282,24 @@ func (q *Query) comers(p *inventory.Path, f sieve.Family, out []sieve.Piece) []s
 
 func damaged(p netip.Prefix) bool { return !p.IsValid() }
 
-// hop adds the columns of the firewalls at h, which show layers. What can be said for every source
-// port alike is said now.
-func (q *Query) hop(p *inventory.Path, h *inventory.Hop, layers []*sieve.Layer, d firewall.Door) {
+// hop adds the column of the firewall at h, which shows l. What can be said for every
+// source port alike is said now.
+func (q *Query) hop(p *inventory.Path, h *inventory.Hop, l *sieve.Layer, d firewall.Door) {
 	d, to := p.Seen(*h, d)
 	q.packets = append(q.packets, sieve.NewPacket(d, to))
 	seen := &q.packets[len(q.packets)-1]
-	for i, l := range layers {
-		id := h.Firewall
-		if i > 0 {
-			id = h.Or[i-1]
-		}
-		c := column{packet: len(q.packets) - 1, place: q.place(place{path: p.Name, firewall: id, layer: l}), or: i > 0, always: h.Always}
-		switch {
-		case l == nil:
-			q.constant(&c, fixed(firewall.Denies|firewall.Passes))
-		case h.Sees.IsValid():
-			q.constant(&c, q.translated(l, *seen, h.Sees))
-		case l.LooksAtSourcePorts() && hasPorts(d.Protocol):
-			q.sources, c.varies = q.sieve.SourcePorts(l, q.sources, d), true
-		default:
-			c.pieces = q.sweep(l, seen)
-		}
-		q.columns = append(q.columns, c)
+	c := column{packet: len(q.packets) - 1, place: q.place(place{path: p.Name, firewall: h.Firewall, layer: l}), always: h.Always}
+	switch {
+	case l == nil:
+		q.constant(&c, fixed(firewall.Denies|firewall.Passes))
+	case h.Sees.IsValid():
+		q.constant(&c, q.translated(l, *seen, h.Sees))
+	case l.LooksAtSourcePorts() && hasPorts(d.Protocol):
+		q.sources, c.varies = q.sieve.SourcePorts(l, q.sources, d), true
+	default:
+		c.pieces = q.sweep(l, seen)
 	}
+	q.columns = append(q.columns, c)
 }
 
 // translated returns what l does behind a translation to sees. Which address of

@@ -106,11 +106,9 @@ func (c *column) enter(n int, f sieve.Family) {
 func (q *Query) chain(columns []column, at sieve.Key, f sieve.Family) (s state, next sieve.Key, more bool) {
 	s = going
 	links, from := q.links, len(q.links)
-	var l link
-	var always, route bool
 	for i := range columns {
 		c := &columns[i]
-		if !c.or && s == stopped {
+		if s == stopped {
 			break
 		}
 		for c.more && !at.Less(c.next) {
@@ -119,17 +117,9 @@ func (q *Query) chain(columns []column, at sieve.Key, f sieve.Family) (s state, 
 		if c.more && (!more || c.next.Less(next)) {
 			next, more = c.next, true
 		}
-		if c.or {
-			l = atLeast(l, c.now)
-		} else {
-			l, always, route = c.now, c.always, c.route
-		}
-		if i+1 < len(columns) && columns[i+1].or {
-			continue
-		}
-		looks := s&going != 0 || always
-		if s = s.past(l.Can, always); looks && !(route && l.Can == firewall.Passes) {
-			links = append(links, l)
+		can, looks := c.now.Can, s&going != 0 || c.always
+		if s = s.past(can, c.always); looks && !(c.route && can == firewall.Passes) {
+			links = append(links, c.now)
 		}
 	}
 	if s == stopped {
@@ -138,18 +128,6 @@ func (q *Query) chain(columns []column, at sieve.Key, f sieve.Family) (s state, 
 	}
 	q.links = links
 	return s, next, more
-}
-
-// atLeast joins what two firewalls at one place do: a packet gets the better of
-// the two. The one that does more decides, or else the one that is less certain.
-func atLeast(a, b link) link {
-	low := max(a.Can.Least(), b.Can.Least())
-	can := (a.Can | b.Can) &^ (low - 1)
-	if b.Can.Least() > a.Can.Least() || b.Can.Least() == a.Can.Least() && b.Can > a.Can {
-		a = b
-	}
-	a.Can = can
-	return a
 }
 
 // goesOn reports whether the links that were added last, behind so many, and their

@@ -60,11 +60,7 @@ func newRound(m reach.Model, ports []Port, fronts int) *round {
 func (r *round) expect(v *inventory.VM) {
 	for i := range v.Paths {
 		for h := range v.Paths[i].Hops {
-			hop := &v.Paths[i].Hops[h]
-			r.meet(hop.Firewall)
-			for _, id := range hop.Or {
-				r.meet(id)
-			}
+			r.meet(v.Paths[i].Hops[h].Firewall)
 		}
 	}
 	r.begins = append(r.begins, len(r.expected))
@@ -131,12 +127,8 @@ func (r *round) path(vm firewall.VMID, p *inventory.Path) bool {
 		if h.Port != 0 {
 			return false
 		}
-		packet := sieve.NewPacket(p.Seen(*h, door))
-		r.number(len(h.Or))
-		for range 1 + len(h.Or) {
-			r.number(r.way[len(r.packets)])
-			r.packets = append(r.packets, packet)
-		}
+		r.number(r.way[len(r.packets)])
+		r.packets = append(r.packets, sieve.NewPacket(p.Seen(*h, door)))
 		r.prefix(h.Sees)
 		r.flag(h.Always)
 	}

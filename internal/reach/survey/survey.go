@@ -12,7 +12,6 @@ package survey
 import (
 	"iter"
 	"maps"
-	"slices"
 
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
@@ -128,7 +127,7 @@ func (s *Survey) Replace(before, after firewall.Layer) (shifts []Shift, asked in
 func about(v *inventory.VM, id firewall.ID, d firewall.Door, rules []firewall.LayerRule) bool {
 	for _, p := range v.Paths {
 		for _, h := range p.Hops {
-			if !p.Leads(d) || h.Firewall != id && !slices.Contains(h.Or, id) {
+			if !p.Leads(d) || h.Firewall != id {
 				continue
 			}
 			seen, to := p.Seen(h, d)

@@ -64,9 +64,6 @@ func drawVM(r *rand.Rand, n int) inventory.VM {
 		for range r.IntN(3) {
 			h := inventory.Hop{Firewall: pick[firewall.ID](r, "f1", "f2", "f3", "unread"), Always: r.IntN(8) == 0}
 			if r.IntN(8) == 0 {
-				h.Or = []firewall.ID{pick[firewall.ID](r, "f1", "f2")}
-			}
-			if r.IntN(8) == 0 {
 				h.Sees = drawPrefix(r)
 			}
 			if r.IntN(8) == 0 {
@@ -198,26 +195,6 @@ func TestReplaceAsksOnlyWhereAChangedRuleMayMatter(t *testing.T) {
 	for range s.All() {
 		break
 	}
-}
-
-// Two VMs that share one group and have another each share no answer.
-func TestGroupsOfOneInterface(t *testing.T) {
-	layers := map[firewall.ID]firewall.Layer{}
-	group := func(id firewall.ID, from string) {
-		layers[id] = firewall.Layer{Firewall: id, Kind: firewall.Union, Default: firewall.Deny, Rules: []firewall.LayerRule{
-			{Name: "only", Action: firewall.Allow, Last: 65535, From: []netip.Prefix{netip.MustParsePrefix(from)}},
-		}}
-	}
-	group("shared", "203.0.113.0/24")
-	group("sg-0", "198.51.100.0/24")
-	group("sg-1", "192.0.2.0/24")
-	var vms []inventory.VM
-	for n := range 2 {
-		vms = append(vms, inventory.VM{ID: firewall.VMID(fmt.Sprint("host://vm-", n)), Paths: []inventory.Path{{
-			Hops: []inventory.Hop{{Firewall: "shared", Or: []firewall.ID{firewall.ID(fmt.Sprint("sg-", n))}}},
-		}}})
-	}
-	hold(t, survey.New(vms, reach.NewModel(layers), ports()...), vms, layers)
 }
 
 // Answers and layers that are alike in how many pieces they have are not alike in
@@ -370,7 +347,6 @@ func TestWhatTellsMachinesApart(t *testing.T) {
 		"a translated port":         func(_ *inventory.VM, _ *inventory.Path, h *inventory.Hop) { h.Port = 80 },
 		"a translated source":       func(_ *inventory.VM, _ *inventory.Path, h *inventory.Hop) { h.Sees = prefix("203.0.113.9/32") },
 		"another translated source": func(_ *inventory.VM, _ *inventory.Path, h *inventory.Hop) { h.Sees = prefix("10.9.0.9/32") },
-		"a second firewall":         func(_ *inventory.VM, _ *inventory.Path, h *inventory.Hop) { h.Or = []firewall.ID{"f2"} },
 		"another firewall":          func(_ *inventory.VM, _ *inventory.Path, h *inventory.Hop) { h.Firewall = "f2" },
 		"a firewall behind": func(_ *inventory.VM, p *inventory.Path, _ *inventory.Hop) {
 			p.Hops = append(p.Hops, inventory.Hop{Firewall: "f2"})

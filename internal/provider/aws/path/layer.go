@@ -76,9 +76,22 @@ type wearer struct {
 	to []netip.Addr
 }
 
-// groupLayer returns what a security group admits.
-func (v *view) groupLayer(g Group) firewall.Layer {
-	l := firewall.Layer{Firewall: firewall.ID(g.ID), Kind: firewall.Union, Rules: nil, Default: firewall.Deny}
+// groupLayer returns what any of the security groups admits to who wears them all.
+func (v *view) groupLayer(id firewall.ID, groups []string) firewall.Layer {
+	l := firewall.Layer{Firewall: id, Kind: firewall.Union, Rules: nil, Default: firewall.Deny}
+	for _, id := range groups {
+		if g, read := v.groups[id]; read {
+			l.Rules = append(l.Rules, v.admits(g)...)
+			continue
+		}
+		l.Rules = append(l.Rules, firewall.LayerRule{Name: id + " was not read", Action: firewall.Allow, Maybe: true, Last: math.MaxUint16})
+	}
+	slices.SortStableFunc(l.Rules, func(a, b firewall.LayerRule) int { return cmp.Compare(a.Name, b.Name) })
+	return l
+}
+
+// admits returns the rules of a security group.
+func (v *view) admits(g Group) (out []firewall.LayerRule) {
 	wearers := v.wearers(g.ID)
 	for _, x := range g.Rules {
 		protocol, ok := x.protocol()
@@ -92,7 +105,7 @@ func (v *view) groupLayer(g Group) firewall.Layer {
 		case x.CIDR.IsValid():
 			r.From = []netip.Prefix{x.CIDR.Masked()}
 		case x.Group != "":
-			l.Rules = append(l.Rules, v.members(r, x.Group, wearers)...)
+			out = append(out, v.members(r, x.Group, wearers)...)
 			continue
 		case known && x.PrefixList != "":
 			if r.From = prefix.Union(list); r.From == nil {
@@ -101,10 +114,9 @@ func (v *view) groupLayer(g Group) firewall.Layer {
 		default: // a list that was not resolved, or a source of a new kind
 			r.Maybe = true
 		}
-		l.Rules = append(l.Rules, r)
+		out = append(out, r)
 	}
-	slices.SortStableFunc(l.Rules, func(a, b firewall.LayerRule) int { return cmp.Compare(a.Name, b.Name) })
-	return l
+	return out
 }
 
 // wearers returns where interfaces wear the group.

@@ -52,9 +52,6 @@ func Machines(e Estate) ([]inventory.VM, map[firewall.ID]firewall.Layer) {
 			v.add(returnLayer(*s.ACL))
 		}
 	}
-	for _, g := range e.Groups {
-		v.add(v.groupLayer(g))
-	}
 	of := map[firewall.VMID][]Interface{}
 	for _, n := range e.Interfaces {
 		of[n.Machine] = append(of[n.Machine], n)
@@ -199,23 +196,20 @@ func (v *view) aclHop(s *place, way string) inventory.Hop {
 	return inventory.Hop{Firewall: firewall.ID(s.ACL.ID + way)}
 }
 
-// groupHop is where the security groups of n stand, all at one place.
+// groupHop is where the security groups of n stand: they judge as one. Interfaces
+// that wear the same have one layer.
 func (v *view) groupHop(n Interface) inventory.Hop {
 	ids := slices.Clone(n.Groups)
 	slices.Sort(ids)
-	var h inventory.Hop
-	for i, id := range slices.Compact(ids) {
-		if i == 0 {
-			h.Firewall = firewall.ID(id)
-			continue
-		}
-		h.Or = append(h.Or, firewall.ID(id))
+	ids = slices.Compact(ids)
+	id := firewall.ID(strings.Join(ids, "+"))
+	if len(ids) == 0 {
+		id = "no security group"
 	}
-	if h.Firewall == "" {
-		h.Firewall = firewall.ID(n.ID + "/no security group")
-		v.add(firewall.Layer{Firewall: h.Firewall, Kind: firewall.Union, Rules: nil, Default: firewall.Deny})
+	if _, made := v.layers[id]; !made {
+		v.add(v.groupLayer(id, ids))
 	}
-	return h
+	return inventory.Hop{Firewall: id}
 }
 
 func sorted[V any](m map[string]V) []string {
