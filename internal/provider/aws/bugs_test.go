@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sesame-access/sesame/internal/cloudsim/ec2"
@@ -14,7 +15,26 @@ import (
 )
 
 // The tests in this file are bugs that other reconcilers of security groups had,
-// each named after where it was reported.
+// each named after where it was reported. Of those that concern more than security
+// groups, and of what the EC2 API is known for, the tests are elsewhere:
+//
+//   - cloud-provider-azure #6342, provider-aws for Crossplane #1954: a foreign rule is
+//     touched, or not seen. TestConformance, securitygroup/compile.TestLockAndUnlock.
+//   - cloud-provider-azure #10862, #6075: what one does not need any more is taken
+//     from another who shares it. securitygroup/compile.TestSharedGroup.
+//   - cloud-provider-azure #1829: an item twice in one request fails all of it.
+//     TestEqualRestsAreOneRule, securitygroup.TestWritesOfAStepAreFewCalls.
+//   - kubernetes #55733, cloud-provider-azure #1845, #741: rules are compared by name
+//     alone, or as they are spelt. TestRulesAreFoundAgain, TestEditedRuleIsOneRuleAgain,
+//     securitygroup.TestContentIsIdentity, securitygroup.TestCanonical.
+//   - Cluster API for Azure #3395: what is not wanted any more stays. TestConformance.
+//   - terraform #7547, cloud-gov/terraform-provision #2359: two writers put back what
+//     the other takes out, for ever. TestTruce.
+//   - The EC2 API: answers lag behind writes (TestConformance/lagging); a request of
+//     which some is done already fails whole (TestHalfDone); Duplicate, NotFound,
+//     DependencyViolation and the others (securitygroup.TestOutcomes, TestErrors);
+//     buckets for each action (TestErrors, BenchmarkCrowd); tracked and untracked
+//     sessions (TestConformance, compile.TestSpares).
 
 // Two rules that are displaced leave the same rest: aws-load-balancer-controller
 // #1438 and kubernetes #92263 sent it twice, and the whole call was refused.
@@ -114,5 +134,185 @@ func TestRulesAreFoundAgain(t *testing.T) {
 	}
 	if p, err := g.provider.Compile(s, want, nil); err != nil || !p.Empty() {
 		t.Errorf("%v\n%v", err, p)
+	}
+}
+
+// Somebody edits a rule of ours by its id: upjet #104 made a second rule and left
+// the first one, which let in whoever it named now.
+func TestEditedRuleIsOneRuleAgain(t *testing.T) {
+	g := newGround(t, ec2.Config{Seed: 35})
+	want := locked(g.ssh, 1)
+	if _, err := g.pass(t.Context(), want, nil); err != nil {
+		t.Fatal(err)
+	}
+	g.edit(t, g.own, func(x *world.Group) { x.Rules[0].CIDR = netip.MustParsePrefix("198.51.100.0/24") })
+	if !g.now().admits(g.ssh, netip.MustParseAddr("198.51.100.7")) {
+		t.Fatal("the edit lets nobody in")
+	}
+	if _, err := g.pass(t.Context(), want, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.rulesOf(g.own, netip.MustParsePrefix("198.51.100.0/24")); len(got) > 0 {
+		t.Errorf("the edited rule is left: %v", got)
+	}
+	if got := g.rulesOf(g.own, want[0].Open[0].From); !slices.Equal(got, []string{"22-22"}) {
+		t.Errorf("the grant is %v", got)
+	}
+}
+
+// A new group lets everything out, and so does one that somebody gave a rule to:
+// provider-aws for Crossplane #352 saw it as never ready. Ours lets nothing out.
+func TestOwnGroupLetsNothingOut(t *testing.T) {
+	g := newGround(t, ec2.Config{Seed: 36})
+	lets := func() (n int) {
+		for _, x := range g.now().groups {
+			for _, r := range x.Rules {
+				if x.Name == g.own && r.Egress {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	for range 2 {
+		if _, err := g.pass(t.Context(), locked(g.ssh, 1), nil); err != nil || lets() != 0 {
+			t.Fatalf("%v, and %d rules let something out", err, lets())
+		}
+		g.edit(t, g.own, func(x *world.Group) {
+			x.Rules = append(x.Rules, world.Rule{ID: "sgr-0000000000000c001", Egress: true, Protocol: "-1", First: world.All, Last: world.All, CIDR: netip.MustParsePrefix("0.0.0.0/0")})
+		})
+	}
+}
+
+// A rule that somebody wrote into our group: aws-load-balancer-controller #3988
+// revoked it without a word, from a group that others were told to use. Ours is for
+// openings alone, since whatever stands in it would outlive the sweep; the plan
+// names what it takes out.
+func TestForeignRuleInOwnGroup(t *testing.T) {
+	g := newGround(t, ec2.Config{Seed: 37})
+	if _, err := g.pass(t.Context(), locked(g.ssh, 1), nil); err != nil {
+		t.Fatal(err)
+	}
+	from := netip.MustParsePrefix("198.51.100.0/24")
+	g.edit(t, g.own, func(x *world.Group) {
+		x.Rules = append(x.Rules,
+			world.Rule{ID: "sgr-0000000000000c002", Protocol: "tcp", First: 22, Last: 22, CIDR: from},
+			world.Rule{ID: "sgr-0000000000000c003", Protocol: "tcp", First: 8443, Last: 8443, CIDR: from})
+	})
+	p, err := g.pass(t.Context(), locked(g.ssh, 1), nil)
+	if got := g.rulesOf(g.own, from); err != nil || len(got) > 0 {
+		t.Errorf("%v is left: %v", got, err)
+	}
+	for _, named := range []string{"22/tcp from 198.51.100.0/24", "8443/tcp from 198.51.100.0/24"} {
+		if !strings.Contains(p.String(), named) {
+			t.Errorf("the plan does not name %s:\n%v", named, p)
+		}
+	}
+}
+
+// The API lists in no order; plans do not depend on it.
+func TestOrderOfAnswersIsNoMatter(t *testing.T) {
+	var plans [2]string
+	for i := range plans {
+		g := newGround(t, ec2.Config{Seed: 38})
+		if i == 1 {
+			g.sim.Hand(ec2.DefaultRegion, func(w *world.World, now time.Time) {
+				for x := range w.Groups.All(now) {
+					x.Rules = slices.Clone(x.Rules)
+					slices.Reverse(x.Rules)
+					w.Groups.Put(now, x)
+				}
+				for n := range w.Interfaces.All(now) {
+					n.Groups = slices.Clone(n.Groups)
+					slices.Reverse(n.Groups)
+					w.Interfaces.Put(now, n)
+				}
+			})
+		}
+		s, err := g.provider.Observe(t.Context(), g.vpc, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := locked(g.ssh, 0)
+		p, err := g.provider.Compile(s, want, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plans[i] = p.String()
+	}
+	if plans[0] != plans[1] || plans[0] == "" {
+		t.Errorf("%s\nand\n%s", plans[0], plans[1])
+	}
+}
+
+// A group that somebody's rule names cannot be deleted (DependencyViolation).
+// Everything else is given back all the same, and it goes when nobody names it.
+func TestGroupThatIsStillNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGround(t, ec2.Config{Seed: 39, Unthrottled: true})
+		before := g.foreign()
+		p, err := g.pass(t.Context(), locked(g.ssh, 0), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := func() string {
+			for _, x := range g.now().groups {
+				if x.Name == g.own {
+					return x.ID
+				}
+			}
+			return ""
+		}
+		names := world.Rule{ID: "sgr-0000000000000c004", Protocol: "tcp", First: 9999, Last: 9999, Group: own()}
+		g.edit(t, "other", func(x *world.Group) { x.Rules = append(x.Rules, names) })
+		out := displacedBy(p)
+		if _, err := g.pass(t.Context(), nil, out); err == nil || own() == "" {
+			t.Errorf("it is deleted although it is named: %v", err)
+		}
+		g.edit(t, "other", func(x *world.Group) {
+			x.Rules = slices.DeleteFunc(x.Rules, func(r world.Rule) bool { return r.ID == names.ID })
+		})
+		if got := g.foreign(); got != before {
+			t.Errorf("not given back:\n%swas\n%s", got, before)
+		}
+		if _, err := g.pass(t.Context(), nil, nil); err != nil || own() != "" {
+			t.Errorf("it is left: %v", err)
+		}
+	})
+}
+
+// To put a group on an interface replaces the whole list, on no condition. What
+// somebody has put on since it was read stays.
+func TestWhatWasAttachedMeanwhileStays(t *testing.T) {
+	g := newGround(t, ec2.Config{Seed: 40})
+	s, err := g.provider.Observe(t.Context(), g.vpc, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := g.provider.Compile(s, locked(g.ssh, 0), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := ""
+	for _, x := range g.now().groups {
+		if x.Name == "other" {
+			other = x.ID
+		}
+	}
+	g.sim.Hand(ec2.DefaultRegion, func(w *world.World, now time.Time) {
+		for n := range w.Interfaces.All(now) {
+			if n.Instance == g.ssh.VM.Name() {
+				n.Groups = append(slices.Clone(n.Groups), other)
+				w.Interfaces.Put(now, n)
+			}
+		}
+	})
+	if err := g.provider.Apply(t.Context(), s, p); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range g.now().interfaces {
+		if n.Instance == g.ssh.VM.Name() && (len(n.Groups) != 4 || !slices.Contains(n.Groups, other)) {
+			t.Errorf("%s wears %v", n.ID, n.Groups)
+		}
 	}
 }
