@@ -28,7 +28,8 @@ type AWS struct {
 	// Keep lists protocols that are kept of a rule for every protocol besides TCP,
 	// UDP and ICMP.
 	Keep []firewall.Protocol
-	// RulesPerGroup and GroupsPerInterface are the quotas of the accounts.
+	// RulesPerGroup and GroupsPerInterface are the quotas of the accounts; what an
+	// account says of itself goes before the second.
 	RulesPerGroup, GroupsPerInterface int
 	// Resync is the daemon's for VPCs: reading one takes several calls.
 	Resync time.Duration
@@ -272,7 +273,9 @@ func (w *writer) aws(a AWS) {
 		"the protocols of keep, by number. No list of rules says \"every other protocol\":",
 		"those are listed and asked for, too.")
 	w.list(in, "keep", a.Keep)
-	w.comment(in, "The quotas of the accounts.")
+	w.comment(in, "The quotas of the accounts. EC2 says how many groups an interface may wear, and",
+		"what is said here counts where it does not; how many rules a group may hold it",
+		"says to nobody before they are too many.")
 	w.line("  rules_per_group: %d", a.RulesPerGroup)
 	w.line("  groups_per_interface: %d", a.GroupsPerInterface)
 	w.comment(in, "How long a VPC goes unread when nothing happens. Reading one takes about three",

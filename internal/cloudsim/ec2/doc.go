@@ -17,7 +17,7 @@
 //   - tags of everything, rules included: Create, Delete, Describe
 //   - only described: instances and their status, VPCs, subnets, route tables,
 //     internet gateways, peerings, Elastic IP addresses, prefix lists and their
-//     entries, regions
+//     entries, regions, account attributes
 //   - STS: GetCallerIdentity, AssumeRole with an external id
 //
 // Signatures are verified. Who calls is in an account, and sees what is in it.

@@ -308,6 +308,15 @@ func TestDescribeEverything(t *testing.T) {
 	see("prefix lists", len(lists.PrefixLists), err)
 	regions, err := client.DescribeRegions(ctx, &sdk.DescribeRegionsInput{})
 	see("regions", len(regions.Regions), err)
+	attributes, err := client.DescribeAccountAttributes(ctx, &sdk.DescribeAccountAttributesInput{})
+	see("attributes", len(attributes.AccountAttributes), err)
+	attributes, err = client.DescribeAccountAttributes(ctx, &sdk.DescribeAccountAttributesInput{AttributeNames: []types.AccountAttributeName{"vpc-max-security-groups-per-interface"}})
+	ok(t, err)
+	if a := attributes.AccountAttributes; len(a) != 1 || aws.ToString(a[0].AttributeValues[0].AttributeValue) != "5" {
+		t.Errorf("groups per interface: %+v", a)
+	}
+	_, err = client.DescribeAccountAttributes(ctx, &sdk.DescribeAccountAttributesInput{AttributeNames: []types.AccountAttributeName{"rules"}})
+	wantCode(t, err, "InvalidParameterValue")
 	for _, l := range lists.PrefixLists {
 		entries, err := client.GetManagedPrefixListEntries(ctx, &sdk.GetManagedPrefixListEntriesInput{PrefixListId: l.PrefixListId, MaxResults: aws.Int32(1)})
 		ok(t, err)
@@ -340,7 +349,7 @@ func TestDescribeEverything(t *testing.T) {
 	references, err := client.DescribeSecurityGroupReferences(ctx, &sdk.DescribeSecurityGroupReferencesInput{GroupId: []string{scanner}})
 	see("references", len(references.SecurityGroupReferenceSet), err)
 	want := map[string]int{
-		"vpcs": 3, "subnets": 10, "route tables": 4, "gateways": 2, "acls": 3, "peerings": 1, "prefix lists": 2, "regions": 2,
+		"vpcs": 3, "subnets": 10, "route tables": 4, "gateways": 2, "acls": 3, "peerings": 1, "prefix lists": 2, "regions": 2, "attributes": 6,
 		"entries on first pages": 2, "statuses": 40, "interfaces of instances": 1, "addresses of instances": 1, "team tags": 40, "references": 1,
 	}
 	if diff := cmp.Diff(want, count); diff != "" {

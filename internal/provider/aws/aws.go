@@ -50,7 +50,8 @@ type Clients struct {
 type Config struct {
 	Keys    firewall.Keyring
 	Regions []Region
-	// Network is what every VPC starts from; its ID is filled in.
+	// Network is what every VPC starts from. Its ID is filled in, and the quota of
+	// groups, where the account says it.
 	Network securitygroup.Network
 	// Resync is how long a VPC may go unread when nothing happens; 0 leaves that to
 	// the caller.
@@ -66,6 +67,7 @@ type Provider struct {
 	truces map[firewall.ID]*truce.Guard // of each VPC that was written to
 	mu     sync.Mutex
 	last   map[string][]inventory.VM // the machines of each region, as last read in full
+	groups map[string]int            // how many an interface may wear in each region that says so
 }
 
 var _ provider.Provider = (*Provider)(nil)
@@ -75,7 +77,7 @@ func New(c Config) *Provider {
 	if c.Network.Quotas == (securitygroup.Quotas{}) {
 		c.Network.Quotas = securitygroup.DefaultQuotas()
 	}
-	p := &Provider{Config: c, byPrefix: map[string]Region{}, truces: map[firewall.ID]*truce.Guard{}, mu: sync.Mutex{}, last: map[string][]inventory.VM{}}
+	p := &Provider{Config: c, byPrefix: map[string]Region{}, truces: map[firewall.ID]*truce.Guard{}, mu: sync.Mutex{}, last: map[string][]inventory.VM{}, groups: map[string]int{}}
 	for _, r := range c.Regions {
 		p.byPrefix[r.prefix()] = r
 	}
@@ -90,6 +92,11 @@ func (r Region) prefix() string {
 func (p *Provider) network(r Region, vpc string) securitygroup.Network {
 	n := p.Network
 	n.ID = firewall.ID(r.prefix() + vpcKind + vpc)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if most, said := p.groups[r.prefix()]; said {
+		n.Quotas.Groups = most
+	}
 	return n
 }
 

@@ -119,6 +119,32 @@ func TestQuotaIsKnownBefore(t *testing.T) {
 	}
 }
 
+// How many groups an interface may wear is what the account says, whatever the
+// configuration believes, and what that says where the account may not be asked.
+func TestAccountSaysItsQuota(t *testing.T) {
+	for most, refused := range map[int]bool{2: true, 3: false} {
+		g := newGround(t, ec2.Config{Seed: 41, Quotas: world.Quotas{GroupsPerInterface: most}})
+		if _, err := g.provider.Inventory(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		before := g.foreign()
+		p, err := g.pass(t.Context(), locked(g.ssh, 0), nil) // which wears two
+		if err != nil || (len(p.Refused) > 0) != refused || refused && g.foreign() != before {
+			t.Errorf("with room for %d: %v\n%v", most, err, p)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		g := newGround(t, ec2.Config{Seed: 41, Quotas: world.Quotas{GroupsPerInterface: 2}})
+		g.sim.Fail(ec2.Fault{Kind: ec2.Throttled, Times: 1000, Action: "DescribeAccountAttributes"})
+		if vms, err := g.provider.Inventory(t.Context()); err != nil || len(vms) != 2 {
+			t.Errorf("it cannot be asked: %d machines, %v", len(vms), err)
+		}
+		if p, err := g.pass(t.Context(), locked(g.ssh, 0), nil); err == nil || len(p.Refused) > 0 {
+			t.Errorf("five are believed in: %v\n%v", err, p)
+		}
+	})
+}
+
 // A rule is found again in the form that the cloud keeps it in: terraform #6938
 // looked for the one that it had sent, and waited. A second plan is empty here.
 func TestRulesAreFoundAgain(t *testing.T) {

@@ -31,6 +31,7 @@ func (p *Provider) Inventory(ctx context.Context) ([]inventory.VM, error) {
 
 // machines reads the machines of a region.
 func (p *Provider) machines(ctx context.Context, r Region) ([]inventory.VM, error) {
+	p.askQuota(ctx, r)
 	now, err := region.Read(ctx, r.place())
 	if err == nil {
 		vms := now.Machines()

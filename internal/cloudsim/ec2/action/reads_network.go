@@ -64,6 +64,7 @@ func networkReads() map[string]Action {
 		}.action(),
 		"GetManagedPrefixListEntries": {Run: getEntries},
 		"DescribeRegions":             {Run: describeRegions},
+		"DescribeAccountAttributes":   {Run: describeAccountAttributes},
 	}
 }
 

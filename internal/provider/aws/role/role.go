@@ -86,7 +86,7 @@ func Grants(r Role) []Grant {
 // reads are the reads: none of them can be limited to resources.
 func reads() []string {
 	return []string{
-		"DescribeInstances", "DescribeManagedPrefixLists", "DescribeNetworkAcls", "DescribeNetworkInterfaces", "DescribeRegions",
+		"DescribeAccountAttributes", "DescribeInstances", "DescribeManagedPrefixLists", "DescribeNetworkAcls", "DescribeNetworkInterfaces", "DescribeRegions",
 		"DescribeRouteTables", "DescribeSecurityGroupRules", "DescribeSecurityGroups", "DescribeSubnets", "DescribeVpcPeeringConnections",
 		"GetManagedPrefixListEntries",
 	}
