@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/broker/consent"
+	"github.com/sesame-access/sesame/internal/cloudsim/ec2"
 	"github.com/sesame-access/sesame/internal/cloudsim/ec2/world"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/policy"
@@ -123,6 +125,40 @@ func TestReaddedIsClosedWithinTheBound(t *testing.T) {
 		for i, took := range reopened(t, template, filepath.Join(dir, "sesame.db"), resync, 5) {
 			if took > resync+work {
 				t.Errorf("the door of machine %d stood open for %v", i, took)
+			}
+		}
+	})
+}
+
+// A deny that somebody puts into the network ACL, as the guide says to end a
+// connection, is a proven block: nothing is opened to its source while it stands.
+func TestDenyInTheACL(t *testing.T) {
+	dir := t.TempDir()
+	template := filepath.Join(dir, "template.db")
+	if err := simtest.Template(t.Context(), template); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		e := install(t, template, filepath.Join(dir, "sesame.db"), 30*time.Second)
+		e.sim.Hand(ec2.DefaultRegion, func(w *world.World, now time.Time) {
+			for a := range w.NetworkACLs.All(now) {
+				deny := world.Entry{Number: 1, Protocol: 6, First: 22, Last: 22, CIDR: netip.MustParsePrefix("10.0.16.5/32")}
+				a.Entries = append([]world.Entry{deny}, a.Entries...)
+				w.NetworkACLs.Put(now, a)
+			}
+		})
+		time.Sleep(time.Minute)
+		for from, opens := range map[string]bool{"10.0.16.5": false, "10.0.16.6": true} {
+			a, err := e.Broker().Request(t.Context(), broker.Caller{Identity: access.Identity{Principal: simtest.User()}, Addr: netip.MustParseAddr(from)}, broker.Ask{
+				VM: string(e.doors[0].VM), Ports: []broker.Port{{Number: 22, Protocol: firewall.TCP}}, Duration: time.Hour, Reason: "look",
+			})
+			if err != nil || len(a.Grants) != 1 {
+				t.Fatalf("%+v, %v", a, err)
+			}
+			time.Sleep(10 * time.Second)
+			why := a.Grants[0].Pending
+			if got := e.now().admits(e.doors[0], netip.MustParseAddr(from)); got != opens || opens != (why == "") || !opens && !strings.Contains(why, "acl-") {
+				t.Errorf("%s: open is %v, pending because %q", from, got, why)
 			}
 		}
 	})
