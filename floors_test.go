@@ -112,7 +112,7 @@ var floors = []floor{
 			"internal/provider/azure/terraform",
 			"internal/provider/azure/topology",
 		},
-		{"internal/cloudsim/ec2/wire", "internal/provider/azure/path"},
+		{"internal/cloudsim/ec2/wire", "internal/provider/azure/meter", "internal/provider/azure/own", "internal/provider/azure/path"},
 		{"internal/cloudsim/ec2/action", "internal/provider/azure/estate"},
 		{
 			"internal/api/client",

@@ -30,6 +30,9 @@ type Azure struct {
 	OnlyThere             bool
 	// MayOutrank names foreign Denies for everybody that openings may be put above.
 	MayOutrank []string
+	// OwnGroups says that a machine without any network security group may get one of
+	// Sesame's own when it is locked.
+	OwnGroups bool
 	// Resync is the daemon's for network security groups.
 	Resync time.Duration
 }
@@ -74,7 +77,7 @@ func defaultAzure() Azure {
 func azureFrom(v document.Value) Azure {
 	def := defaultAzure()
 	m := v.Map("subscriptions", "management_groups", "cloud", "endpoint", "audience", "authority", "ca_file", "tenant",
-		"reader", "opener", "closer", "locker", "windows", "may_outrank", "resync")
+		"reader", "opener", "closer", "locker", "windows", "may_outrank", "own_nsg", "resync")
 	w := m.Get("windows").Map("grants", "exempt", "locks", "only")
 	out := Azure{
 		Subscriptions:    document.Texts(m.Get("subscriptions"), 0, MaxScopes, parseGUID, cmp.Compare),
@@ -94,6 +97,7 @@ func azureFrom(v document.Value) Azure {
 		Locks:            document.Text(w.Get("locks"), def.Locks, parsePriorities),
 		OnlyThere:        w.Get("only").Bool(),
 		MayOutrank:       document.Texts(m.Get("may_outrank"), 0, MaxOutranks, parseRuleName, cmp.Compare),
+		OwnGroups:        m.Get("own_nsg").Bool(),
 		Resync:           document.Text(m.Get("resync"), def.Resync, parseResync),
 	}
 	if out.Grants.Last >= out.Exempt.First || out.Exempt.Last >= out.Locks.First {
@@ -194,6 +198,8 @@ func (w *writer) azure(a Azure) {
 	w.line("    only: %t", a.OnlyThere)
 	w.comment(in, "Names of Deny rules for everybody that a grant may be put above.")
 	list(w, in, "may_outrank", a.MayOutrank, same)
+	w.comment(in, "Whether a machine without a group in front of it gets one of ours when it is locked.")
+	w.line("  own_nsg: %t", a.OwnGroups)
 	w.comment(in, "How long a group goes unread when nothing happens.")
 	w.text(in, "resync", access.FormatDuration(a.Resync))
 }

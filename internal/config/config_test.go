@@ -47,7 +47,7 @@ func full() config.Config {
 			Tenant: "00000000-0000-0000-0000-000000000001", Reader: "00000000-0000-0000-0000-000000000002", Opener: "00000000-0000-0000-0000-000000000003",
 			Closer: "00000000-0000-0000-0000-000000000004", Locker: "00000000-0000-0000-0000-000000000005",
 			Grants: config.Priorities{First: 100, Last: 200}, Exempt: config.Priorities{First: 201, Last: 300}, Locks: config.Priorities{First: 301, Last: 4096},
-			OnlyThere: true, MayOutrank: []string{"DenyAll"}, Resync: time.Minute,
+			OnlyThere: true, MayOutrank: []string{"DenyAll"}, OwnGroups: true, Resync: time.Minute,
 		},
 		Resync:         90 * time.Second,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("2001:db8::/48"), netip.MustParsePrefix("2001:db8:1::7/128")},
@@ -182,6 +182,7 @@ azure:
   locker: 00000000-0000-0000-0000-000000000005
   windows: {grants: 100-200, exempt: 201-300, locks: 301-4096, only: true}
   may_outrank: [DenyAll]
+  own_nsg: true
   resync: 1m
 resync: 1m30s
 trusted_proxies: ["2001:db8:1::7", 10.0.0.0/16, "2001:db8::/48"]

@@ -162,6 +162,7 @@ type azureDocument struct {
 	Locker           string         `json:"locker,omitzero"`
 	Windows          windowDocument `json:"windows"`
 	MayOutrank       []string       `json:"may_outrank"`
+	OwnGroups        bool           `json:"own_nsg"`
 	Resync           string         `json:"resync"`
 }
 
@@ -178,7 +179,7 @@ func azureDocumentOf(a config.Azure) azureDocument {
 		Endpoint: a.Endpoint, Audience: a.Audience, Authority: a.Authority, CAFile: a.CAFile,
 		Tenant: a.Tenant, Reader: a.Reader, Opener: a.Opener, Closer: a.Closer, Locker: a.Locker,
 		Windows:    windowDocument{Grants: a.Grants.String(), Exempt: a.Exempt.String(), Locks: a.Locks.String(), Only: a.OnlyThere},
-		MayOutrank: a.MayOutrank, Resync: access.FormatDuration(a.Resync),
+		MayOutrank: a.MayOutrank, OwnGroups: a.OwnGroups, Resync: access.FormatDuration(a.Resync),
 	}
 }
 

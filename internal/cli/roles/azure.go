@@ -48,20 +48,25 @@ whoever may write a security rule may write every one.`,
 			if err != nil {
 				return err
 			}
-			groups := len(cfg.Azure.ManagementGroups) > 0
+			use := useOf(cfg.Azure)
 			if len(args) == 1 {
-				_, err := a.Out.Write(role.Definition(role.Role(args[0]), groups, scopes...))
+				_, err := a.Out.Write(role.Definition(role.Role(args[0]), use, scopes...))
 				return err
 			}
 			var all []json.RawMessage
 			for _, r := range role.All() {
-				all = append(all, role.Definition(r, groups, scopes...))
+				all = append(all, role.Definition(r, use, scopes...))
 			}
 			return output.WriteJSON(a.Out, api.PageOf(all, ""))
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "the configuration that names what is protected")
 	return cmd
+}
+
+// useOf returns what the configuration wants of the identities.
+func useOf(cfg config.Azure) role.Use {
+	return role.Use{Groups: len(cfg.ManagementGroups) > 0, OwnGroups: cfg.OwnGroups}
 }
 
 // scopesOf returns where the roles are to be assigned.
@@ -94,7 +99,7 @@ func (a commands) printAzure(cfg config.Azure) error {
 		if x := r.Excess(); x != "" {
 			fmt.Fprintf(a.Out, "  Azure cannot tell apart: it %s\n", x)
 		}
-		for _, action := range role.Actions(r, len(cfg.ManagementGroups) > 0) {
+		for _, action := range role.Actions(r, useOf(cfg)) {
 			fmt.Fprintf(a.Out, "  %s\n", action)
 		}
 	}

@@ -25,7 +25,9 @@ func connectAzure(_ context.Context, cfg config.Azure, keys firewall.Keyring) (c
 	if err != nil {
 		return connected{}, err
 	}
-	surveyor, err := way.Survey(estate.Config{Subscriptions: cfg.Subscriptions, ManagementGroups: cfg.ManagementGroups})
+	surveyor, err := way.Survey(estate.Config{
+		Subscriptions: cfg.Subscriptions, ManagementGroups: cfg.ManagementGroups, Instance: keys.Instance, OwnGroups: cfg.OwnGroups,
+	})
 	if err != nil {
 		return connected{}, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/provider/azure/meter"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg"
 )
 
@@ -44,7 +45,7 @@ func (p *Provider) Apply(ctx context.Context, s provider.Snapshot, pl plan.Plan)
 		return fmt.Errorf("write %s: the snapshot was not read by the Azure provider", s.Firewall)
 	}
 	w := &writer{Provider: p, snapshot: s, before: r, group: p.of(s.Firewall)}
-	err := w.write(ctx, pl.Changes)
+	err := w.make(ctx, pl.Changes)
 	w.group.after(err)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", s.Firewall, err)
@@ -117,7 +118,7 @@ func (w *writer) patiently(ctx context.Context, x nsg.Write) error {
 		if accepted || !told || n == attempts || busy.After > patience {
 			return fmt.Errorf("%s %s: %w", x.Method, x.Path, err)
 		}
-		if err := pause(ctx, max(wait, busy.After)); err != nil {
+		if err := meter.Pause(ctx, max(wait, busy.After)); err != nil {
 			return err
 		}
 	}
@@ -140,12 +141,12 @@ func (w *writer) spare(ctx context.Context, x nsg.Write) error {
 	if slices.ContainsFunc(x.Changes, func(c plan.Change) bool { return c.Op == plan.Close }) {
 		return ctx.Err()
 	}
-	m, err := w.meters.of(call{client: w.client(x.Changes), method: x.Method, of: w.snapshot.Firewall})
+	m, err := w.meterOf(call{client: w.client(x.Changes), method: x.Method, of: w.snapshot.Firewall})
 	if err != nil {
 		return err
 	}
-	if wait := m.spare(time.Now()); wait > 0 {
-		return pause(ctx, wait)
+	if wait := m.Spare(time.Now()); wait > 0 {
+		return meter.Pause(ctx, wait)
 	}
 	return ctx.Err()
 }

@@ -47,6 +47,7 @@ import (
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/plan"
 	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/provider/azure/meter"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg/resource"
 )
@@ -76,7 +77,7 @@ type Config struct {
 type Provider struct {
 	Config
 
-	meters meters
+	meters meter.Meters
 
 	mu     sync.Mutex
 	survey *survey // nil before the first
@@ -87,7 +88,7 @@ var _ provider.Provider = (*Provider)(nil)
 
 // New returns a provider. It does no I/O.
 func New(c Config) *Provider {
-	return &Provider{Config: c, meters: meters{known: map[meterKey]*meter{}}, groups: map[firewall.ID]*group{}}
+	return &Provider{Config: c, groups: map[firewall.ID]*group{}}
 }
 
 // Inventory implements [provider.Provider].
@@ -114,7 +115,7 @@ func (p *Provider) Limits(fw firewall.ID) provider.Limits {
 		return provider.Limits{}
 	}
 	l := p.of(fw).limits()
-	l.Line, l.Resync = line, p.seldom()
+	l.Line, l.Resync = meter.Line, p.seldom()
 	return l
 }
 
@@ -124,7 +125,7 @@ func (p *Provider) Limits(fw firewall.ID) provider.Limits {
 func (p *Provider) seldom() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if resync := time.Duration(len(p.groups)) * 2 * readGap; resync > often {
+	if resync := time.Duration(len(p.groups)) * 2 * meter.ReadGap; resync > often {
 		return resync
 	}
 	return 0
@@ -136,6 +137,15 @@ const often = 30 * time.Second
 // isGroup reports whether fw is a network security group.
 func isGroup(fw firewall.ID) bool {
 	return strings.Contains(strings.ToLower(string(fw)), "/providers/microsoft.network/networksecuritygroups/")
+}
+
+// meterOf returns the meter that counts c.
+func (p *Provider) meterOf(c call) (*meter.Meter, error) {
+	subscription, err := subscriptionOf(c.of)
+	if err != nil {
+		return nil, err
+	}
+	return p.meters.Of(c.client, c.method, subscription), nil
 }
 
 // subscriptionOf returns the id of the subscription that a resource is in.

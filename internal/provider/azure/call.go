@@ -64,11 +64,11 @@ type answer struct {
 // ask makes a call when it is its turn. Where Azure has said how long to wait, nobody
 // calls before; where that is long, the error is a BusyError. Any error leaves open what became of the call.
 func (p *Provider) ask(ctx context.Context, c call) (answer, error) {
-	m, err := p.meters.of(c)
+	m, err := p.meterOf(c)
 	if err != nil {
 		return answer{}, err
 	}
-	if err := m.turn(ctx); err != nil {
+	if err := m.Turn(ctx); err != nil {
 		return answer{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
@@ -99,7 +99,7 @@ func (p *Provider) ask(ctx context.Context, c call) (answer, error) {
 	if at, err := http.ParseTime(got.Header.Get("Date")); err == nil {
 		out.at = at
 	}
-	m.hear(out, time.Now())
+	m.Hear(out.Answer, out.header, time.Now())
 	return out, nil
 }
 

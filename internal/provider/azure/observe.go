@@ -9,6 +9,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/provider"
+	"github.com/sesame-access/sesame/internal/provider/azure/meter"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg/resource"
 
@@ -33,7 +34,7 @@ func (p *Provider) Observe(ctx context.Context, fw firewall.ID, _ []firewall.Key
 		}
 		return provider.Snapshot{Firewall: fw, Layer: l}, nil
 	}
-	g, at, err := p.settled(ctx, fw)
+	g, at, err := p.standing(ctx, s.Own, fw)
 	if err != nil {
 		return provider.Snapshot{}, fmt.Errorf("read %s: %w", fw, err)
 	}
@@ -106,7 +107,7 @@ func (p *Provider) settled(ctx context.Context, fw firewall.ID) (*resource.Group
 		if err != nil || !g.Busy() || time.Since(start)+gap > patience {
 			return g, at, err
 		}
-		if err := pause(ctx, gap); err != nil {
+		if err := meter.Pause(ctx, gap); err != nil {
 			return nil, time.Time{}, err
 		}
 	}

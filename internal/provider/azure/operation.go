@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/sesame-access/sesame/internal/provider/azure/meter"
 )
 
 // How often an operation is looked at when Azure does not say; each time a little
@@ -67,7 +69,7 @@ func (p *Provider) follow(ctx context.Context, o operation, first answer, about 
 	defer cancel()
 	asked := first.After(time.Now())
 	for gap, wait := firstLook, max(firstLook, about); ; gap, wait = min(gap+gap/4, mostLook), gap {
-		if err := pause(ctx, max(asked, wait)); err != nil {
+		if err := meter.Pause(ctx, max(asked, wait)); err != nil {
 			return fmt.Errorf("follow the operation: %w: %w", err, errLost)
 		}
 		a, err := p.ask(ctx, o.call)
@@ -107,16 +109,4 @@ func (o operation) judge(a answer) (done bool, err error) {
 		return true, fmt.Errorf("the operation has ended: %w", err)
 	}
 	return true, nil
-}
-
-// pause waits, or returns the context's error.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -20,7 +20,7 @@ import (
 func casting(of role.Role, without string) []gate.Identity {
 	var out []gate.Identity
 	for _, r := range role.All() {
-		actions := slices.DeleteFunc(role.Actions(r, false), func(a string) bool { return r == of && a == without })
+		actions := slices.DeleteFunc(role.Actions(r, role.Use{}), func(a string) bool { return r == of && a == without })
 		out = append(out, gate.Identity{Name: string(r), Token: string(r), Object: string(r), Actions: actions})
 	}
 	return out
@@ -86,7 +86,7 @@ func TestRolesAreWhatIsUsed(t *testing.T) {
 		}
 		for _, r := range role.All() {
 			for _, a := range done[r] {
-				if !slices.Contains(role.Actions(r, false), a) {
+				if !slices.Contains(role.Actions(r, role.Use{}), a) {
 					t.Errorf("%s did %s, which its role does not have", r, a)
 				}
 			}

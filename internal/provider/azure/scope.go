@@ -36,5 +36,5 @@ func (e Estate) Survey(ctx context.Context) (Survey, error) {
 	if err != nil {
 		return Survey{}, err
 	}
-	return Survey{VMs: read.VMs, Layers: read.Layers, Complete: len(read.Unread) == 0, Around: read.Around}, nil
+	return Survey{VMs: read.VMs, Layers: read.Layers, Complete: len(read.Unread) == 0, Own: read.Own, Around: read.Around}, nil
 }

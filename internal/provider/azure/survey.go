@@ -10,6 +10,7 @@ import (
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg/dialect"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg/resource"
+	"github.com/sesame-access/sesame/internal/provider/azure/own"
 )
 
 // A Surveyor reads everything that stands around the groups.
@@ -26,6 +27,8 @@ type Survey struct {
 	Layers map[firewall.ID]firewall.Layer
 	// Complete says that nothing was left unread.
 	Complete bool
+	// Own are the groups of Sesame's own, there or to be made.
+	Own map[firewall.ID]own.Group
 	// Around returns what package nsg needs to know around a group; everything but
 	// the keys. The slice of attachments is the caller's.
 	Around func(*resource.Group) dialect.Reading

@@ -12,6 +12,7 @@ import (
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg/dialect"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg/resource"
+	"github.com/sesame-access/sesame/internal/provider/azure/own"
 	"github.com/sesame-access/sesame/internal/provider/azure/path"
 	"github.com/sesame-access/sesame/internal/provider/azure/rule"
 	"github.com/sesame-access/sesame/internal/provider/azure/topology"
@@ -29,6 +30,10 @@ type Estate struct {
 	// Unread lists what could not be read, each as a sentence, sorted. There may be
 	// VMs that nobody has seen yet while it is not empty.
 	Unread []string
+
+	// Own are the network security groups of Sesame's own, those that are there and
+	// those that may be made.
+	Own map[firewall.ID]own.Group
 
 	topology *topology.Estate
 	known    path.Known

@@ -32,6 +32,11 @@ type Config struct {
 	// Subscriptions are read by id, and those below ManagementGroups, at any depth.
 	Subscriptions, ManagementGroups []string
 
+	// Instance is whose groups of Sesame's own are looked for; none without one. With
+	// OwnGroups the estate is shown as if there were one wherever one may be made.
+	Instance  string
+	OwnGroups bool
+
 	// Known is what no document says: service tags, what gateways lead to.
 	Known path.Known
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/provider/azure/own"
 	"github.com/sesame-access/sesame/internal/provider/azure/path"
 	"github.com/sesame-access/sesame/internal/provider/azure/topology"
 )
@@ -81,6 +82,10 @@ func (r *Reader) join(k *shelf) (*Estate, error) {
 	}
 	k.mark(t)
 	e := &Estate{topology: t, known: r.config.Known, groups: map[firewall.ID]json.RawMessage{}, Machines: map[firewall.VMID]Machine{}}
+	if r.config.Instance != "" {
+		document := func(id string) json.RawMessage { return k.documents[id].text }
+		e.Own = own.Into(t, document, r.config.Instance, r.config.OwnGroups)
+	}
 	e.VMs, e.Layers = path.Machines(t, r.config.Known)
 	for i, v := range e.VMs {
 		slices.Sort(v.Missing)
@@ -92,6 +97,11 @@ func (r *Reader) join(k *shelf) (*Estate, error) {
 	for id, d := range k.documents {
 		if typeOf(id) == "microsoft.network/networksecuritygroups" {
 			e.groups[firewall.ID(id)] = d.text
+		}
+	}
+	for id, g := range e.Own {
+		if !g.There {
+			e.groups[id] = json.RawMessage(g.Text)
 		}
 	}
 	for _, g := range k.gaps {

@@ -163,7 +163,7 @@ func (d *draft) aim(w firewall.Want) {
 		lock := d.LockRule(w.Door, s)
 		t := target{lock: true, rule: lock, door: w.Door, spot: s, why: fmt.Sprintf("only its openings may reach port %d", w.Door.Port)}
 		if other, ok := d.shared(s); ok {
-			d.hold(w.Door, "%s is the address of %s, too: a rule for one would be about both", s.To[0].Addr(), other.ID)
+			d.hold(w.Door, "%s is the address of %s, too: a rule for one would be about both; give one of them a network security group of its own", s.To[0].Addr(), other.ID)
 		}
 		n, here := d.lockHere(w.Door, s)
 		if locks[i] = maxPriority + 1; here {
@@ -224,8 +224,6 @@ func (d *draft) lockHere(door firewall.Door, s dialect.Spot) (n int, here bool) 
 	switch {
 	case seat == AtInterface && mine(s.Interface), seat == AtSubnet && mine(s.Subnet):
 		n, _, why = d.lockNumber(door, s)
-	case seat == AtOwn:
-		why += "; a group of Sesame's own at the interface can lock it"
 	case seat == Nowhere:
 	default:
 		return have.Priority, ok && have.Priority >= minPriority

@@ -37,8 +37,8 @@
 //
 // Of the two groups that can stand in front of an IP configuration one locks: the
 // interface's, unless it has no number left above what it would have to outrank;
-// then the subnet's; then, if the owner asked for that, a group of Sesame's own
-// at the interface; else the lock is refused with the rule in the way. A lock that
+// then the subnet's; else the lock is refused with the rule in the way. (An interface
+// behind no group may be given one of Sesame's own: package own.) A lock that
 // is shadowed later moves up. If it cannot, it stays, and whoever computes reach
 // sees that the door is exposed. Openings are made in both groups, whether or not
 // the other would let them in today: only what is written can be read back. A

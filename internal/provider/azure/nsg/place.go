@@ -267,13 +267,12 @@ type Seat uint8
 const (
 	AtInterface Seat = iota // in the group of its interface
 	AtSubnet                // in the group of its subnet
-	AtOwn                   // in a group of Sesame's own at the interface, to be made
 	Nowhere                 // it cannot be locked
 )
 
 // Seat returns where d is to be locked at a. Where a lock stands well it stays. A
 // reading of either group gives the same answer if both were read at the same
-// time. Of Nowhere, and of AtOwn, why says what is in the way.
+// time. Of Nowhere, why says what is in the way.
 func (r Reading) Seat(d firewall.Door, a dialect.Attachment) (seat Seat, why string) {
 	r = r.filled()
 	grounds := map[firewall.ID]ground{}
@@ -316,9 +315,5 @@ func (r Reading) seat(d firewall.Door, a dialect.Attachment, on func(*resource.G
 	case a.Interface == nil && a.Subnet == nil:
 		reasons = append(reasons, "no network security group stands in front of "+a.ID)
 	}
-	why = strings.Join(reasons, "; ")
-	if a.MayOwn && a.Interface == nil {
-		return AtOwn, why
-	}
-	return Nowhere, why
+	return Nowhere, strings.Join(reasons, "; ")
 }

@@ -311,6 +311,7 @@ func TestSharedAddress(t *testing.T) {
 	c.reading.Attachments = append(c.reading.Attachments, attached("/subscriptions/s/vm/twin", "10.0.0.4"))
 	p := shown(t, c, locked(ssh, alice), locked(ssh2))
 	refuses(t, p, false, "10.0.0.4 is the address of /subscriptions/s/vm/twin")
+	refuses(t, p, false, "give one of them a network security group of its own")
 	stands(t, c, "4096 lock 22")
 	if c.packets(c.text)(ssh2, netip.MustParseAddr("192.0.2.9")) {
 		t.Error("the other VM is not locked")
@@ -339,11 +340,10 @@ func TestSeveralInterfacesAndFamilies(t *testing.T) {
 }
 
 // front puts web-1 behind two groups, this one at the interface.
-func front(inner, outer *cloud, mayOwn bool) {
+func front(inner, outer *cloud) {
 	const other = "/subscriptions/0b1f6471/resourceGroups/RG/providers/Microsoft.Network/networkSecurityGroups/Subnet-NSG"
 	at := func(c *cloud, id string) dialect.Attachment {
 		a := attached(web1, "10.0.0.4")
-		a.MayOwn = mayOwn
 		a.Interface, a.Subnet = parse(inner.text), parse(strings.Replace(outer.text, `"id":"`+group+`"`, `"id":"`+other+`"`, 1))
 		c.text = strings.Replace(c.text, `"id":"`+group+`"`, `"id":"`+id+`"`, 1)
 		return a
@@ -368,7 +368,7 @@ func TestOneOfTwoGroupsLocks(t *testing.T) {
 			inner, outer := alone(x.inner...), alone(x.outer...)
 			want := locked(ssh, alice)
 			for range 3 {
-				front(inner, outer, false)
+				front(inner, outer)
 				for i, c := range []*cloud{inner, outer} {
 					s, p := compiled(t, c, want)
 					if err := c.Apply(t.Context(), s, p); err != nil {
@@ -382,7 +382,7 @@ func TestOneOfTwoGroupsLocks(t *testing.T) {
 			stands(t, inner, x.want[0]...)
 			stands(t, outer, x.want[1]...)
 			// Both show the lock, wherever it stands, so that nobody misses it.
-			front(inner, outer, false)
+			front(inner, outer)
 			for i, c := range []*cloud{inner, outer} {
 				w, _ := c.read().Snapshot(c.now).Shown().Of(ssh)
 				if w.Locked == x.refused {
@@ -409,7 +409,7 @@ func TestALockStaysInItsSeat(t *testing.T) {
 	pass := func() {
 		t.Helper()
 		for _, c := range []*cloud{inner, outer} {
-			front(inner, outer, false)
+			front(inner, outer)
 			s, p := compiled(t, c, want)
 			if err := c.Apply(t.Context(), s, p); err != nil {
 				t.Fatal(err)
@@ -452,11 +452,9 @@ func TestSeat(t *testing.T) {
 		"subnet only":              {dialect.Attachment{Subnet: free}, nsg.AtSubnet, ""},
 		"interface only":           {dialect.Attachment{Interface: free}, nsg.AtInterface, ""},
 		"none":                     {dialect.Attachment{}, nsg.Nowhere, "no network security group stands in front of ip"},
-		"none, and it was asked":   {dialect.Attachment{MayOwn: true}, nsg.AtOwn, "no network security group stands in front of ip"},
 		"subnet full":              {dialect.Attachment{Subnet: full}, nsg.Nowhere, "top (100)"},
-		"subnet full, and asked":   {dialect.Attachment{Subnet: full, MayOwn: true}, nsg.AtOwn, "top (100)"},
-		"one is there, and full":   {dialect.Attachment{Interface: full, MayOwn: true}, nsg.Nowhere, "top (100)"},
-		"both are there, and full": {dialect.Attachment{Interface: full, Subnet: full, MayOwn: true}, nsg.Nowhere, "top (100)"},
+		"one is there, and full":   {dialect.Attachment{Interface: full}, nsg.Nowhere, "top (100)"},
+		"both are there, and full": {dialect.Attachment{Interface: full, Subnet: full}, nsg.Nowhere, "top (100)"},
 	} {
 		x.a.ID, x.a.VM, x.a.Addresses = "ip", web1, []netip.Addr{netip.MustParseAddr("10.0.0.4")}
 		r := nsg.Reading{Reading: dialect.Reading{Group: free, Keys: keys}}

@@ -101,6 +101,21 @@ func Writes(s provider.Snapshot, changes []plan.Change, how Way, now time.Time) 
 	return []Write{{Method: "PUT", Path: "", IfMatch: r.Group.ETag, Body: text, Changes: due}}, nil
 }
 
+// Whole returns the write that puts the group of s in place with changes, where there
+// is none to be looked at first. Refused is as in [Writes].
+func Whole(s provider.Snapshot, changes []plan.Change, now time.Time) (Write, error) {
+	r, _ := s.Raw.(Reading)
+	due, edits, err := dueOf(changes, now)
+	if err != nil {
+		return Write{}, err
+	}
+	if err := r.check(edits); err != nil {
+		return Write{}, fmt.Errorf("%w: %w", err, provider.ErrRefused)
+	}
+	text, err := r.Group.Edit(dialect.Prefix(r.Keys.Instance), edits...)
+	return Write{Method: "PUT", Path: "", IfMatch: "", Body: text, Changes: due}, err
+}
+
 // dueOf returns the changes that are still right at now, and their edits.
 func dueOf(changes []plan.Change, now time.Time) (due []plan.Change, edits []resource.Edit, err error) {
 	for _, c := range changes {

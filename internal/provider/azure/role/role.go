@@ -70,15 +70,34 @@ func follows() []string {
 	return []string{network + "locations/operationResults/read", network + "locations/operations/read", group + "/read"}
 }
 
+// A Use is what the configuration wants besides locking what has a group.
+type Use struct {
+	Groups    bool // a reader finds the subscriptions of management groups
+	OwnGroups bool // a locker puts groups of Sesame's own in front of interfaces
+}
+
+// raises returns the actions that it takes to put a group of Sesame's own in front of an
+// interface, and to take it away. Who writes an interface joins it anew to all that it
+// names. (The same reference: what each resource's writes are checked for.)
+func raises() []string {
+	const nic = network + "networkInterfaces"
+	return []string{
+		group + "/delete", group + "/join/action", nic + "/read", nic + "/write", network + "virtualNetworks/subnets/join/action",
+		network + "publicIPAddresses/join/action", network + "applicationSecurityGroups/joinIpConfiguration/action",
+	}
+}
+
 // Actions returns everything that r has to be allowed, sorted; nil for one that does
-// not exist. With groups, a reader finds the subscriptions of management groups.
-func Actions(r Role, groups bool) []string {
+// not exist.
+func Actions(r Role, use Use) []string {
 	out := Writes(r)
 	switch {
 	case r == Reader:
-		return estate.Actions(groups)
+		return estate.Actions(use.Groups)
 	case out == nil:
 		return nil
+	case r == Locker && use.OwnGroups:
+		out = append(out, raises()...)
 	}
 	out = append(out, follows()...)
 	slices.SortFunc(out, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })
@@ -119,9 +138,8 @@ func (r Role) Excess() string {
 func (r Role) Name() string { return "Sesame " + string(r) }
 
 // Definition returns the custom role of r as `az role definition create` takes it,
-// for assignment at any of the scopes; nil for a role that does not exist. With
-// groups it is as in [Actions].
-func Definition(r Role, groups bool, scopes ...string) []byte {
+// for assignment at any of the scopes; nil for a role that does not exist.
+func Definition(r Role, use Use, scopes ...string) []byte {
 	if !slices.Contains(All(), r) {
 		return nil
 	}
@@ -139,7 +157,7 @@ func Definition(r Role, groups bool, scopes ...string) []byte {
 		DataActions      []string
 		NotDataActions   []string
 		AssignableScopes []string
-	}{r.Name(), true, said, Actions(r, groups), none, none, none, append(none, scopes...)}
+	}{r.Name(), true, said, Actions(r, use), none, none, none, append(none, scopes...)}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetIndent("", "  ")

@@ -10,19 +10,21 @@ import (
 	"github.com/sesame-access/sesame/internal/provider/azure/role"
 )
 
+var most = role.Use{Groups: true}
+
 func TestDefinition(t *testing.T) {
 	const scope = "/subscriptions/5e5a3e00-0000-4000-8000-000000000001"
 	for _, r := range role.All() {
-		text := role.Definition(r, true, scope)
+		text := role.Definition(r, most, scope)
 		var d struct {
 			Name, Description         string
 			IsCustom                  bool
 			Actions, AssignableScopes []string
 		}
-		if err := json.Unmarshal(text, &d); err != nil || !bytes.Equal(text, role.Definition(r, true, scope)) {
+		if err := json.Unmarshal(text, &d); err != nil || !bytes.Equal(text, role.Definition(r, most, scope)) {
 			t.Errorf("%s: %v\n%s", r, err, text)
 		}
-		if d.Name != "Sesame "+string(r) || !d.IsCustom || !slices.Equal(d.Actions, role.Actions(r, true)) || !slices.Equal(d.AssignableScopes, []string{scope}) {
+		if d.Name != "Sesame "+string(r) || !d.IsCustom || !slices.Equal(d.Actions, role.Actions(r, most)) || !slices.Equal(d.AssignableScopes, []string{scope}) {
 			t.Errorf("%s is %+v", r, d)
 		}
 		if len(d.Description) > 2048 || !strings.Contains(d.Description, r.Duty()) || !strings.Contains(d.Description, r.Excess()) {
@@ -34,7 +36,7 @@ func TestDefinition(t *testing.T) {
 			}
 		}
 	}
-	if d := role.Definition("owner", true, scope); d != nil || role.Actions("owner", true) != nil {
+	if d := role.Definition("owner", most, scope); d != nil || role.Actions("owner", most) != nil {
 		t.Errorf("there is no such role:\n%s", d)
 	}
 }
@@ -48,7 +50,7 @@ func TestLeast(t *testing.T) {
 		role.Closer: {"networkSecurityGroups/write", "networkSecurityGroups/join"},
 		role.Locker: {"networkSecurityGroups/delete", "networkSecurityGroups/join", "networkInterfaces", "virtualMachines"},
 	} {
-		for _, a := range role.Actions(r, true) {
+		for _, a := range role.Actions(r, most) {
 			if slices.ContainsFunc(never, func(n string) bool { return strings.Contains(a, n) }) {
 				t.Errorf("%s may %s", r, a)
 			}
@@ -57,7 +59,13 @@ func TestLeast(t *testing.T) {
 			t.Errorf("%s writes %v, and what is said of it is %q", r, role.Writes(r), r.Excess())
 		}
 	}
-	if few, all := role.Actions(role.Reader, false), role.Actions(role.Reader, true); len(few) >= len(all) {
+	if few, all := role.Actions(role.Reader, role.Use{}), role.Actions(role.Reader, most); len(few) >= len(all) {
 		t.Errorf("management groups need nothing: %v", few)
+	}
+	for _, r := range role.All() {
+		with := role.Actions(r, role.Use{OwnGroups: true})
+		if more := len(with) > len(role.Actions(r, role.Use{})); more != (r == role.Locker) {
+			t.Errorf("with groups of Sesame's own %s may %v", r, with)
+		}
 	}
 }

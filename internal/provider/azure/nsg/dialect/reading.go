@@ -37,9 +37,6 @@ type Attachment struct {
 	View *rule.View
 	// Interface and Subnet are the groups in front of it; nil where there is none.
 	Interface, Subnet *resource.Group
-	// MayOwn says that the owner wants a group of Sesame's own at the interface
-	// where no other group can lock.
-	MayOwn bool
 }
 
 // A Spot is an attachment in one address family: what one rule of ours is about.

@@ -1,4 +1,4 @@
-package azure
+package meter_test
 
 import (
 	"net/http"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/sesame-access/sesame/internal/cloudsim/arm/gate"
+	"github.com/sesame-access/sesame/internal/provider/azure/meter"
+	"github.com/sesame-access/sesame/internal/provider/azure/nsg"
 )
 
 // A thousand calls at once stand in line, so that hardly any is refused, and are made
@@ -25,16 +27,12 @@ func TestLine(t *testing.T) {
 		t.Run(string(x.kind), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const calls = 1000
-				meters := meters{known: map[meterKey]*meter{}}
-				m, err := meters.of(call{method: x.method, of: "/subscriptions/s/resourceGroups/rg"})
-				if err != nil {
-					t.Fatal(err)
-				}
+				m := new(meter.Meters).Of(nil, x.method, "s")
 				buckets := gate.NewBuckets(gate.Documented())
 				var mu sync.Mutex
 				refused := 0
 				made := func() bool {
-					if err := m.turn(t.Context()); err != nil {
+					if err := m.Turn(t.Context()); err != nil {
 						t.Error(err)
 						return true
 					}
@@ -45,14 +43,14 @@ func TestLine(t *testing.T) {
 					}
 					mu.Unlock()
 					time.Sleep(50 * time.Millisecond) // until the answer is there
-					a := answer{header: http.Header{}}
+					a, header := nsg.Answer{}, http.Header{}
 					for name, left := range count.Remaining {
-						a.header.Set(name, left)
+						header.Set(name, left)
 					}
 					if a.Status = http.StatusOK; !count.Allowed {
 						a.Status, a.RetryAfter = http.StatusTooManyRequests, strconv.Itoa(int(count.Wait.Seconds()))
 					}
-					m.hear(a, time.Now())
+					m.Hear(a, header, time.Now())
 					return count.Allowed
 				}
 				start := time.Now()

@@ -1,4 +1,8 @@
-package azure
+// Package meter keeps calls to Azure Resource Manager within what Azure allows. It
+// counts the calls of an identity in a subscription, reads apart from writes and from
+// deletions, each in a bucket that fills steadily, and says in every answer how many
+// are left. Here calls wait for their turn as Azure's answers ask for it.
+package meter
 
 import (
 	"context"
@@ -26,25 +30,30 @@ const (
 // writes and 10 more, for a principal in a subscription.)
 const (
 	near     = 20
-	readGap  = time.Second / 25
 	writeGap = time.Second / 10
 	// What is left where Azure has not said so yet: what a full bucket holds.
 	allReads, allWrites = 250, 200
 )
 
-// A line is how long a call waits for its turn at most. What waits longer is the
-// next pass's business.
-const line = 2 * time.Minute
+// ReadGap is how far apart reads are that go on for ever.
+const ReadGap = time.Second / 25
 
-// A meterKey names the calls that Azure counts together.
-type meterKey struct {
+// Line is how long a call waits for its turn at most. What waits longer is the
+// next pass's business.
+const Line = 2 * time.Minute
+
+// patience is how long Azure may ask a call to wait here.
+const patience = 15 * time.Second
+
+// A key names the calls that Azure counts together.
+type key struct {
 	client       *arm.Client
 	subscription string
 	kind         string // as the header says it
 }
 
-// A meter is what Azure says about calls that it counts together.
-type meter struct {
+// A Meter is what Azure says about calls that it counts together.
+type Meter struct {
 	mu    sync.Mutex
 	until time.Time // nobody calls before
 	code  string    // why not
@@ -55,28 +64,28 @@ type meter struct {
 	next time.Time     // when the next one in line is made
 }
 
-// meters are those of all calls.
-type meters struct {
+// Meters are those of all calls. The zero value is ready.
+type Meters struct {
 	mu    sync.Mutex
-	known map[meterKey]*meter
+	known map[key]*Meter
 }
 
-// of returns the meter that counts c.
-func (all *meters) of(c call) (*meter, error) {
-	subscription, err := subscriptionOf(c.of)
-	if err != nil {
-		return nil, err
-	}
-	k := meterKey{client: c.client, subscription: subscription, kind: kindOf(c.method)}
+// Of returns the meter that counts calls of a client with this method in a
+// subscription.
+func (all *Meters) Of(c *arm.Client, method, subscription string) *Meter {
+	k := key{client: c, subscription: subscription, kind: kindOf(method)}
 	all.mu.Lock()
 	defer all.mu.Unlock()
+	if all.known == nil {
+		all.known = map[key]*Meter{}
+	}
 	if all.known[k] == nil {
-		all.known[k] = &meter{left: allWrites, gap: writeGap}
-		if c.method == http.MethodGet {
-			all.known[k] = &meter{left: allReads, gap: readGap}
+		all.known[k] = &Meter{left: allWrites, gap: writeGap}
+		if method == http.MethodGet {
+			all.known[k] = &Meter{left: allReads, gap: ReadGap}
 		}
 	}
-	return all.known[k], nil
+	return all.known[k]
 }
 
 func kindOf(method string) string {
@@ -89,10 +98,10 @@ func kindOf(method string) string {
 	return "writes"
 }
 
-// turn waits until it is the caller's turn. While Azure wants no calls for longer
+// Turn waits until it is the caller's turn. While Azure wants no calls for longer
 // than that, the error is a BusyError: each would be refused and be told to wait
 // anew.
-func (m *meter) turn(ctx context.Context) error {
+func (m *Meter) Turn(ctx context.Context) error {
 	m.mu.Lock()
 	now := time.Now()
 	if wait := m.until.Sub(now); wait > patience {
@@ -112,11 +121,11 @@ func (m *meter) turn(ctx context.Context) error {
 	if !at.After(now) {
 		return ctx.Err()
 	}
-	return pause(ctx, at.Sub(now))
+	return Pause(ctx, at.Sub(now))
 }
 
-// hear takes in what an answer says about the calls to come.
-func (m *meter) hear(a answer, now time.Time) {
+// Hear takes in what an answer, with its headers, says about the calls to come.
+func (m *Meter) Hear(a nsg.Answer, header http.Header, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if wait := a.Throttled(now); wait > 0 {
@@ -125,7 +134,7 @@ func (m *meter) hear(a answer, now time.Time) {
 	least, said := 0, false
 	for _, scope := range []string{"subscription", "subscription-global"} {
 		for _, kind := range []string{"reads", "writes", "deletes"} {
-			left, err := strconv.Atoi(a.header.Get("x-ms-ratelimit-remaining-" + scope + "-" + kind))
+			left, err := strconv.Atoi(header.Get("x-ms-ratelimit-remaining-" + scope + "-" + kind))
 			if err != nil {
 				continue
 			}
@@ -142,10 +151,22 @@ func (m *meter) hear(a answer, now time.Time) {
 	}
 }
 
-// spare returns how long an opening waits, so that closings find calls left and
+// Spare returns how long an opening waits, so that closings find calls left and
 // nobody in line before them.
-func (m *meter) spare(now time.Time) time.Duration {
+func (m *Meter) Spare(now time.Time) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return min(max(m.short.Sub(now), m.next.Sub(now), 0), patience)
+}
+
+// Pause waits, or returns the context's error.
+func Pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }
