@@ -22,7 +22,15 @@ type Preview struct {
 	Proposed []Proposal `json:"proposed,omitempty" doc:"Who uses the ports and is not exempt yet."`
 	Restored []Restored `json:"restored,omitempty" doc:"The displaced rules that would come back."`
 
+	Others []Other `json:"others,omitempty" doc:"What other installations of Sesame have at the doors already; neither touches the other's."`
+
 	Names map[string]string `json:"names,omitempty" doc:"What people call the VMs that this is about, by id, where the id does not say."`
+}
+
+// An Other is a lock or an opening of another installation.
+type Other struct {
+	Door Door   `json:"door"`
+	Text string `json:"text" doc:"Whose it is and what it does, for people."`
 }
 
 // A Loss is reach that goes with a lock although the lock is not about it.

@@ -33,6 +33,9 @@ type Preview struct {
 	// it is those that come back with it: what somebody else has given back already,
 	// and is still on its way, is neither here nor among the plans.
 	Restored []Restored
+	// Others are the locks and openings of other installations at the doors that a
+	// supposed change would lock, sorted: who is let in by one is kept out by the other.
+	Others []provider.Owned
 }
 
 // A ReachChange is who can come through a door before and after.
@@ -123,6 +126,9 @@ func (f *Fleet) Preview(ctx context.Context, about []firewall.VMID, change Suppo
 		fw, _ := f.lookup(p.Firewall)
 		out.Restored = append(out.Restored, t.restored(fw, p)...)
 	}
+	if change != nil {
+		out.Others = t.others(there, locks)
+	}
 	out.Doors = reachChanges(vms, there, locks, before, after)
 	return out, nil
 }
@@ -172,6 +178,22 @@ func (t *trial) look(ctx context.Context, b book.Reader, fw reconcile.Firewall) 
 	}
 	t.read[fw.ID], t.displaced[fw.ID] = seen, displaced
 	return nil
+}
+
+// others returns what other installations have at the doors that now has and old has
+// not.
+func (t *trial) others(old, now []access.Lock) []provider.Owned {
+	var out []provider.Owned
+	at := func(d firewall.Door) func(access.Lock) bool { return func(l access.Lock) bool { return l.Door == d } }
+	for _, seen := range t.read {
+		for _, o := range seen.Others {
+			if slices.ContainsFunc(now, at(o.Door)) && !slices.ContainsFunc(old, at(o.Door)) {
+				out = append(out, o)
+			}
+		}
+	}
+	slices.SortFunc(out, provider.CompareOwned)
+	return slices.CompactFunc(out, func(a, b provider.Owned) bool { return provider.CompareOwned(a, b) == 0 })
 }
 
 // strays returns a lock for every door that is shown locked and of which the book

@@ -130,6 +130,10 @@ type Snapshot struct {
 	Beside firewall.Layer
 	// Owned is everything of ours on it, sorted by CompareOwned.
 	Owned []Owned
+	// Others are the locks and openings of other installations, as far as the provider
+	// can tell, sorted by CompareOwned; Wrong says whose each is. Nothing is done about
+	// them: the layer has what they do.
+	Others []Owned
 	// Obstacles are foreign things that defeat a lock or a grant here although no
 	// rule of the layer shows it, each as a sentence naming the thing.
 	Obstacles []Obstacle

@@ -121,6 +121,12 @@ func writeTerms(b *strings.Builder, p api.Preview) {
 		}
 		fmt.Fprintf(b, "  %s\n", output.Plain(l.Text))
 	}
+	for i, o := range p.Others {
+		if i == 0 {
+			b.WriteString("Another installation is there already, and neither touches the other's rules; whoever one lets in the other may keep out:\n")
+		}
+		fmt.Fprintf(b, "  %s: %s\n", o.Door, output.Plain(o.Text))
+	}
 	for i, x := range p.Proposed {
 		if i == 0 {
 			b.WriteString("Proposed as exempt (all of them with --exempt-proposed):\n")

@@ -172,6 +172,26 @@ func TestTwoInstallations(t *testing.T) {
 			}
 		}
 		show(mine, locked(g.ssh, 2), "other")
+		s, err := theirs.Observe(t.Context(), g.nsg, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said []string
+		for _, o := range s.Others {
+			if o.Door != g.ssh {
+				t.Errorf("%+v is about another door", o)
+			}
+			what, _, _ := strings.Cut(o.Wrong, " (rule sesame-main-")
+			said = append(said, what)
+		}
+		until := locked(g.ssh, 1)[0].Open[0].Until.Format("2006-01-02 15:04:05Z")
+		want := []string{
+			"installation main has locked it", "installation main has locked it",
+			"installation main lets in 203.0.113.0 until " + until + " for g-0", "installation main lets in 203.0.113.1 until " + until + " for g-1",
+		}
+		if !slices.Equal(said, want) {
+			t.Errorf("the other sees\n%s\nwant\n%s", strings.Join(said, "\n"), strings.Join(want, "\n"))
+		}
 		show(theirs, locked(g.ssh2, 3), "main")
 		show(mine, locked(g.ssh, 5), "other")
 		show(theirs, nil, "main")

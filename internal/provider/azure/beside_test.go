@@ -1,17 +1,23 @@
 package azure_test
 
 import (
+	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/cloudsim/arm"
 	"github.com/sesame-access/sesame/internal/cloudsim/arm/fault"
 	"github.com/sesame-access/sesame/internal/cloudsim/arm/rp"
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/policy"
+	"github.com/sesame-access/sesame/internal/simtest"
 )
 
 // A machine behind two groups is locked in that of its interface, opened in both,
@@ -78,6 +84,37 @@ func TestTwoGroups(t *testing.T) {
 		pass(nil)
 		if ours(g.named, "")+ours(atSubnet, "") != 0 || !g.gets(t, g.ssh, 9) {
 			t.Error("something is left")
+		}
+	})
+}
+
+// Whoever enables a port is told first that another installation has it.
+func TestEnableNamesOthers(t *testing.T) {
+	template := filepath.Join(t.TempDir(), "template.db")
+	if err := simtest.Template(t.Context(), template); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "sesame.db")
+	synctest.Test(t, func(t *testing.T) {
+		s := subscribe(t, template, path, arm.Config{}, 1, 2)
+		for i, port := range []string{"3389", "5985"} {
+			rule := `{"name":"sesame-b-lock-x-` + port + `-tcp-0","properties":{"access":"Deny","direction":"Inbound","protocol":"Tcp","priority":` + fmt.Sprint(1000+i) + `,
+				"sourceAddressPrefix":"*","sourcePortRange":"*","destinationAddressPrefix":"` + s.machines[0].address.String() + `","destinationPortRange":"` + port + `"}}`
+			if err := s.sim.Put(s.sim.Builder("rg").ID("networkSecurityGroups", "nsg-0")+"/securityRules/sesame-b-lock-x-"+port+"-tcp-0", rule); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := policy.Policy{Name: "rdp", Ports: []policy.Port{{Port: 3389, Protocol: firewall.TCP, Max: time.Hour}}, VMs: []firewall.VMID{s.machines[0].id, s.machines[1].id}}
+		root := broker.Caller{Identity: access.Identity{Principal: simtest.Root()}}
+		shown, err := s.Broker().PreviewEnable(t.Context(), root, p.WithDefaults())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(shown.Others) != 1 || shown.Others[0].Door.Port != 3389 || !strings.HasPrefix(shown.Others[0].Wrong, "installation b has locked it (rule sesame-b-lock-x-3389") {
+			t.Errorf("it names %+v", shown.Others)
+		}
+		if shown, err = s.Broker().Plan(t.Context(), root); err != nil || len(shown.Others) != 0 {
+			t.Errorf("what is to be written anyhow names %+v, %v", shown.Others, err)
 		}
 	})
 }

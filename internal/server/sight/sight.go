@@ -141,6 +141,11 @@ func (v Sight) Preview(p fleet.Preview, vms []inventory.VM, now time.Time) api.P
 	if n := len(out.Losses); n > 0 && n == len(p.Losses) {
 		out.Agree = consent.Fingerprint(p.Losses)
 	}
+	for _, o := range p.Others {
+		if v.Sees(o.Door.VM) {
+			out.Others = append(out.Others, api.Other{Door: api.DoorOf(o.Door), Text: o.Wrong})
+		}
+	}
 	for _, r := range p.Restored {
 		if !v.Sees(r.Door.VM) {
 			continue

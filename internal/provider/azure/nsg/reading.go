@@ -60,7 +60,7 @@ func (r Reading) filled() Reading {
 func (r Reading) Snapshot(clock time.Time) provider.Snapshot {
 	s := provider.Snapshot{
 		Firewall: r.Group.ID, Version: r.Group.ETag, Only: nil, Clock: firewall.Instant(clock),
-		Layer: firewall.Layer{}, Owned: r.Owned(), Obstacles: nil, Raw: r,
+		Layer: firewall.Layer{}, Owned: r.Owned(), Others: r.Others(), Obstacles: nil, Raw: r,
 	}
 	if r.Group.InForce() {
 		s.Layer = r.Layer()
