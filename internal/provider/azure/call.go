@@ -17,6 +17,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 
 	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/provider/azure/meter"
 	"github.com/sesame-access/sesame/internal/provider/azure/nsg"
 )
 
@@ -30,10 +31,15 @@ const (
 	callTime   = 30 * time.Second // from its turn on, with all that the SDK tries
 )
 
-// reads are tried again by the SDK, which waits as long as Azure asks for, up to a
-// limit.
+// reads are tried again by the SDK, but not where there were too many calls: that all
+// calls have to know, and the next try waits in line with them.
 func reads() policy.RetryOptions {
-	return policy.RetryOptions{MaxRetries: 3, TryTimeout: tryTime, RetryDelay: firstWait, MaxRetryDelay: patience}
+	return policy.RetryOptions{
+		MaxRetries: 3, TryTimeout: tryTime, RetryDelay: firstWait, MaxRetryDelay: patience,
+		StatusCodes: []int{
+			http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+		},
+	}
 }
 
 // writes are tried once: only Azure's answer says whether one more does no harm.
@@ -64,6 +70,21 @@ type answer struct {
 // ask makes a call when it is its turn. Where Azure has said how long to wait, nobody
 // calls before; where that is long, the error is a BusyError. Any error leaves open what became of the call.
 func (p *Provider) ask(ctx context.Context, c call) (answer, error) {
+	const most = 20 // times that a read stands in line
+	for n := 1; ; n++ {
+		a, err := p.try(ctx, c)
+		wait := max(a.After(time.Now()), firstWait)
+		if err != nil || c.method != http.MethodGet || a.Status != http.StatusTooManyRequests || n == most || wait > patience {
+			return a, err
+		}
+		if err := meter.Pause(ctx, wait); err != nil {
+			return a, err
+		}
+	}
+}
+
+// try makes a call once.
+func (p *Provider) try(ctx context.Context, c call) (answer, error) {
 	m, err := p.meterOf(c)
 	if err != nil {
 		return answer{}, err
