@@ -40,6 +40,7 @@ func TestPreviewNamesVMs(t *testing.T) {
 		Reach:    []api.ReachChange{{Door: door, Shuts: &api.Shift{Sources: "anybody", By: "x"}}},
 		Refused:  []api.Refusal{{Door: door, Why: "because of i-0a1b"}},
 		Losses:   []api.Loss{{VM: arn, Text: "i-0a1b:80/tcp is lost to anybody"}},
+		Others:   []api.Other{{Door: door, Text: "installation b has locked it"}},
 		Proposed: []api.Proposal{{VM: arn, Kind: "probe", Name: "lb"}},
 		Restored: []api.Restored{{Firewall: "vpc", Rule: "sg-1 22/tcp", Opens: []string{"i-0a1b: 22/tcp from anybody"}}},
 	}
@@ -48,7 +49,7 @@ func TestPreviewNamesVMs(t *testing.T) {
 		t.Fatal(err)
 	}
 	ids, named := strings.Count(b.String(), "i-0a1b"), strings.Count(b.String(), "web-2 (i-0a1b)")
-	if ids != named || named != 8 {
+	if ids != named || named != 9 {
 		t.Errorf("%d of %d times it says what the VM is called:\n%s", named, ids, b.String())
 	}
 }
