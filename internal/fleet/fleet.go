@@ -330,3 +330,6 @@ func (f *Fleet) FailingFirewalls() []firewall.ID {
 // Passes returns how many passes there were over all firewalls, and how many of
 // them failed.
 func (f *Fleet) Passes() (ok, failed uint64) { return f.loops.Sight.Passes() }
+
+// Issued returns how long after their time openings and closings were sent.
+func (f *Fleet) Issued() (opens, closes sight.Issued) { return f.loops.Sight.Issued() }

@@ -98,6 +98,7 @@ func (p *pass) fencedApply(ctx context.Context, pl plan.Plan) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.callTime())
 	defer cancel()
+	p.loop.Sight.Sends(pl, p.book.Grants, p.loop.Clocks().Wall)
 	p.wrote = true // from here on, only reading back tells
 	if err := p.fw.Provider.Apply(ctx, p.seen, pl); err != nil {
 		return fmt.Errorf("write %s: %w", p.fw.ID, err)

@@ -226,7 +226,7 @@ func TestMetrics(t *testing.T) {
 		`sesame_doors{state="locked"} `, `sesame_doors{state="exposed"} 0`,
 		`sesame_grants{state="closing"} 0`, `sesame_grants{state="scheduled"} 0`,
 		`sesame_build_info{`, `sesame_firewalls_failing 0`, `sesame_clock_skew_seconds 0`,
-		`sesame_passes_total{result="ok"}`, `sesame_close_lateness_seconds_count 0`,
+		`sesame_passes_total{result="ok"}`, `sesame_close_lateness_seconds_count 0`, `sesame_issue_seconds_count{call="close"} 0`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)

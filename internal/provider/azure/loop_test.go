@@ -288,6 +288,7 @@ type course struct {
 	writes int
 	one    time.Duration // a request alone, until it was read back open
 	sent   time.Duration // from the moment until the first write was sent
+	p99    time.Duration // until all but a hundredth of the writes were sent
 	done   time.Duration // from the moment until the last packet fares as it should
 }
 
@@ -334,6 +335,7 @@ func (c *course) report(b *testing.B, what string) {
 	b.Helper()
 	b.ReportMetric(float64(c.writes), what+"-writes")
 	b.ReportMetric(c.sent.Seconds(), what+"-sent-s")
+	b.ReportMetric(c.p99.Seconds(), what+"-issued-p99-s")
 	b.ReportMetric(c.done.Seconds(), what+"-done-s")
 	if c.one > 0 {
 		b.ReportMetric(c.done.Seconds()/c.one.Seconds(), what+"-done-in-single-requests")
@@ -378,7 +380,8 @@ func (c *course) count(t *testing.T, writes []time.Time, moment time.Time) {
 	if c.writes = len(writes); c.writes == 0 {
 		t.Fatal("nothing was written")
 	}
-	c.sent = writes[0].Sub(moment)
+	slices.SortFunc(writes, time.Time.Compare)
+	c.sent, c.p99 = writes[0].Sub(moment), writes[(len(writes)-1)*99/100].Sub(moment)
 }
 
 // naive writes a rule for each request, one after the other, as a script would.

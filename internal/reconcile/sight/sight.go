@@ -19,6 +19,8 @@ type Sight struct {
 	mu         sync.Mutex
 	seen       map[firewall.ID]view
 	ok, failed uint64 // passes
+	opens      Issued
+	closes     Issued
 	clock      time.Time
 	clockAt    access.Reading // when clock was read
 }

@@ -73,6 +73,7 @@ func New(cfg Config) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(m.requests, m.took, m.late, m.grants, m.doors, build)
 	m.registry.MustRegister(figures(cfg)...)
+	m.registry.MustRegister(newIssued(cfg.Fleet))
 	return m
 }
 
