@@ -9,6 +9,7 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/reach"
+	"github.com/sesame-access/sesame/internal/reach/sentence"
 )
 
 // known draws a model in which the only things that are not known are rules that
@@ -306,16 +307,16 @@ func TestSentence(t *testing.T) {
 	tag.Maybe = true
 	f := behind(ordered("nsg-web", line(`310 "old-office"`, firewall.Allow, "203.0.113.0/24"), tag, line(`4000 "sesame-lock"`, firewall.Deny)))
 	f.path.To = nil
-	if got, want := f.ask(web).Sentence(web), `203.0.113.0/24 → web-1 tcp/22: open, by nsg-web rule 310 "old-office"; 198.51.100.0/24: unknown by rule 200 tag; everything else: closed by rule 4000 "sesame-lock"`; got != want {
+	if got, want := sentence.Of(f.ask(web), web), `203.0.113.0/24 → web-1 tcp/22: open, by nsg-web rule 310 "old-office"; 198.51.100.0/24: unknown by rule 200 tag; everything else: closed by rule 4000 "sesame-lock"`; got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
 	group := ordered("/subscriptions/s/networkSecurityGroups/nsg-web", line(`310 "old-office"`, firewall.Allow, "203.0.113.0/24"), line(`100 "sesame-lock"`, firewall.Deny))
 	f = behind(group)
 	f.path.To = nil
-	if got, want := f.ask(web).Sentence(web), `203.0.113.0/24 → web-1 tcp/22: open, by nsg-web rule 310 "old-office"; everything else: closed by rule 100 "sesame-lock"`; got != want {
+	if got, want := sentence.Of(f.ask(web), web), `203.0.113.0/24 → web-1 tcp/22: open, by nsg-web rule 310 "old-office"; everything else: closed by rule 100 "sesame-lock"`; got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
-	if got, want := reach.VM(inventory.VM{ID: web.VM}, nil, web).Sentence(web), "anybody → web-1 tcp/22: open, no firewall in front of host://web-1"; got != want {
+	if got, want := sentence.Of(reach.VM(inventory.VM{ID: web.VM}, nil, web), web), "anybody → web-1 tcp/22: open, no firewall in front of host://web-1"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

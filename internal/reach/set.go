@@ -42,18 +42,22 @@ type Step struct {
 // String writes s as "FIREWALL: RULE", with the rule that is to be looked at.
 func (s Step) String() string {
 	if s.Firewall == "" {
-		return s.named()
+		return s.Named()
 	}
-	return string(s.Firewall) + ": " + s.named()
+	return string(s.Firewall) + ": " + s.Named()
 }
 
-// named is the rule that is to be looked at.
-func (s Step) named() string {
+// Named is the rule that is to be looked at, or the reason where no rule is.
+func (s Step) Named() string {
 	if s.Maybe != "" {
 		return s.Maybe
 	}
 	return s.Rule
 }
+
+// Identity is equal for what is one answer, given to several doors; it is comparable,
+// and holds s, which must not be the zero Set, in memory.
+func (s Set) Identity() any { return &s.stretches[0] }
 
 // Len returns how many spans there are.
 func (s Set) Len() int { return len(s.stretches) }
@@ -176,12 +180,13 @@ func (x Span) step(l link) Step {
 	return s
 }
 
-// By names the step that stands for all: of an unknown span the first that is not
-// certain; of an open one that which delivers, or else the last at which a rule
-// decides.
-func (x Span) By() string { return x.by().String() }
+// By names the step that stands for all; see Decides.
+func (x Span) By() string { return x.Decides().String() }
 
-func (x Span) by() Step {
+// Decides returns the step that stands for all: of an unknown span the first that
+// is not certain; of an open one that which delivers, or else the last at which a
+// rule decides.
+func (x Span) Decides() Step {
 	if len(x.links) == 0 {
 		return Step{}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/inventory"
 	"github.com/sesame-access/sesame/internal/reach"
+	"github.com/sesame-access/sesame/internal/reach/sentence"
 )
 
 // What other engines fell into, each as a test. Sources: an analysis of open
@@ -294,7 +295,7 @@ func TestWhoCanComeAtAll(t *testing.T) {
 func TestRulesOfOneNameAreOneLine(t *testing.T) {
 	s := behind(ordered("nsg", line("office", firewall.Allow, "203.0.113.0/25"), line("office", firewall.Allow, "203.0.113.128/25"), all("default", firewall.Deny, "203.0.114.0/24"))).ask(ssh)
 	checkPartition(t, s)
-	if got := s.Sentence(ssh); got != `203.0.113.0/24 → a tcp/22: open, by nsg rule office; ::/0: closed, nobody comes from there by path nic; everything else: closed, by nsg rule default` {
+	if got := sentence.Of(s, ssh); got != `203.0.113.0/24 → a tcp/22: open, by nsg rule office; ::/0: closed, nobody comes from there by path nic; everything else: closed, by nsg rule default` {
 		t.Error(got)
 	}
 }

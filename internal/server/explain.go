@@ -9,6 +9,7 @@ import (
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/plan"
+	"github.com/sesame-access/sesame/internal/reach/sentence"
 	"github.com/sesame-access/sesame/internal/server/front"
 	"github.com/sesame-access/sesame/internal/server/sight"
 )
@@ -32,7 +33,7 @@ func (s *Server) explain(ctx context.Context, c *call) (api.Explanation, error) 
 	if err != nil {
 		return api.Explanation{}, errkind.Wrap(errkind.Unavailable, err, "%s cannot be explained now", d)
 	}
-	out := api.Explanation{Door: api.DoorOf(d), Says: set.Sentence(d), Lock: nil, Reach: api.ReachOf(set), Source: nil, Grants: nil}
+	out := api.Explanation{Door: api.DoorOf(d), Says: sentence.Of(set, d), Lock: nil, Reach: api.ReachOf(set), Source: nil, Grants: nil}
 	if source != "" {
 		a := api.AnswerOf(set, prefix)
 		out.Source = &a
