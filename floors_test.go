@@ -38,7 +38,7 @@ var floors = []floor{
 		{"internal/access", "internal/inventory"},
 		{"internal/policy", "internal/reach/sieve"},
 		{"internal/access/approval", "internal/reach"},
-		{"internal/reach/proof", "internal/reach/survey"},
+		{"internal/reach/proof", "internal/reach/sentence", "internal/reach/survey"},
 	}},
 	{name: "2", pure: true, steps: [][]string{
 		{"internal/authz/scope"},
@@ -52,7 +52,7 @@ var floors = []floor{
 			"internal/plan",
 			"internal/posture",
 		},
-		{"internal/adoption", "internal/api", "internal/authz/trial"},
+		{"internal/adoption", "internal/api", "internal/authz/trial", "internal/posture/defender", "internal/posture/history"},
 		{"internal/api/identity", "internal/api/rights", "internal/api/vote"},
 	}},
 	{name: "3", steps: [][]string{
