@@ -53,7 +53,7 @@ var floors = []floor{
 			"internal/posture",
 		},
 		{"internal/adoption", "internal/api", "internal/authz/trial", "internal/posture/defender", "internal/posture/history"},
-		{"internal/api/identity", "internal/api/rights", "internal/api/vote"},
+		{"internal/api/identity", "internal/api/rights", "internal/api/vote", "internal/posture/report"},
 	}},
 	{name: "3", steps: [][]string{
 		{"internal/provider"},
@@ -159,7 +159,7 @@ var floors = []floor{
 		{"internal/cli/configdoc", "internal/cli/input", "internal/cli/output", "internal/demo/ground", "internal/demo/place", "internal/demo/program"},
 		{"internal/cli/connect"},
 		{"internal/cli/console", "internal/cli/doctor"},
-		{"internal/cli/admin", "internal/cli/approver", "internal/cli/identity", "internal/cli/requester", "internal/cli/roles", "internal/demo"},
+		{"internal/cli/admin", "internal/cli/approver", "internal/cli/identity", "internal/cli/requester", "internal/cli/roles", "internal/cli/scan", "internal/demo"},
 		{"internal/cli"},
 	}},
 	{name: "9", steps: [][]string{{

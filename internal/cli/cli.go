@@ -27,6 +27,7 @@ import (
 	"github.com/sesame-access/sesame/internal/cli/output"
 	"github.com/sesame-access/sesame/internal/cli/requester"
 	"github.com/sesame-access/sesame/internal/cli/roles"
+	"github.com/sesame-access/sesame/internal/cli/scan"
 	"github.com/sesame-access/sesame/internal/config"
 	"github.com/sesame-access/sesame/internal/errkind"
 )
@@ -132,7 +133,7 @@ func (a *app) addCommands(root *cobra.Command) {
 	root.AddCommand(approver.Commands(&a.Console)...)
 	root.AddCommand(identity.Commands(&a.Console)...)
 	root.AddCommand(admin.Commands(&a.Console)...)
-	root.AddCommand(console.Group(console.Looking, a.doctorCommand())...)
+	root.AddCommand(console.Group(console.Looking, a.doctorCommand(), scan.Command(&a.Console, readConfig))...)
 	root.AddCommand(console.Group(console.Running, a.demoCommand(), a.simulateCommand(), roles.Command(&a.Console, readConfig), roles.AccessPolicy(&a.Console), a.serveCommand(), a.sweepCommand(), a.configCommand(), a.completionCommand(), a.versionCommand())...)
 	root.AddCommand(exitCodesTopic())
 }

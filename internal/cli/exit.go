@@ -36,6 +36,7 @@ func exitCodes() []exitCode {
 		{7, errkind.Unauthenticated, nil, "the server does not know who you are"},
 		{8, errkind.Exhausted, nil, "a quota or a rate limit is used up"},
 		{9, "", console.ErrUnsound, "the audit log is not sound: what it says is not what was signed"},
+		{10, "", console.ErrFound, "`sesame scan` found something as bad as --fail-on says"},
 		{130, "", console.ErrInterrupted, "interrupted, as by Ctrl-C; `serve` and `demo` are ended so, and exit with 0"},
 	}
 }

@@ -11,6 +11,9 @@ import (
 // ErrUnsound is returned when an audit log is not what was signed.
 var ErrUnsound = errors.New("the audit log is not sound")
 
+// ErrFound is returned when a scan found something as bad as it was to fail on.
+var ErrFound = errors.New("the scan found something")
+
 // ErrSaid is returned by a command that failed and has said so itself.
 var ErrSaid = errors.New("said")
 

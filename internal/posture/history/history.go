@@ -6,7 +6,10 @@
 package history
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -145,4 +148,36 @@ func (r Record) follow(v posture.Verdict, known bool, now time.Time) (Record, Ch
 		return r, Fixed
 	}
 	return r, Same
+}
+
+// version is that of the text that Format writes.
+const version = 1
+
+// A text is what is kept between two scans.
+type text struct {
+	Version int      `json:"version"`
+	Records []Record `json:"records"`
+}
+
+// Format writes records for Parse.
+func Format(records []Record) ([]byte, error) {
+	out, err := json.Marshal(text{Version: version, Records: records})
+	if err != nil {
+		return nil, fmt.Errorf("write the history: %w", err)
+	}
+	return append(out, '\n'), nil
+}
+
+// Parse reads what Format wrote.
+func Parse(b []byte) ([]Record, error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	var t text
+	if err := d.Decode(&t); err != nil {
+		return nil, fmt.Errorf("read the history: %w", err)
+	}
+	if t.Version != version {
+		return nil, fmt.Errorf("read the history: it is of version %d, and this program knows %d", t.Version, version)
+	}
+	return t.Records, nil
 }

@@ -46,7 +46,14 @@ func TestRemember(t *testing.T) {
 				if got != s.want || trend.Count(s.want) != len(trend.Changes) {
 					t.Errorf("scan %d: %s, want %s", i, got, s.want)
 				}
-				past, now = next, now.Add(time.Hour)
+				kept, err := history.Format(next)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if past, err = history.Parse(kept); err != nil || len(past) != len(next) {
+					t.Fatalf("%s: %v", kept, err)
+				}
+				now = now.Add(time.Hour)
 			}
 		})
 	}
@@ -69,5 +76,13 @@ func TestRemembersNoLongerThanAsked(t *testing.T) {
 	}
 	if _, past = history.Remember(past, nil, now.Add(2*time.Hour), time.Hour); len(past) != 0 {
 		t.Errorf("%+v", past)
+	}
+}
+
+func TestParse(t *testing.T) {
+	for _, bad := range []string{"", "{}", `{"version":2}`, `{"version":1,"more":1}`} {
+		if _, err := history.Parse([]byte(bad)); err == nil {
+			t.Errorf("taken: %s", bad)
+		}
 	}
 }
