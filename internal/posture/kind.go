@@ -22,15 +22,17 @@ func isVPC(fw firewall.ID) bool {
 func isHost(fw firewall.ID) bool { return firewall.VMID(fw).Home().Cloud == firewall.CloudHost }
 
 // leftovers are how just-in-time access names the Allows that it writes for a
-// while. Defender changed its names about 2023, and both are found in the wild.
-func leftovers() []string {
-	return []string{"SecurityCenter-JITRule-", "MicrosoftDefenderForCloud-JITRule-", "ASC-JIT", "MDC-JIT", "sesame-"}
+// while, in lower case. Defender changed its names about 2023, and both are found in
+// the wild.
+func leftovers() [5]string {
+	return [...]string{"securitycenter-jitrule-", "microsoftdefenderforcloud-jitrule-", "asc-jit", "mdc-jit", "sesame-"}
 }
 
 // temporary reports whether a rule of that name was written for a while.
 func temporary(rule string) bool {
+	rule = strings.ToLower(rule)
 	for _, name := range leftovers() {
-		if strings.Contains(strings.ToLower(rule), strings.ToLower(name)) {
+		if strings.Contains(rule, name) {
 			return true
 		}
 	}

@@ -114,7 +114,7 @@ func (a commands) scan(ctx context.Context, s scanning) error {
 	now := console.Now()
 	findings := slices.Collect(posture.Judge(seen.Estate, s.settings, now))
 	ended, idle := posture.Suppress(findings, accepted, now)
-	trend, next := history.Remember(past, findings, now, keep)
+	trend, next := history.Remember(past, findings, len(seen.Unread) == 0, now, keep)
 	if s.history == "" {
 		trend.Changes = nil
 	} else if err := remember(s.history, next); err != nil {

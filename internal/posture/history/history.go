@@ -2,7 +2,8 @@
 // new, what was fixed, and what had been fixed and is back.
 //
 // Nothing is fixed by not being able to look: what was unhealthy and is unknown now
-// is still bad. What is not found any more, because its machine is gone, is fixed.
+// is still bad. What is not found any more, because its machine is gone, is fixed, but
+// only where everything could be looked at.
 package history
 
 import (
@@ -92,9 +93,10 @@ func (t Trend) Count(c Change) (n int) {
 }
 
 // Remember compares findings with what is remembered, and returns what is to be
-// remembered from now on, sorted. What was bad and is not found any more is fixed;
-// it is remembered as such for as long as keep, so that it can regress.
-func Remember(before []Record, findings []posture.Finding, now time.Time, keep time.Duration) (Trend, []Record) {
+// remembered from now on, sorted. What was bad and is not found any more is fixed, if
+// the scan was complete; else it stays as it was. What was fixed is remembered as such
+// for as long as keep, so that it can regress.
+func Remember(before []Record, findings []posture.Finding, complete bool, now time.Time, keep time.Duration) (Trend, []Record) {
 	t := Trend{Changes: map[Key]Change{}, Counts: map[posture.ID]map[posture.Verdict]int{}}
 	past := make(map[Key]Record, len(before))
 	for _, r := range before {
@@ -117,6 +119,10 @@ func Remember(before []Record, findings []posture.Finding, now time.Time, keep t
 		after = append(after, next)
 	}
 	for k, r := range past {
+		if !complete {
+			after = append(after, r)
+			continue
+		}
 		if r.Verdict >= posture.Unknown {
 			t.Changes[k], r = Fixed, Record{Key: k, Verdict: posture.NotApplicable, Since: now, Fixed: true}
 		}

@@ -38,7 +38,7 @@ func TestRemember(t *testing.T) {
 					}
 					findings = []posture.Finding{{Check: id, VM: "host://web-1", Port: survey.Port{Protocol: firewall.TCP, Number: 22}, Verdict: s.verdict}}
 				}
-				trend, next := history.Remember(past, findings, now, 24*time.Hour)
+				trend, next := history.Remember(past, findings, true, now, 24*time.Hour)
 				got := history.Same
 				for _, got = range trend.Changes {
 					continue
@@ -63,18 +63,18 @@ func TestRemember(t *testing.T) {
 func TestRemembersNoLongerThanAsked(t *testing.T) {
 	now := time.Date(2026, time.November, 22, 12, 0, 0, 0, time.UTC)
 	bad := []posture.Finding{{Check: posture.PolicyEmpty, VM: "host://web-1", Verdict: posture.Unhealthy}}
-	trend, past := history.Remember(nil, bad, now, time.Hour)
+	trend, past := history.Remember(nil, bad, true, now, time.Hour)
 	if trend.Counts[posture.PolicyEmpty][posture.Unhealthy] != 1 {
 		t.Errorf("counts %v", trend.Counts)
 	}
-	if _, past = history.Remember(past, bad, now.Add(time.Minute), time.Hour); !past[0].Since.Equal(now) {
+	if _, past = history.Remember(past, bad, true, now.Add(time.Minute), time.Hour); !past[0].Since.Equal(now) {
 		t.Errorf("bad since %s", past[0].Since)
 	}
-	_, past = history.Remember(past, nil, now.Add(2*time.Minute), time.Hour)
+	_, past = history.Remember(past, nil, true, now.Add(2*time.Minute), time.Hour)
 	if len(past) != 1 || !past[0].Fixed {
 		t.Errorf("%+v", past)
 	}
-	if _, past = history.Remember(past, nil, now.Add(2*time.Hour), time.Hour); len(past) != 0 {
+	if _, past = history.Remember(past, nil, true, now.Add(2*time.Hour), time.Hour); len(past) != 0 {
 		t.Errorf("%+v", past)
 	}
 }
@@ -84,5 +84,19 @@ func TestParse(t *testing.T) {
 		if _, err := history.Parse([]byte(bad)); err == nil {
 			t.Errorf("taken: %s", bad)
 		}
+	}
+}
+
+// Half a scan fixes nothing that it did not come to.
+func TestIncomplete(t *testing.T) {
+	now := time.Date(2026, time.November, 22, 12, 0, 0, 0, time.UTC)
+	bad := []posture.Finding{{Check: posture.PortOpen, VM: "host://web-1", Verdict: posture.Unhealthy}}
+	_, past := history.Remember(nil, bad, true, now, time.Hour)
+	trend, past := history.Remember(past, nil, false, now.Add(time.Minute), time.Hour)
+	if len(trend.Changes) != 0 || len(past) != 1 || past[0].Verdict != posture.Unhealthy {
+		t.Errorf("%v, %+v", trend.Changes, past)
+	}
+	if trend, _ = history.Remember(past, bad, true, now.Add(2*time.Minute), time.Hour); len(trend.Changes) != 0 {
+		t.Errorf("%v", trend.Changes)
 	}
 }

@@ -35,7 +35,7 @@ func estate() posture.Estate {
 func TestOf(t *testing.T) {
 	e := estate()
 	findings := slices.Collect(posture.Judge(e, posture.Defaults(), now))
-	trend, _ := history.Remember(nil, findings, now, time.Hour)
+	trend, _ := history.Remember(nil, findings, true, now, time.Hour)
 	d := report.Of(e, findings, trend, now)
 	if len(d.Machines) != 2 || len(d.Findings) != 16 || d.Counts["management-port-open"]["unknown"] != 4 || d.Counts["management-port-open"]["healthy"] != 3 {
 		t.Errorf("%d machines, %d findings, %v", len(d.Machines), len(d.Findings), d.Counts)
