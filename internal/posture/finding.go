@@ -125,7 +125,7 @@ func (f Finding) Reason() string {
 	if p := f.Proof; p != nil {
 		switch f.Verdict {
 		case Unhealthy:
-			parts = append(parts, fmt.Sprintf("%s can come in: %s, such as %s, by %s", p.Who, p.size(), p.Witness, p.by()))
+			parts = append(parts, fmt.Sprintf("%s can come in%s, such as %s, by %s", p.Who, p.size(), p.Witness, p.by()))
 		case Unknown:
 			parts = append(parts, fmt.Sprintf("it is not known whether %s, such as %s, can come in: %s", p.Who, p.Witness, p.by()))
 		case NotApplicable:
@@ -151,13 +151,17 @@ func (p *Proof) by() string {
 	return short.String()
 }
 
-// size writes the sources, and how many they are where that is not plain.
+// size writes the sources, and how many they are where that is not plain. The
+// Internet is not written range by range: holes in it are where no packet comes from.
 func (p *Proof) size() string {
-	text := p.Sources.String()
-	if len(p.Sources) == 1 && p.Sources[0].From != p.Sources[0].To {
-		return fmt.Sprintf("%s (%s addresses)", text, p.Sources.Count())
+	const plain = 2
+	switch {
+	case p.Who == Internet && len(p.Sources) > plain:
+		return ""
+	case len(p.Sources) == 1 && p.Sources[0].From != p.Sources[0].To:
+		return fmt.Sprintf(": %s (%s addresses)", p.Sources, p.Sources.Count())
 	}
-	return text
+	return ": " + p.Sources.String()
 }
 
 // Compare orders findings by VM, port and check.

@@ -52,6 +52,10 @@ func TestReasons(t *testing.T) {
 	unread := host(inventory.Path{Name: "eth0", Hops: []inventory.Hop{{Firewall: "hub"}}})
 	half := host(way())
 	half.VMs[0].Missing = []string{"its second interface"}
+	holes := host(way())
+	holes.Model.Put(firewall.Layer{Firewall: "host://web-1", Default: firewall.Allow, Rules: []firewall.LayerRule{
+		{Name: "not-you", Action: firewall.Deny, Last: 65535, From: []netip.Prefix{netip.MustParsePrefix("203.0.113.7/32")}},
+	}})
 	off := host(way())
 	off.VMs[0].State = "stopped"
 	locked := host(way())
@@ -63,6 +67,7 @@ func TestReasons(t *testing.T) {
 		want string
 	}{
 		"open":       {open, 22, "unhealthy: a partner can come in: 198.51.100.0/24 (256 addresses), such as 198.51.100.0, by web-1: office"},
+		"internet":   {holes, 22, "unhealthy: the Internet can come in, such as 1.0.0.0, by web-1: default"},
 		"closed":     {open, 3389, "healthy: closed by web-1: default"},
 		"unread":     {unread, 22, "unknown: it is not known whether the Internet, such as 1.0.0.0, can come in: hub: not read"},
 		"incomplete": {half, 3389, "unknown: it is not known whether the Internet, such as 1.0.0.0, can come in: not known: its second interface"},

@@ -130,7 +130,7 @@ func (a commands) scan(ctx context.Context, s scanning) error {
 	}
 	worse := func(f posture.Finding) bool { return f.Bad() && f.Severity >= least }
 	if n := len(slices.DeleteFunc(findings, func(f posture.Finding) bool { return !worse(f) })); n > 0 && fails {
-		return errkind.Wrap(errkind.Conflict, console.ErrFound, "%s %s or worse", output.Count(n, "finding"), least)
+		return errkind.Wrap(errkind.Conflict, console.ErrFound, "%s of severity %s or worse", output.Count(n, "finding"), least)
 	}
 	if len(d.Unread) > 0 {
 		return errkind.New(errkind.Unavailable, "not everything could be read: %s", d.Unread[0])
