@@ -218,9 +218,9 @@ func TestConsentAWS(t *testing.T) {
 func (e *estate) asks(s *server, before string) {
 	e.t.Helper()
 	for _, x := range []struct{ name, lost string }{
-		{"left", e.ids["right"] + ":22/tcp is lost to "},
-		{"wide", "every protocol of " + e.ids["wide"] + " but "},
-		{"inner", e.ids["peer"] + ":22/tcp is lost to "},
+		{"left", "right (" + e.ids["right"] + "):22/tcp is lost to "},
+		{"wide", "every protocol of wide (" + e.ids["wide"] + ") but "},
+		{"inner", "peer (" + e.ids["peer"] + "):22/tcp is lost to "},
 	} {
 		shown := s.must(nil, "", "enable", x.name, "--dry-run")
 		said := s.stops("enable", x.name, "--yes")
