@@ -419,6 +419,32 @@ func TestSplit(t *testing.T) {
 	}
 }
 
+// A copy that is full cannot let a door in again whose lock has ended, as long as
+// another lock needs it. That is said, and the door stays locked.
+func TestFullCopyKeepsItsDoorShut(t *testing.T) {
+	j := small(ingress(6, 20, 4000, "0.0.0.0/0"))
+	j.r.Shared, j.r.Groups[0].Plain4 = securitygroup.Split, true
+	j.r.Quotas.Rules = 3
+	rdp := firewall.Door{VM: web1, Protocol: firewall.TCP, Port: 3389}
+	client := netip.MustParseAddr("203.0.113.7")
+	if p := j.show(t, locked(ssh, rdp)); len(p.Refused) > 0 || admits(j.r, rdp, client) {
+		t.Fatalf("%v", p)
+	}
+	p := j.show(t, locked(ssh))
+	refuses(t, p, "no room in the copy of sg-1 that i-1 wears")
+	if admits(j.r, rdp, client) || len(j.r.Owned()) != 2 {
+		t.Errorf("it is half unlocked: %v\n%v", j.r.Owned(), p)
+	}
+	j.r.Quotas.Rules = 4
+	if p := j.show(t, locked(ssh)); len(p.Refused) > 0 || !admits(j.r, rdp, client) || admits(j.r, ssh, client) || len(j.r.Owned()) != 1 {
+		t.Errorf("there is room: %v\n%v", j.r.Owned(), p)
+	}
+	j.r.Quotas.Rules = 3
+	if p := j.show(t, nil); len(p.Refused) > 0 || !admits(j.r, ssh, client) || len(j.r.Owned()) > 0 {
+		t.Errorf("no lock is left: %v\n%v", j.r.Owned(), p)
+	}
+}
+
 // Who gives back a copy finds in the group what the copy said, although somebody who
 // wore the group alone had a rule taken out of it meanwhile: theirs is a copy then.
 func TestSplitTakesTurns(t *testing.T) {

@@ -151,6 +151,7 @@ func (d *draft) apart(s split, g securitygroup.Group, doors []firewall.Door) {
 		why = d.bound(s, g)
 	case !d.CostOf(have.Ingress...).Fits(d.CostOf(missing...), d.Quotas):
 		why = "its copy has no room to change"
+		d.shut(s, missing)
 	}
 	if why != "" { // a copy that is there stays as it is, and holds its door
 		d.unsplit[s] = why
@@ -176,6 +177,19 @@ func (d *draft) apart(s split, g securitygroup.Group, doors []firewall.Door) {
 				continue
 			}
 			d.serve(stepSwap, plan.Lock, first, "its copy does not reach "+first.String(), swap)
+		}
+	}
+}
+
+// shut holds the doors of ended locks that the copy of s goes on shutting, because it
+// has no room for the rules that are missing in it: they stay locked until it has,
+// or until no lock needs a copy.
+func (d *draft) shut(s split, missing []securitygroup.Rule) {
+	for _, door := range slices.SortedFunc(maps.Keys(d.shown), firewall.CompareDoors) {
+		_, wanted := d.want.Of(door)
+		if !wanted && door.VM == s.vm && len(d.reachedBy(missing, []firewall.Door{door})) > 0 {
+			d.stuck[door] = true
+			d.hold(door, "no room in the copy of %s that %s wears for what lets somebody in again: it holds %d rules of each family", s.group, s.vm.Name(), d.Quotas.Rules)
 		}
 	}
 }
