@@ -445,6 +445,28 @@ func TestFullCopyKeepsItsDoorShut(t *testing.T) {
 	}
 }
 
+// Two instances are locked alike, and one ends a lock: the other gets a copy, and
+// what the group may say again is not said before the other has left it.
+func TestNothingIsKeptBeforeACopyIsWorn(t *testing.T) {
+	j := small(ingress(6, 0, 3389, "203.0.113.0/24"))
+	j.r.Shared, j.r.Groups[0].Plain4 = securitygroup.Split, true
+	rdp := func(vm firewall.VMID) firewall.Door {
+		return firewall.Door{VM: vm, Protocol: firewall.TCP, Port: 3389}
+	}
+	client := netip.MustParseAddr("203.0.113.7")
+	j.show(t, locked(ssh, ssh2, rdp(web1), rdp(web2)))
+	p, now := j.plan(t, locked(ssh, ssh2, rdp(web1))), j.r
+	for _, c := range p.Changes {
+		w, _ := securitygroup.Decode(c.Native)
+		if now = now.On(w); admits(now, ssh, client) || admits(now, ssh2, client) || admits(now, rdp(web1), client) {
+			t.Fatalf("after %v a locked door is open:\n%v", c, p)
+		}
+	}
+	if !admits(now, rdp(web2), client) {
+		t.Errorf("%s does not get in:\n%v", client, p)
+	}
+}
+
 // Who gives back a copy finds in the group what the copy said, although somebody who
 // wore the group alone had a rule taken out of it meanwhile: theirs is a copy then.
 func TestSplitTakesTurns(t *testing.T) {

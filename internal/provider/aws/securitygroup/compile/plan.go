@@ -28,6 +28,7 @@ const (
 	stepOpen            // openings; somebody may be about to lose another way in
 	stepLock            // the tags
 	stepSwap            // groups for their copies, which lose nothing by the next step
+	stepRest            // what stays, in groups that a locked machine has just left
 	stepDisplace        // foreign rules that reach a locked door
 	stepRestore         // displaced rules whose locks have ended
 	stepUnlock          // the tags of locks that have ended
@@ -215,6 +216,8 @@ func (d *draft) diff() {
 			do = securitygroup.Describe
 		}
 		switch {
+		case t.kind == provider.OwnedRest && d.left(at.group):
+			op, step = plan.Keep, stepRest
 		case t.kind == provider.OwnedRest:
 			op, step = plan.Keep, stepKeep
 		case there && d.shortens(have, t):
@@ -228,6 +231,15 @@ func (d *draft) diff() {
 			d.remove(at, have)
 		}
 	}
+}
+
+// left reports whether a machine takes a copy instead of group. What is kept there
+// may reach a door that only the copy shuts.
+func (d *draft) left(group string) bool {
+	return slices.ContainsFunc(d.changes, func(c plan.Change) bool {
+		w := writeOf(c)
+		return c.Step == stepSwap && w.Do == securitygroup.Swap && w.Instead == group
+	})
 }
 
 // shows reports whether have is t already. Which key made its mark does not
