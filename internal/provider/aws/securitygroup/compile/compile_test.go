@@ -524,6 +524,17 @@ func TestCopyIsWornFirst(t *testing.T) {
 	}
 }
 
+// A rule that is out names its source as much as one that is there.
+func TestSplitIsRefusedForWhatIsOut(t *testing.T) {
+	j := small(ingress(6, 22, 30, "0.0.0.0/0"), securitygroup.Rule{Protocol: 6, First: 3389, Last: 3389, Group: "sg-1"})
+	j.r.Shared, j.r.Groups[0].Plain4 = securitygroup.Split, true
+	both := []firewall.Door{{VM: web1, Protocol: firewall.TCP, Port: 3389}, {VM: web2, Protocol: firewall.TCP, Port: 3389}}
+	if p := j.show(t, locked(both...)); len(j.displaced) != 1 {
+		t.Fatalf("%d rules are out:\n%v", len(j.displaced), p)
+	}
+	refuses(t, j.plan(t, locked(append(both, ssh)...)), "3389/tcp from sg-1 in sg-1 names it as a source, once it is given back")
+}
+
 // A copy is no member of what the original is a member of.
 func TestSplitIsRefused(t *testing.T) {
 	for want, change := range map[string]func(*securitygroup.Reading){

@@ -45,7 +45,7 @@ func (d *draft) splits(gone []original, without map[firewall.VMID]bool) {
 		_, copied := d.group(d.CopyName(s.vm, s.group))
 		if wanted := d.Shared == securitygroup.Split && !without[s.vm] && !d.spares(needed[s]) && d.missed(s, needed[s]); there && len(needed[s]) > 0 && (copied || wanted) {
 			g.Ingress = d.whole(g, gone)
-			d.apart(s, g, needed[s])
+			d.apart(s, g, needed[s], gone)
 		}
 	}
 	d.look()
@@ -134,7 +134,7 @@ func (d *draft) missed(s split, doors []firewall.Door) bool {
 }
 
 // apart makes the copy of g what it has to be, and puts it on in the place of g.
-func (d *draft) apart(s split, g securitygroup.Group, doors []firewall.Door) {
+func (d *draft) apart(s split, g securitygroup.Group, doors []firewall.Door, gone []original) {
 	name := d.CopyName(s.vm, g.ID)
 	rules, why := d.without(g, doors)
 	have, copied := d.group(name)
@@ -148,7 +148,7 @@ func (d *draft) apart(s split, g securitygroup.Group, doors []firewall.Door) {
 	switch {
 	case why != "":
 	case !copied:
-		why = d.bound(s, g)
+		why = d.bound(s, g, gone)
 	case !d.CostOf(have.Ingress...).Fits(d.CostOf(missing...), d.Quotas):
 		why = "its copy has no room to change"
 		d.shut(s, missing)
@@ -245,12 +245,17 @@ func (d *draft) without(g securitygroup.Group, doors []firewall.Door) (out []sec
 // bound says why nobody can wear a copy instead of g; empty when somebody can. A
 // copy is another group to those who name the original, and what it lets out is
 // what any new group does.
-func (d *draft) bound(s split, g securitygroup.Group) string {
+func (d *draft) bound(s split, g securitygroup.Group, gone []original) string {
 	for _, other := range d.Groups {
 		for _, rule := range other.Ingress {
 			if rule.Group == g.ID {
 				return fmt.Sprintf("%s in %s names it as a source", rule.Content(), other.ID)
 			}
+		}
+	}
+	for _, x := range gone {
+		if x.Rule.Group == g.ID {
+			return fmt.Sprintf("%s in %s names it as a source, once it is given back", x.Rule.Content(), x.Group)
 		}
 	}
 	for _, n := range d.interfaces[s.vm] {
