@@ -79,8 +79,9 @@ func (h *historian) add(l leaf) error {
 		count(&g.closed, &h.history.Closed)
 	case OverdueClosing:
 		count(&g.overdue, &h.history.Overdue)
-	case Denied, Impeded, Extended, Locked, LockShown, LossAccepted, Unlocked, Returned, Exposed, Unproven, Proven, Repaired, Obstructed,
-		WriteFailed, PolicySaved, PolicyDeleted, TokenCreated, TokenRevoked, SignedIn, SignedOut, Linked, Unlinked, RoleAssigned,
+	case Denied, Waiting, Agreed, Refused, Cancelled, Lapsed, GlassBroken, GlassReviewed, CodeCreated, Impeded, Extended,
+		Locked, LockShown, LossAccepted, Unlocked, Returned, Exposed, Unproven, Proven, Repaired, Obstructed, WriteFailed,
+		PolicySaved, PolicyDeleted, TokenCreated, TokenRevoked, SignedIn, SignedOut, Linked, Unlinked, RoleAssigned,
 		RoleUnassigned, AccessSaved, AccessDeleted, Started, ClockJumped, Swept, Lost, LogBroken, Erased:
 		// Nothing that changes how far a grant is.
 	}

@@ -14,7 +14,7 @@ import (
 
 // voteRoutes are what people decide with about what others ask for.
 func (s *Server) voteRoutes() []route {
-	vote := func(choice approval.Choice, id, summary string) route {
+	says := func(choice approval.Choice, id, summary string) route {
 		return change("POST", "/v1/requests/{request}/"+string(choice), id, summary, known, 200,
 			takes(func(ctx context.Context, c *call, in vote.Comment) (api.Request, error) {
 				comment, err := in.Parse()
@@ -24,9 +24,9 @@ func (s *Server) voteRoutes() []route {
 				return s.vote(ctx, c, broker.Say{Choice: choice, Comment: comment})
 			}))
 	}
-	cancel := vote(approval.Cancel, "cancel-request", "Take back a request of yours that waits")
+	cancel := says(approval.Cancel, "cancel-request", "Take back a request of yours that waits")
 	cancel.ends = true
-	deny := vote(approval.Deny, "deny-request", "Deny a request that waits for approval")
+	deny := says(approval.Deny, "deny-request", "Deny a request that waits for approval")
 	deny.ends = true
 	return []route{
 		change("POST", "/v1/requests/{request}/approve", "approve-request",
@@ -34,7 +34,7 @@ func (s *Server) voteRoutes() []route {
 		deny, cancel,
 		change("POST", "/v1/codes", "create-codes",
 			"Make codes, each good for one emergency; they are shown this once", manages, 201, takes(s.createCodes)),
-		vote(approval.Review, "review-request", "Note that you have looked at an emergency"),
+		says(approval.Review, "review-request", "Note that you have looked at an emergency"),
 	}
 }
 

@@ -113,8 +113,8 @@ func (s *Store) current(ctx context.Context) (rules, error) {
 		return rules{}, err
 	}
 	// Most changes of the rules are not about roles; then what was compiled is used on.
-	if known := s.rules.Load(); known != nil && reflect.DeepEqual(known.Access, r.Access) {
-		r.Engine = known.Engine
+	if last := s.rules.Load(); last != nil && reflect.DeepEqual(last.Access, r.Access) {
+		r.Engine = last.Engine
 	} else {
 		r.Engine = authz.New(r.Access)
 	}
