@@ -34,8 +34,8 @@ func TestApprovalOverTheWire(t *testing.T) {
 		says      string
 	}{
 		{"requester", yes, 403, "nobody approves or denies their own"},
-		{"admin", yes, 403, "not known to be a person"},
-		{"web-viewer", yes, 403, "does not include approve"},
+		{"admin", yes, 403, "only a person may approve"},
+		{"web-viewer", yes, 403, "may not approve"},
 		{"web-approver", `{}`, 400, "digest is missing"},
 		{"web-approver", `{"digest":"` + strings.Repeat("0", 64) + `"}`, 409, "look at it again"},
 		{"web-approver", `{"digest":"` + r.Approval.Digest + `","status":"approved"}`, 400, "status"},
