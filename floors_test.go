@@ -142,7 +142,7 @@ var floors = []floor{
 		{"internal/reconcile/adopt", "internal/reconcile/book", "internal/reconcile/news", "internal/reconcile/sight", "internal/spool"},
 		{"internal/reconcile", "internal/scan", "internal/signin"},
 		{"internal/fleet"},
-		{"internal/broker/consent", "internal/broker/desk"},
+		{"internal/broker/consent", "internal/broker/desk", "internal/broker/revision", "internal/broker/skew"},
 		{"internal/broker/locks", "internal/broker/rights", "internal/broker/tokens"},
 		{"internal/broker"},
 	}},

@@ -23,6 +23,7 @@ type Policy struct {
 	Reason     string       `json:"reason,omitzero" enum:"required,optional" default:"optional"`
 	Ticket     string       `json:"ticket,omitzero" doc:"RE2; the ticket of a request must match it as a whole."`
 	BreakGlass *Glass       `json:"break_glass,omitempty" doc:"Who gets in without approval in an emergency."`
+	Azure      *AzurePart   `json:"azure,omitempty" doc:"Of what was put on the Azure face."`
 	// Version is checked against what is in force, so that nobody overwrites what
 	// they have not seen.
 	Version int64 `json:"version,omitzero" minimum:"1" doc:"The version that this one is made from; it must still be in force. Absent to replace whatever is."`
@@ -38,6 +39,19 @@ type Stage struct {
 type Glass struct {
 	Who []string `json:"who" minItems:"1" doc:"Each as ISSUER#SUBJECT."`
 	Max string   `json:"max,omitzero" doc:"The longest grant, such as 30m." default:"30m"`
+}
+
+// An AzurePart names the policy of the Azure face that a policy is a part of.
+type AzurePart struct {
+	Policy   string `json:"policy" doc:"Its Azure Resource Manager id."`
+	Document string `json:"document,omitzero" doc:"What was put there, as its owner spelled it."`
+}
+
+func azurePartOf(a policy.Azure) *AzurePart {
+	if a == (policy.Azure{}) {
+		return nil
+	}
+	return &AzurePart{Policy: a.Policy, Document: a.Document}
 }
 
 // A PolicyPort is one just-in-time port of every VM of a policy.
@@ -67,6 +81,7 @@ func PolicyOf(p policy.Policy) Policy {
 		Version:   p.Version,
 		Approvals: mapped(p.Approvals, StageOf),
 		Within:    "", Reason: "", Ticket: p.Ticket, BreakGlass: nil,
+		Azure: azurePartOf(p.Azure),
 	}
 	if p.Within > 0 {
 		out.Within = access.FormatDuration(p.Within)

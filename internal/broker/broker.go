@@ -17,7 +17,9 @@ import (
 	"github.com/sesame-access/sesame/internal/broker/desk"
 	"github.com/sesame-access/sesame/internal/broker/locks"
 	"github.com/sesame-access/sesame/internal/broker/rights"
+	"github.com/sesame-access/sesame/internal/broker/skew"
 	"github.com/sesame-access/sesame/internal/broker/tokens"
+	"github.com/sesame-access/sesame/internal/errkind"
 )
 
 // A Caller is who asks, and from where.
@@ -47,7 +49,7 @@ type Broker struct {
 	*locks.Locks
 	*rights.Rights
 	*tokens.Tokens
-	skew *skewWatch
+	skew *skew.Watch
 	// reviewed is the version of the rules by which every grant was decided last.
 	reviewed atomic.Int64
 }
@@ -57,11 +59,23 @@ func New(cfg Config) *Broker {
 	d := &desk.Desk{Config: cfg}
 	b := &Broker{
 		Desk: d, Locks: &locks.Locks{Desk: d}, Rights: &rights.Rights{Desk: d}, Tokens: nil,
-		skew: newSkewWatch(cfg.Clocks()), reviewed: atomic.Int64{},
+		skew: skew.New(cfg.Clocks()), reviewed: atomic.Int64{},
 	}
 	b.Tokens = &tokens.Tokens{Desk: d, Settle: func(ctx context.Context, grants []access.Grant) { b.settle(ctx, grants) }}
 	return b
 }
+
+// Ready returns why nothing can be decided or opened now, or nil, in words that
+// anybody may see.
+func (b *Broker) Ready(ctx context.Context) error {
+	if _, err := b.Ledger.Rules(ctx); err != nil {
+		return errkind.Wrap(errkind.Unavailable, err, "the database cannot be read")
+	}
+	return b.ClocksAgree()
+}
+
+// ClocksAgree returns why nothing can be opened as the clocks are now, or nil.
+func (b *Broker) ClocksAgree() error { return b.skew.Check(b.Clocks()) }
 
 // SettleTime is how long an answer waits for the firewalls at most. What is not
 // read back then goes on behind, and the grant says so.

@@ -288,7 +288,7 @@ func tooMany(field string, n, most int) error {
 // emergency does not wait for clocks that agree.
 func (b *Broker) unready(req access.Request, vms []inventory.VM, now access.Reading) error {
 	if !req.Glass {
-		if err := b.skew.check(now); err != nil {
+		if err := b.skew.Check(now); err != nil {
 			return err
 		}
 	}

@@ -16,9 +16,12 @@ import (
 
 // A VM is a machine with lockable ports.
 type VM struct {
-	ID        firewall.VMID
-	Name      string // what people call it; not unique
-	Addresses []netip.Addr
+	ID   firewall.VMID
+	Name string // what people call it; not unique
+	// Spelled is the id as the cloud spells it, where that is not ID; Region is
+	// where the machine runs, where the id does not say. Both are only shown.
+	Spelled, Region string
+	Addresses       []netip.Addr
 	// State and System are what the cloud says about the machine, in its own words:
 	// "running", "deallocated"; "Linux/UNIX", "Windows". Empty where it says nothing.
 	State, System string

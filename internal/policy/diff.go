@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -46,6 +47,12 @@ func Diff(before, after Policy) []string {
 		say("proof: %t → %t", before.Proof, after.Proof)
 	}
 	diffApprovals(say, before, after)
+	if before.Azure.Policy != after.Azure.Policy {
+		say("policy of the Azure face: %s → %s", cmp.Or(before.Azure.Policy, "none"), cmp.Or(after.Azure.Policy, "none"))
+	}
+	if before.Azure.Document != after.Azure.Document {
+		say("spelled differently on the Azure face")
+	}
 	return out
 }
 

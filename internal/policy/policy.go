@@ -78,6 +78,21 @@ type Policy struct {
 	Ticket string
 	// Glass is who gets in without approval in an emergency.
 	Glass Glass
+	// Azure is the policy of the Azure face that this one is a part of; zero where
+	// it is none.
+	Azure Azure
+}
+
+// Azure names a policy of the Azure face. There the ports of a policy may differ
+// from VM to VM, and here they do not: what was put there is one or more policies
+// here. Nothing is decided by it.
+type Azure struct {
+	// Policy is its Azure Resource Manager id, as it was put.
+	Policy string
+	// Document is the JSON that was put, which the first of the parts keeps: what
+	// is shown there is spelled as its owner spelled it, as long as it says what is
+	// in force.
+	Document string
 }
 
 // A Port is one just-in-time port of every VM of the policy.

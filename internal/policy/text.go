@@ -34,6 +34,9 @@ import (
 //	reason: required                  # or optional, the default
 //	ticket: 'CHG-[0-9]+'              # RE2, matched as a whole; any, or none
 //	break_glass: {who: [local#dora], max: 30m}  # 1m to 4h; DefaultGlass; nobody
+//	azure:                            # of what was put on the Azure face
+//	  policy: /subscriptions/…/jitNetworkAccessPolicies/default
+//	  document: '{"properties":…}'    # as it was put; on one part of it
 //
 // The error is of kind errkind.Invalid and names line, field, value and what
 // would be right for every mistake; its Field is that of the first one.
@@ -49,7 +52,7 @@ func Parse(text []byte) (Policy, error) {
 }
 
 func fromDocument(root document.Value) Policy {
-	m := root.Map("name", "version", "vms", "ports", "exempt", "cut", "proof", "approvals", "approve_within", "reason", "ticket", "break_glass")
+	m := root.Map("name", "version", "vms", "ports", "exempt", "cut", "proof", "approvals", "approve_within", "reason", "ticket", "break_glass", "azure")
 	parseName := func(s string) (string, error) { return firewall.ParseName("name", s) }
 	approvals := approvalsFromDocument(m.Get("approvals"))
 	return Policy{
@@ -66,6 +69,15 @@ func fromDocument(root document.Value) Policy {
 		Reason:    document.Text(m.Get("reason"), false, parseReason),
 		Ticket:    document.Text(m.Get("ticket"), "", parseTicket),
 		Glass:     glassFromDocument(m.Get("break_glass")),
+		Azure:     azureFromDocument(m.Get("azure")),
+	}
+}
+
+func azureFromDocument(v document.Value) Azure {
+	m := v.Map("policy", "document")
+	return Azure{
+		Policy:   document.Text(m.Get("policy"), "", parseAzurePolicy),
+		Document: document.Text(m.Get("document"), "", parseAzureDocument),
 	}
 }
 
@@ -153,6 +165,12 @@ func Format(p Policy) []byte {
 	formatList(&b, "", "exempt", p.Exempt, firewall.FormatSource)
 	fmt.Fprintf(&b, "cut: %t\nproof: %t\n", p.Cut, p.Proof)
 	formatApprovals(&b, p)
+	if p.Azure.Policy != "" {
+		fmt.Fprintf(&b, "azure:\n  policy: %s\n", document.Scalar(p.Azure.Policy))
+		if p.Azure.Document != "" {
+			fmt.Fprintf(&b, "  document: %s\n", document.Scalar(p.Azure.Document))
+		}
+	}
 	return b.Bytes()
 }
 

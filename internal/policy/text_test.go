@@ -42,6 +42,7 @@ func full() policy.Policy {
 		Exempt: sources("198.51.100.4", "2001:db8::1"),
 		Cut:    true,
 		Proof:  true,
+		Azure:  policy.Azure{Policy: "/subscriptions/1/resourceGroups/RG/x/default", Document: `{"kind":"Basic"}`},
 	}
 }
 
@@ -66,6 +67,9 @@ exempt:
   - "2001:db8::1"
 cut: true
 proof: true
+azure:
+  policy: "/subscriptions/1/resourceGroups/RG/x/default"
+  document: "{\"kind\":\"Basic\"}"
 `
 
 func TestFormatIsCanonical(t *testing.T) {
@@ -84,7 +88,7 @@ func TestParse(t *testing.T) {
 		want policy.Policy
 	}{
 		"canonical": {fullText, full()},
-		"any order": {"proof: true\ncut: true\nexempt: ['2001:db8::1', 198.51.100.4]\nports:\n- {port: 51820, protocol: udp}\n- {port: 22, max: 90m, sources: [2001:db8::/48, 198.51.100.0/24], widest: {ipv6: 56, ipv4: 28}}\nvms: [host://web-1, host://db-1]\nname: prod-ssh\n", full()},
+		"any order": {"proof: true\ncut: true\nexempt: ['2001:db8::1', 198.51.100.4]\nports:\n- {port: 51820, protocol: udp}\n- {port: 22, max: 90m, sources: [2001:db8::/48, 198.51.100.0/24], widest: {ipv6: 56, ipv4: 28}}\nvms: [host://web-1, host://db-1]\nname: prod-ssh\nazure: {document: '{\"kind\":\"Basic\"}', policy: /subscriptions/1/resourceGroups/RG/x/default}\n", full()},
 		"defaults":  {"name: p\nvms: [host://a]\nports: [{port: 22}]\n", least},
 		"nobody":    {"name: p\nvms: [host://a]\nports: [{port: 22, widest: {}}]\nexempt: []\ncut: false\n", least},
 		"JSON":      {`{"name": "p", "vms": ["host://a"], "ports": [{"port": 22, "max": "3h"}]}`, least},
@@ -232,6 +236,9 @@ func drawPolicy(t *rapid.T) policy.Policy {
 		}).Draw(t, "ports"),
 		Exempt: rapid.SliceOfNDistinct(drawPrefix.Filter(somebody), 0, 2, rapid.ID).Draw(t, "exempt"),
 		Cut:    rapid.Bool().Draw(t, "cut"),
+		Azure: rapid.SampledFrom([]policy.Azure{
+			{}, {Policy: "/subscriptions/x"}, {Policy: "/Subscriptions/x/Y", Document: `{"a":"ü\u0000 ' #"}`},
+		}).Draw(t, "azure"),
 	}.WithDefaults()
 }
 
@@ -281,6 +288,9 @@ func TestValidate(t *testing.T) {
 		"unmasked":         {func(p *policy.Policy) { p.Ports[0].Sources[0] = netip.MustParsePrefix("198.51.100.7/24") }, "ports[0].sources[0]"},
 		"4-in-6":           {func(p *policy.Policy) { p.Ports[0].Sources[1] = netip.MustParsePrefix("::ffff:1.2.3.0/120") }, "ports[0].sources[1]"},
 		"no prefix":        {func(p *policy.Policy) { p.Ports[0].Sources[0] = netip.Prefix{} }, "ports[0].sources[0]"},
+		"no Azure policy":  {func(p *policy.Policy) { p.Azure.Policy = "" }, "azure.policy"},
+		"hostile Azure id": {func(p *policy.Policy) { p.Azure.Policy = "/subscriptions/a\nb" }, "azure.policy"},
+		"hostile document": {func(p *policy.Policy) { p.Azure.Document = "{\n}" }, "azure.document"},
 		"everybody":        {func(p *policy.Policy) { p.Exempt = sources("0.0.0.0/0") }, "exempt[0]"},
 		"exempt twice":     {func(p *policy.Policy) { p.Exempt = sources("1.2.3.4", "1.2.3.4") }, "exempt[1]"},
 		"piece by piece":   {func(p *policy.Policy) { p.Exempt = sources("10.0.0.0/8", "11.0.0.0/8", "12.0.0.1") }, "exempt"},

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sesame-access/sesame/internal/access"
 	"github.com/sesame-access/sesame/internal/errkind"
@@ -59,7 +61,48 @@ func Validate(p Policy) error {
 			return err
 		}
 	}
-	return validateGlass(p.Glass)
+	if err := validateGlass(p.Glass); err != nil {
+		return err
+	}
+	return validateAzure(p.Azure)
+}
+
+// The limits of what is kept for the Azure face, in bytes.
+const (
+	MaxAzurePolicy   = 512
+	MaxAzureDocument = 512 << 10
+)
+
+func validateAzure(a Azure) error {
+	if a == (Azure{}) {
+		return nil
+	}
+	if _, err := parseAzurePolicy(a.Policy); err != nil {
+		return errkind.At("azure.policy", err)
+	}
+	if a.Document == "" {
+		return nil
+	}
+	_, err := parseAzureDocument(a.Document)
+	return errkind.At("azure.document", err)
+}
+
+// parseAzurePolicy reads the id of a policy of the Azure face, as far as it matters
+// here: whoever shows it looks closer.
+func parseAzurePolicy(s string) (string, error) {
+	plain := func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
+	if !strings.HasPrefix(strings.ToLower(s), "/subscriptions/") || len(s) > MaxAzurePolicy || strings.ContainsFunc(s, plain) {
+		return "", errkind.Bad("policy", s, "the id of a policy of the Azure face, /subscriptions/…/jitNetworkAccessPolicies/NAME")
+	}
+	return s, nil
+}
+
+func parseAzureDocument(s string) (string, error) {
+	control := func(r rune) bool { return r < ' ' || r == utf8.RuneError || r >= 0x7f && r < 0xa0 }
+	if !strings.HasPrefix(s, "{") || len(s) > MaxAzureDocument || strings.ContainsFunc(s, control) {
+		return "", errkind.Bad("document", s, "one line of JSON, as the Azure face writes it")
+	}
+	return s, nil
 }
 
 // validateExempt adds up who is let in without asking. What lies in another

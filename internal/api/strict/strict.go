@@ -31,6 +31,7 @@ const (
 type Leniency struct {
 	Unknown bool // names that v does not have
 	Empty   bool // texts and lists that are empty
+	Null    bool // null, which is then as if the name were not there
 }
 
 // Read reads one JSON value into v. What v holds after an error is undefined.
@@ -43,7 +44,7 @@ func Read(text []byte, v any, but Leniency) error {
 	case len(bytes.TrimSpace(text)) == 0:
 		return errkind.New(errkind.Invalid, "there is no JSON text; send an object")
 	}
-	if err := scan(text, but.Empty); err != nil {
+	if err := scan(text, but); err != nil {
 		return err
 	}
 	err := json.Unmarshal(text, v, json.RejectUnknownMembers(!but.Unknown))
@@ -57,9 +58,9 @@ func Read(text []byte, v any, but Leniency) error {
 }
 
 // scan reads the whole text without building anything from it: it must be one
-// value, not too deep, without null and, unless that is allowed, without texts
+// value, not too deep, and, unless that is allowed, without null and without texts
 // and lists that are empty.
-func scan(text []byte, empty bool) error {
+func scan(text []byte, but Leniency) error {
 	dec := jsontext.NewDecoder(bytes.NewReader(text))
 	for read := false; ; read = true {
 		if read && dec.StackDepth() == 0 {
@@ -71,10 +72,10 @@ func scan(text []byte, empty bool) error {
 			return unreadable(err)
 		case dec.StackDepth() > MaxDepth:
 			return errkind.New(errkind.Invalid, "the JSON text is nested more than %d deep", MaxDepth)
-		case tok.Kind() == 'n':
+		case tok.Kind() == 'n' && !but.Null:
 			name := fieldOf(dec.StackPointer())
 			return fieldError(name, "null", name+": null is no value; leave the field out instead", "left out, or a value")
-		case !empty && isEmpty(dec, tok):
+		case !but.Empty && isEmpty(dec, tok):
 			name := fieldOf(dec.StackPointer())
 			return fieldError(name, "", name+" is empty; say what it is to be, or leave the field out for the default", "a value, or left out for the default")
 		}

@@ -11,11 +11,11 @@ import (
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/broker/consent"
 	"github.com/sesame-access/sesame/internal/broker/desk"
+	"github.com/sesame-access/sesame/internal/broker/revision"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/fleet"
 	"github.com/sesame-access/sesame/internal/plan"
-	"github.com/sesame-access/sesame/internal/policy"
 	"github.com/sesame-access/sesame/internal/store"
 )
 
@@ -32,11 +32,16 @@ type Agreed struct {
 // consent adds to locks what the caller agreed to lose with them, and to c the
 // record of it. What would be lost is computed anew; where it is not exactly what
 // was agreed to, nothing is done.
-func (b *Locks) consent(ctx context.Context, caller desk.Caller, c *store.Change, rules store.Rules, p policy.Policy, agreed Agreed) error {
-	if probes := consent.Unexempted(b.Enforcer.VMs(), p); len(probes) > 0 {
+func (b *Locks) consent(ctx context.Context, caller desk.Caller, c *store.Change, rules store.Rules, r revision.Revision, agreed Agreed) error {
+	vms := b.Enforcer.VMs()
+	var probes []string
+	for _, p := range r.Put {
+		probes = append(probes, consent.Unexempted(vms, p)...)
+	}
+	if len(probes) > 0 {
 		return errkind.New(errkind.Conflict, "%s; exempt them with --exempt, or all that is proposed with --exempt-proposed", strings.Join(probes, "; "))
 	}
-	preview, err := b.suppose(ctx, rules, p, c.Locks)
+	preview, err := b.suppose(ctx, rules, r, c.Locks)
 	switch {
 	case err != nil && agreed.Losses != "":
 		return errkind.Wrap(errkind.Unavailable, err, "what would be lost cannot be computed now, so nobody can agree to it")
@@ -75,10 +80,13 @@ func (b *Locks) mayLose(rules store.Rules, caller desk.Caller, losses []plan.Los
 	})
 }
 
-// suppose shows what would be if p were saved with these locks.
-func (b *Locks) suppose(ctx context.Context, rules store.Rules, p policy.Policy, added []access.Lock) (fleet.Preview, error) {
-	leaving := left(rules, p)
-	about := slices.Clone(p.VMs)
+// suppose shows what would be if r were saved with these locks.
+func (b *Locks) suppose(ctx context.Context, rules store.Rules, r revision.Revision, added []access.Lock) (fleet.Preview, error) {
+	leaving := r.Left(rules.Policies)
+	var about []firewall.VMID
+	for _, p := range r.Put {
+		about = append(about, p.VMs...)
+	}
 	for _, d := range leaving {
 		about = append(about, d.VM)
 	}

@@ -24,6 +24,13 @@ type policyBody struct {
 	Ticket    string   `json:"ticket,omitempty"`
 	Glass     []string `json:"glass,omitempty"`     // as access.Principal.Name
 	GlassMax  int64    `json:"glass_max,omitempty"` // milliseconds
+	Azure     *azure   `json:"azure,omitempty"`
+}
+
+// azure is a policy.Azure.
+type azure struct {
+	Policy   string `json:"policy"`
+	Document string `json:"document,omitempty"`
 }
 
 type stage struct {
@@ -48,6 +55,9 @@ func PolicyRow(p policy.Policy) PutPolicyParams {
 		body.Glass = append(body.Glass, who.Name())
 	}
 	body.GlassMax = p.Glass.Max.Milliseconds()
+	if p.Azure != (policy.Azure{}) {
+		body.Azure = &azure{Policy: p.Azure.Policy, Document: p.Azure.Document}
+	}
 	for _, vm := range p.VMs {
 		body.VMs = append(body.VMs, string(vm))
 	}
@@ -67,7 +77,10 @@ func (p Policy) Value() (policy.Policy, bool) {
 		return policy.Policy{}, false
 	}
 	exempt, ok := readAll(body.Exempt)
-	v := policy.Policy{Name: p.Name, Version: p.Version, VMs: nil, Ports: nil, Exempt: exempt, Cut: body.Cut, Proof: body.Proof}
+	v := policy.Policy{Name: p.Name, Version: p.Version, VMs: nil, Ports: nil, Exempt: exempt, Cut: body.Cut, Proof: body.Proof, Azure: policy.Azure{}}
+	if body.Azure != nil {
+		v.Azure = policy.Azure{Policy: body.Azure.Policy, Document: body.Azure.Document}
+	}
 	for _, vm := range body.VMs {
 		v.VMs = append(v.VMs, firewall.VMID(vm))
 	}

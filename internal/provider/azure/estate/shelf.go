@@ -92,7 +92,7 @@ func (r *Reader) join(k *shelf) (*Estate, error) {
 		e.VMs[i].Missing = slices.Compact(v.Missing)
 		id := strings.ToLower(string(v.ID))
 		m := machineOf(k.documents[id].text, k.states[id].text)
-		e.Machines[v.ID], e.VMs[i].System, e.VMs[i].State = m, m.System, m.Power
+		e.Machines[v.ID], e.VMs[i].System, e.VMs[i].State, e.VMs[i].Region = m, m.System, m.Power, m.Region
 	}
 	for id, d := range k.documents {
 		if typeOf(id) == "microsoft.network/networksecuritygroups" {

@@ -133,7 +133,7 @@ func Machines(t *topology.Estate, known Known) ([]inventory.VM, map[firewall.ID]
 	var out []inventory.VM
 	for _, m := range e.Estate.Machines {
 		v := inventory.VM{
-			ID: firewall.VMID(strings.ToLower(m.ID)), Name: last(m.ID), Addresses: nil, Tags: maps.Clone(m.Tags), Paths: nil,
+			ID: firewall.VMID(strings.ToLower(m.ID)), Name: last(m.ID), Spelled: m.ID, Addresses: nil, Tags: maps.Clone(m.Tags), Paths: nil,
 			Missing: slices.Concat(m.Missing, e.Missing),
 		}
 		var public []netip.Addr

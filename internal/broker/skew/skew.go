@@ -1,7 +1,8 @@
-package broker
+// Package skew notices when the clocks disagree, because then nobody can say when a
+// grant would end.
+package skew
 
 import (
-	"context"
 	"sync"
 	"time"
 
@@ -9,38 +10,27 @@ import (
 	"github.com/sesame-access/sesame/internal/errkind"
 )
 
-// skewWatch notices when the clocks disagree: two of them by more than
+// A Watch notices when the clocks disagree: two of them by more than
 // access.MaxSkew, or the wall clock with its own course. Nothing is opened then;
 // closing goes on, by whichever clock is furthest along.
-type skewWatch struct {
+type Watch struct {
 	mu sync.Mutex
 	// course is a reading on the course that the wall clock is believed to have,
 	// fresh the first one on another course, if there is one.
 	course, fresh access.Reading
 }
 
-func newSkewWatch(first access.Reading) *skewWatch {
-	return &skewWatch{mu: sync.Mutex{}, course: first, fresh: access.Reading{}}
+// New returns a watch that believes its first reading.
+func New(first access.Reading) *Watch {
+	return &Watch{mu: sync.Mutex{}, course: first, fresh: access.Reading{}}
 }
-
-// Ready returns why nothing can be decided or opened now, or nil, in words that
-// anybody may see.
-func (b *Broker) Ready(ctx context.Context) error {
-	if _, err := b.Ledger.Rules(ctx); err != nil {
-		return errkind.Wrap(errkind.Unavailable, err, "the database cannot be read")
-	}
-	return b.ClocksAgree()
-}
-
-// ClocksAgree returns why nothing can be opened as the clocks are now, or nil.
-func (b *Broker) ClocksAgree() error { return b.skew.check(b.Clocks()) }
 
 // settle is how long the wall clock must run true after it was set. Then it is
 // believed: refusing for ever would help nobody.
 const settle = time.Minute
 
-// check returns an error when now cannot be trusted to open anything.
-func (w *skewWatch) check(now access.Reading) error {
+// Check returns an error when now cannot be trusted to open anything.
+func (w *Watch) Check(now access.Reading) error {
 	if s := now.Skew(); s > access.MaxSkew {
 		return errkind.New(errkind.Unavailable,
 			"this machine's clock and the firewall's differ by %s, at most %s is tolerated; nothing is opened until they agree (check NTP)",
