@@ -52,7 +52,7 @@ var floors = []floor{
 			"internal/plan",
 			"internal/posture",
 		},
-		{"internal/adoption", "internal/api", "internal/authz/trial", "internal/posture/defender", "internal/posture/history"},
+		{"internal/adoption", "internal/api", "internal/api/arm", "internal/authz/trial", "internal/posture/defender", "internal/posture/history"},
 		{"internal/api/identity", "internal/api/rights", "internal/api/vote", "internal/posture/report"},
 	}},
 	{name: "3", steps: [][]string{
