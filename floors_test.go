@@ -52,7 +52,7 @@ var floors = []floor{
 			"internal/plan",
 			"internal/posture",
 		},
-		{"internal/adoption", "internal/api", "internal/api/arm", "internal/authz/trial", "internal/posture/defender", "internal/posture/history"},
+		{"internal/adoption", "internal/api", "internal/api/arm", "internal/api/arm/resource", "internal/authz/trial", "internal/posture/defender", "internal/posture/history"},
 		{"internal/api/identity", "internal/api/rights", "internal/api/vote", "internal/posture/report"},
 	}},
 	{name: "3", steps: [][]string{
@@ -148,8 +148,9 @@ var floors = []floor{
 	}},
 	{name: "6", steps: [][]string{
 		{"internal/server/auditlog", "internal/server/front", "internal/server/metrics", "internal/server/rights", "internal/server/rule", "internal/server/sight", "internal/server/tlsfiles"},
-		{"internal/server/follow", "internal/server/login"},
-		{"internal/server", "internal/server/arm", "internal/web"},
+		{"internal/server/arm/guise", "internal/server/arm/path", "internal/server/arm/view", "internal/server/follow", "internal/server/login"},
+		{"internal/server/arm"},
+		{"internal/server", "internal/web"},
 	}},
 	{name: "7", steps: [][]string{
 		{"internal/daemon/clouds"},

@@ -34,6 +34,14 @@ func NewLimiter(aMinute, atOnce int) *Limiter {
 
 // Allow reports whether key may do it once more at now, and counts it if so.
 func (l *Limiter) Allow(key string, now time.Time) bool {
+	return l.of(key).AllowN(now, 1)
+}
+
+// Left returns how often key may do it at once, as of now.
+func (l *Limiter) Left(key string, now time.Time) int { return max(0, int(l.of(key).TokensAt(now))) }
+
+// of returns what counts for key, and remembers that it was seen.
+func (l *Limiter) of(key string) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	x, known := l.now[key]
@@ -46,7 +54,7 @@ func (l *Limiter) Allow(key string, now time.Time) bool {
 		}
 		l.now[key] = x
 	}
-	return x.AllowN(now, 1)
+	return x
 }
 
 // AddrKey returns the key that an address is counted under: an IPv4 address, or

@@ -287,6 +287,22 @@ func (f *Fleet) Doors(vm firewall.VMID) []sight.DoorState {
 	return out
 }
 
+// Locked returns every door that was read from some firewall, and whether all that
+// show it show it locked.
+func (f *Fleet) Locked() map[firewall.Door]bool {
+	f.mu.RLock()
+	ids := slices.Collect(maps.Keys(f.running))
+	f.mu.RUnlock()
+	out := map[firewall.Door]bool{}
+	for _, id := range ids {
+		for _, d := range f.loops.Sight.Doors(id) {
+			before, known := out[d.Door]
+			out[d.Door] = d.Locked && (before || !known)
+		}
+	}
+	return out
+}
+
 // Standings returns how many doors stand how; known are those whose lock is in
 // the book.
 func (f *Fleet) Standings(known []firewall.Door) map[sight.Standing]int {

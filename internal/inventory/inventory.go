@@ -21,7 +21,10 @@ type VM struct {
 	// Spelled is the id as the cloud spells it, where that is not ID; Region is
 	// where the machine runs, where the id does not say. Both are only shown.
 	Spelled, Region string
-	Addresses       []netip.Addr
+	// Interfaces are the VM's network interfaces, sorted by id, where its cloud gives
+	// them ids of their own. They are only shown.
+	Interfaces []Interface
+	Addresses  []netip.Addr
 	// State and System are what the cloud says about the machine, in its own words:
 	// "running", "deallocated"; "Linux/UNIX", "Windows". Empty where it says nothing.
 	State, System string
@@ -42,6 +45,12 @@ type VM struct {
 	// Gone says that a complete inventory has not named the VM any more; whoever keeps
 	// it in mind says so. What could not be read is no evidence that it is gone.
 	Gone bool
+}
+
+// An Interface is a network interface with the group of rules on it, if it has one.
+type Interface struct {
+	ID, Group string
+	Addresses []netip.Addr
 }
 
 // A Proposal is a source that the VM's surroundings show to need it without

@@ -1,5 +1,5 @@
 // Package server is the face of Sesame on the network: /v1 over TLS and over the
-// local socket.
+// local socket, with the Azure face of package arm on the same listeners.
 //
 // It decides nothing. A request is read strictly, its caller is made known, and
 // one method of the broker, the fleet or the store answers it; see routes.go for
@@ -27,6 +27,7 @@ import (
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/config"
 	"github.com/sesame-access/sesame/internal/fleet"
+	"github.com/sesame-access/sesame/internal/server/arm"
 	"github.com/sesame-access/sesame/internal/server/auditlog"
 	"github.com/sesame-access/sesame/internal/server/front"
 	"github.com/sesame-access/sesame/internal/server/metrics"
@@ -105,7 +106,10 @@ func New(life context.Context, cfg Config) (*Server, error) {
 	if s.openapi, err = front.Document(routes); err != nil {
 		return nil, err
 	}
-	s.handler = s.front.Handler(routes)
+	s.handler = s.front.Handler(routes, arm.New(arm.Config{
+		Broker: cfg.Broker, Fleet: cfg.Fleet, Store: cfg.Store, Clocks: cfg.Clocks, Instance: cfg.Instance,
+		Authenticate: s.known, Rates: s.rates, Body: s.front.Body,
+	}))
 	return s, nil
 }
 
@@ -127,4 +131,9 @@ func (s *Server) newAuthn() *authn.Authenticator {
 		Book: signin.Book{Store: s.Store, Log: s.Log}, Sessions: s.Desk.Sessions, Issuers: s.Issuers,
 		Groups: signin.Groups(s.Identity.Groups), Proxies: s.Proxies, UID: s.UID,
 	})
+}
+
+// known says who sent r.
+func (s *Server) known(r *http.Request) (authn.Caller, error) {
+	return s.authn.Authenticate(r, s.Clocks().Wall)
 }

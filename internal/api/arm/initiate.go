@@ -148,7 +148,7 @@ func statusOf(g access.Grant, state access.State) (status, reason string) {
 	switch g.Ended.Why {
 	case access.Superseded:
 		reason = NewerRequestInitiated
-	case access.ClosedByUser, access.DoorUnlocked, access.PolicyRemoved, access.RoleLost:
+	case access.ClosedByUser, access.DoorUnlocked, access.PolicyRemoved, access.RoleLost, access.VMGone:
 		reason = UserRequested
 	case access.NeverOpened, "":
 	}

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sesame-access/sesame/internal/api"
 	"github.com/sesame-access/sesame/internal/config"
 )
 
@@ -52,6 +53,16 @@ type Route struct {
 	Serve func(w *Recorder, r *http.Request) error
 }
 
+// A Face answers the paths that are its own, by its own rules and in its own form.
+type Face interface {
+	// Owns reports whether a request is the face's, by its path alone.
+	Owns(r *http.Request) bool
+	// Serve answers a request or returns why not.
+	Serve(w *Recorder, r *http.Request) error
+	// Refuse writes an error, which is p among the problems.
+	Refuse(w *Recorder, r *http.Request, err error, p api.Problem)
+}
+
 // Config is what a Front is made of.
 type Config struct {
 	// Names are what the server may be called in the Host header. Others are
@@ -81,8 +92,9 @@ func New(cfg Config) *Front {
 	return f
 }
 
-// Handler returns everything that the routes answer, and problems for the rest.
-func (f *Front) Handler(routes []Route) http.Handler {
+// Handler returns everything that the routes and the faces answer, and problems for
+// the rest.
+func (f *Front) Handler(routes []Route, faces ...Face) http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern, route, method string, serve func(w *Recorder, r *http.Request) error) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -103,5 +115,14 @@ func (f *Front) Handler(routes []Route) http.Handler {
 		handle(path, "", "", func(_ *Recorder, r *http.Request) error { return noMethod(r.Method, allowed) })
 	}
 	handle("/", "", "", func(_ *Recorder, r *http.Request) error { return noPath(r.URL.EscapedPath()) })
-	return f.middleware(mux)
+	return f.middleware(faces, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rec := recorderOf(w)
+		if rec.face == nil {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		if err := rec.face.Serve(rec, r); err != nil {
+			rec.fail(r, err)
+		}
+	}))
 }

@@ -25,6 +25,7 @@ type Recorder struct {
 	route   string // the path of the route, not of the request; empty for none
 	method  string // of the route
 	caller  authn.Caller
+	face    Face // whose path it is; nil for a route's
 	status  int
 	bytes   int64
 	failure error
@@ -60,16 +61,27 @@ func (w *Recorder) Write(b []byte) (int, error) {
 // Caller notes who is answered, for the log.
 func (w *Recorder) Caller(c authn.Caller) { w.caller = c }
 
+// ID returns the id of the request, which the log has, too.
+func (w *Recorder) ID() string { return w.id }
+
+// Route notes which route of a face answers, for the metrics.
+func (w *Recorder) Route(method, route string) { w.method, w.route = method, route }
+
 // Unwrap is for http.ResponseController.
 func (w *Recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // middleware is around every request: what holds for all of them, whether they
 // find a route or not.
-func (f *Front) middleware(next http.Handler) http.Handler {
+func (f *Front) middleware(faces []Face, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		rec := &Recorder{
-			ResponseWriter: w, id: rand.Text(), route: "", method: "", caller: authn.Caller{}, status: 0, bytes: 0, failure: nil,
+			ResponseWriter: w, id: rand.Text(), route: "", method: "", caller: authn.Caller{}, face: nil, status: 0, bytes: 0, failure: nil,
+		}
+		for _, face := range faces {
+			if face.Owns(r) {
+				rec.face = face
+			}
 		}
 		deadlines(rec)
 		headers(rec)
@@ -85,7 +97,7 @@ func (f *Front) middleware(next http.Handler) http.Handler {
 				panic(http.ErrAbortHandler) // so that half an answer is not taken for the whole
 			}
 		}()
-		if err := f.admit(r); err != nil {
+		if err := f.admit(r, rec.face != nil); err != nil {
 			rec.fail(r, err)
 			return
 		}
@@ -118,11 +130,11 @@ func headers(w *Recorder) {
 
 // admit refuses what must not even be looked at: a name that is not ours, a path
 // that two readers could read differently, a page of another origin.
-func (f *Front) admit(r *http.Request) error {
+func (f *Front) admit(r *http.Request, ofFace bool) error {
 	if !authn.Local(r.Context()) && !f.names[hostOf(r.Host)] {
 		return misdirected(r.Host)
 	}
-	if p := r.URL.EscapedPath(); p != path.Clean(p) {
+	if p := r.URL.EscapedPath(); p != path.Clean(p) && !(ofFace && strings.TrimSuffix(p, "/") == path.Clean(p)) {
 		return noPath(p)
 	}
 	if err := f.origins.Check(r); err != nil {

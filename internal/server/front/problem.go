@@ -70,6 +70,10 @@ func (w *Recorder) fail(r *http.Request, err error) {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "5")
 	}
+	if w.face != nil {
+		w.face.Refuse(w, r, err, p)
+		return
+	}
 	if err := WriteJSON(w, api.ProblemType, p.Status, p); err != nil {
 		w.WriteHeader(http.StatusInternalServerError)
 	}

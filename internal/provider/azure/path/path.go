@@ -139,6 +139,7 @@ func Machines(t *topology.Estate, known Known) ([]inventory.VM, map[firewall.ID]
 		var public []netip.Addr
 		for _, c := range m.Configs {
 			v.Addresses = append(v.Addresses, c.Address)
+			v.Interfaces = attach(v.Interfaces, c)
 			v.Paths = append(v.Paths, e.paths[c]...)
 			if p, used := e.public(c.Public); used && p.Address.IsValid() {
 				public = append(public, p.Address)
@@ -155,6 +156,16 @@ func Machines(t *topology.Estate, known Known) ([]inventory.VM, map[firewall.ID]
 		out = append(out, v)
 	}
 	return out, e.layers
+}
+
+// attach adds an IP configuration to the interfaces of a machine.
+func attach(list []inventory.Interface, c *topology.Config) []inventory.Interface {
+	i, known := slices.BinarySearchFunc(list, c.NIC.ID, func(x inventory.Interface, id string) int { return strings.Compare(x.ID, id) })
+	if !known {
+		list = slices.Insert(list, i, inventory.Interface{ID: c.NIC.ID, Group: c.NIC.Group, Addresses: nil})
+	}
+	list[i].Addresses = append(list[i].Addresses, c.Address)
+	return list
 }
 
 // last returns what people call the resource.
