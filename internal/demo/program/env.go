@@ -38,6 +38,13 @@ func (e Env) Text() string {
 	for _, p := range People() {
 		assign("SESAME_TOKEN_"+strings.ToUpper(string(p.Role)), e.Tokens[p.Role])
 	}
+	// What clients of Azure read: where Resource Manager is, and a managed identity,
+	// Rosa's; who takes another token for the secret is somebody else.
+	assign("SESAME_TOKEN_AUDITOR", e.Tokens[authz.Viewer])
+	assign("SESAME_ARM_ENDPOINT", e.URL)
+	assign("MSI_ENDPOINT", e.URL+"/msi/token")
+	assign("MSI_SECRET", e.Tokens[authz.Requester])
+	assign("APPSETTING_WEBSITE_SITE_NAME", "sesame-demo") // az sends the secret only where it believes to be in App Service
 	if e.SSHConfig != "" {
 		assign("SESAME_SSH_CONFIG", e.SSHConfig)
 	}

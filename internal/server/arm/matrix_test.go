@@ -25,10 +25,10 @@ type probe struct {
 // The shapes of what a role gets.
 func always(status int) func(string, bool) int { return func(string, bool) int { return status } }
 
-func ifSeen(unseen int) func(string, bool) int {
+func ifSeen() func(string, bool) int {
 	return func(_ string, sees bool) int {
 		if !sees {
-			return unseen
+			return http.StatusNotFound
 		}
 		return http.StatusOK
 	}
@@ -56,12 +56,12 @@ func probes(group, name string) map[string]probe {
 		"PUT policy":      {jit + "/p" + version, body(id, rule(22, "198.51.100.0/24", "PT2H")), ifSeenBy(200, 404, "admin")},
 		"DELETE policy":   {jit + "/p" + version, "", ifSeenBy(200, 204, "admin")},
 		"POST initiate":   {jit + "/p/initiate" + version, ask(id, fromOffice), ifSeenBy(202, 404, "requester", "admin")},
-		"GET policy":      {jit + "/p" + version, "", ifSeen(404)},
-		"GET group":       {scope + version, "", ifSeen(404)},
-		"GET machine":     {id + version, "", ifSeen(404)},
-		"GET view":        {id + "/instanceView" + version, "", ifSeen(404)},
-		"GET interface":   {net + "networkInterfaces/" + name + "-nic" + version, "", ifSeen(404)},
-		"GET rules":       {net + "networkSecurityGroups/" + name + version, "", ifSeen(404)},
+		"GET policy":      {jit + "/p" + version, "", ifSeen()},
+		"GET group":       {scope + version, "", ifSeen()},
+		"GET machine":     {id + version, "", ifSeen()},
+		"GET view":        {id + "/instanceView" + version, "", ifSeen()},
+		"GET interface":   {net + "networkInterfaces/" + name + "-nic" + version, "", ifSeen()},
+		"GET rules":       {net + "networkSecurityGroups/" + name + version, "", ifSeen()},
 		"GET endpoints":   {"/metadata/endpoints" + version, "", always(200)},
 		"GET identity":    {"/msi/token?api-version=2017-09-01", "", always(401)},
 		"POST batch":      {"/batch" + version, `{"requests":[{"httpMethod":"GET","url":"/tenants` + version + `"}]}`, always(200)},
