@@ -34,9 +34,9 @@ approve and manage here.
 Aws and azure write down what each of Sesame's four identities in a cloud has to be
 allowed: a reader looks, an opener opens, a closer closes, a locker locks. It is
 least privilege as far as the cloud can tell these apart, and says where it
-cannot. These two speak to nobody.`,
+cannot. Azure-requester is for people, who ask Azure itself. These speak to nobody.`,
 		RunE: console.ShowHelp,
 	}
-	cmd.AddCommand(a.listCommand(), a.showCommand(), a.assignCommand(), a.unassignCommand(), a.awsCommand(), a.azureCommand())
+	cmd.AddCommand(a.listCommand(), a.showCommand(), a.assignCommand(), a.unassignCommand(), a.awsCommand(), a.azureCommand(), a.requesterCommand())
 	return cmd
 }

@@ -147,6 +147,10 @@ func Definition(r Role, use Use, scopes ...string) []byte {
 	if x := r.Excess(); x != "" {
 		said += " What Azure cannot tell apart: it " + x + "."
 	}
+	return definition(r.Name(), said, Actions(r, use), scopes)
+}
+
+func definition(name, said string, actions, scopes []string) []byte {
 	none := []string{}
 	document := struct {
 		Name             string
@@ -157,7 +161,7 @@ func Definition(r Role, use Use, scopes ...string) []byte {
 		DataActions      []string
 		NotDataActions   []string
 		AssignableScopes []string
-	}{r.Name(), true, said, Actions(r, use), none, none, none, append(none, scopes...)}
+	}{name, true, said, actions, none, none, none, append(none, scopes...)}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetIndent("", "  ")

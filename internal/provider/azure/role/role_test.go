@@ -69,3 +69,23 @@ func TestLeast(t *testing.T) {
 		}
 	}
 }
+
+// The requester has the actions of Microsoft's script and of its documentation, and
+// can write nothing.
+func TestRequester(t *testing.T) {
+	var d struct {
+		Name                      string
+		Actions, AssignableScopes []string
+	}
+	if err := json.Unmarshal(role.RequesterDefinition("/subscriptions/x"), &d); err != nil {
+		t.Fatal(err)
+	}
+	if d.Name != role.RequesterName || !slices.IsSorted(d.Actions) || !slices.Equal(d.AssignableScopes, []string{"/subscriptions/x"}) {
+		t.Errorf("%+v", d)
+	}
+	for _, a := range d.Actions {
+		if !strings.HasSuffix(a, "/read") && !strings.HasSuffix(a, "/initiate/action") {
+			t.Errorf("it may do %s", a)
+		}
+	}
+}
