@@ -295,14 +295,36 @@ func TestCloud(t *testing.T) {
 	want(t, h.call("viewer", "GET", vm("myRg1", "vm3")+"?api-version=2021-04-01", ""), 404, "ResourceNotFound")
 }
 
+// Pages follow each other by nextLink, and hold every policy once.
 func TestPages(t *testing.T) {
 	var vms []machine
-	for i := range 3 {
-		vms = append(vms, machine{vm(fmt.Sprintf("rg%d", i), "a"), "westeurope"})
+	var names []string
+	for i := range 205 {
+		m := machine{vm(fmt.Sprintf("rg%d", i), "a"), "westeurope"}
+		vms, names = append(vms, m), append(names, fmt.Sprintf("%q", strings.ToLower(m.id)))
 	}
 	h := build(t, zero, vms...)
-	r := h.call("viewer", "GET", place+version+"&$skiptoken=AAAA", "")
-	want(t, r, 400, "InvalidSkipToken")
+	text := `{"name":"all","vms":[` + strings.Join(names, ",") + `],"ports":[{"port":22}]}`
+	want(t, h.call("admin", "PUT", "/v1/policies/all", text, "Content-Type", "application/json"), 200, "")
+	seen := map[string]bool{}
+	path := "/subscriptions/" + sub + "/providers/Microsoft.Security/jitNetworkAccessPolicies" + version
+	var sizes []int
+	for path != "" {
+		page := h.call("viewer", "GET", path, "")
+		want(t, page, 200, "")
+		v := page.json(t)
+		list, _ := v["value"].([]any)
+		sizes = append(sizes, len(list))
+		for _, x := range list {
+			seen[fmt.Sprint(at(x, "id"))] = true
+		}
+		next, _ := v["nextLink"].(string)
+		path = strings.TrimPrefix(next, h.url)
+	}
+	if fmt.Sprint(sizes) != "[200 5]" || len(seen) != len(vms) {
+		t.Errorf("pages of %v, %d policies", sizes, len(seen))
+	}
+	want(t, h.call("viewer", "GET", place+version+"&$skiptoken=AAAA", ""), 400, "InvalidSkipToken")
 }
 
 func TestPaths(t *testing.T) {
