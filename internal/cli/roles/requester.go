@@ -18,9 +18,10 @@ func (a commands) requesterCommand() *cobra.Command {
 		Use:   "azure-requester",
 		Short: "The least role in Azure that lets people ask for access there",
 		Long: `Azure-requester writes the definition of a custom role, as "az role definition
-create" takes it, that lets people ask Azure's own just-in-time access for ports, and
-nothing else: what Microsoft's script Set-JitLeastPrivilegedRole makes, with the
-actions that its documentation asks for and the script leaves out.`,
+create" takes it, that lets people ask Azure's own just-in-time access for
+ports, and nothing else: what Microsoft's script Set-JitLeastPrivilegedRole
+makes, with the actions that its documentation asks for and the script leaves
+out.`,
 		Example: `  sesame role azure-requester --scope /subscriptions/00000000-0000-0000-0000-000000000000
   sesame role azure-requester --config sesame.yaml >requester.json && az role definition create --role-definition @requester.json`,
 		Args: console.Takes(0, 0, "nothing"),
