@@ -9,45 +9,62 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/sesame-access/sesame/internal/api/arm"
+	"github.com/sesame-access/sesame/internal/audit"
+	"github.com/sesame-access/sesame/internal/firewall"
+	"github.com/sesame-access/sesame/internal/store"
 )
 
-// crowd builds a house with n VMs, a hundred in each policy.
-func crowd(b *testing.B, n int) *house {
-	b.Helper()
-	const each = 100
-	var vms []machine
+// vmsOf returns the body of a policy of so many VMs of a resource group.
+func vmsOf(group, n int) string {
+	var pairs []string
 	for i := range n {
-		vms = append(vms, machine{vm(fmt.Sprintf("rg%d", i/each), fmt.Sprintf("m%d", i)), "westeurope"})
+		pairs = append(pairs, vm(fmt.Sprintf("rg%d", group), fmt.Sprintf("m%d", i)), rule(22, "*", "PT3H"))
 	}
-	h := build(b, zero, vms...)
-	for group := range n / each {
-		var pairs []string
-		for _, m := range vms[group*each : (group+1)*each] {
-			pairs = append(pairs, m.id, rule(22, "*", "PT3H"))
-		}
-		path := fmt.Sprintf("/subscriptions/%s/resourceGroups/rg%d/providers/Microsoft.Security/locations/westeurope/jitNetworkAccessPolicies/default", sub, group)
-		if r := h.call("admin", "PUT", path+version, body(pairs...)); r.status != 200 {
-			b.Fatal(r.status, r.body)
-		}
-	}
-	return h
+	return body(pairs...)
 }
 
-// BenchmarkList lists all policies, with 10,000 VMs in them.
+// BenchmarkList lists 100 policies with 10,000 VMs in them. These are in the book
+// alone: who can be let in to them is not what is measured.
 func BenchmarkList(b *testing.B) {
-	h := crowd(b, 10_000)
+	h := build(b, zero, machine{vm1(), "westeurope"})
+	c := store.Change{Records: []audit.Record{{Kind: audit.PolicySaved, Time: firewall.Instant(time.Now())}}}
+	for group := range 100 {
+		id, err := arm.NewPolicyID(sub, fmt.Sprintf("rg%d", group), "westeurope", "default")
+		must(b, err)
+		var p arm.Policy
+		must(b, arm.Decode([]byte(vmsOf(group, 100)), &p))
+		parts, err := arm.Parts(id, p, nil)
+		must(b, err)
+		c.Policies = append(c.Policies, parts...)
+	}
+	must(b, h.store.Save(b.Context(), c))
 	path := "/subscriptions/" + sub + "/providers/Microsoft.Security/jitNetworkAccessPolicies" + version
-	b.ResetTimer()
+	var times []time.Duration
 	for b.Loop() {
+		began := time.Now()
 		if r := h.call("viewer", "GET", path, ""); r.status != 200 || len(r.body) < 1<<20 {
 			b.Fatal(r.status, len(r.body))
 		}
+		times = append(times, time.Since(began))
 	}
+	slices.Sort(times)
+	b.ReportMetric(float64(times[len(times)*99/100].Microseconds())/1000, "ms/p99")
 }
 
 // BenchmarkInitiate asks for ports from 32 clients at once.
 func BenchmarkInitiate(b *testing.B) {
-	h := crowd(b, 100)
+	const machines = 100
+	var vms []machine
+	for i := range machines {
+		vms = append(vms, machine{vm("rg0", fmt.Sprintf("m%d", i)), "westeurope"})
+	}
+	h := build(b, zero, vms...)
+	put := "/subscriptions/" + sub + "/resourceGroups/rg0/providers/Microsoft.Security/locations/westeurope/jitNetworkAccessPolicies/default"
+	if r := h.call("admin", "PUT", put+version, vmsOf(0, machines)); r.status != 200 {
+		b.Fatal(r.status, r.body)
+	}
 	var n atomic.Int64
 	times := make(chan time.Duration, b.N)
 	b.SetParallelism(16) // on two processors: 32 clients
@@ -56,8 +73,7 @@ func BenchmarkInitiate(b *testing.B) {
 		for pb.Next() {
 			i := n.Add(1)
 			port := fmt.Sprintf(`{"number":22,"duration":"PT1H","allowedSourceAddressPrefix":"198.%d.%d.%d"}`, 51+i>>16&1, i>>8&255, i&255)
-			path := "/subscriptions/" + sub + "/resourceGroups/rg0/providers/Microsoft.Security/locations/westeurope/jitNetworkAccessPolicies/default/initiate" + version
-			req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, h.url+path, strings.NewReader(ask(vm("rg0", fmt.Sprintf("m%d", i%100)), port)))
+			req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, h.url+put+"/initiate"+version, strings.NewReader(ask(vm("rg0", fmt.Sprintf("m%d", i%machines)), port)))
 			if err != nil {
 				b.Error(err)
 				return
