@@ -123,7 +123,7 @@ func (s *Server) caller(w *front.Recorder, r *http.Request, rt route) (*call, er
 	if who.Code != "" && !slices.Contains([]string{"request-access", "whoami", "get-vm"}, rt.id) {
 		return nil, errkind.New(errkind.Denied, "this code is good for asking for access in an emergency, once, and for nothing else")
 	}
-	if err := s.admit(rt, c); err != nil {
+	if err := s.admit(who, rt.may.Uses(rt.method, rt.path), rt.ends); err != nil {
 		return nil, err
 	}
 	// Ending access is never held up because somebody asked too much before.

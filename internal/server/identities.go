@@ -83,17 +83,16 @@ func (s *Server) clientOf(r *http.Request) (netip.Addr, error) {
 }
 
 // admit refuses what the caller's token is not for, and opens nothing for somebody
-// who proved themselves too long ago.
-func (s *Server) admit(rt route, c *call) error {
-	uses := rt.may.Uses(rt.method, rt.path)
-	if len(c.Scope) > 0 && uses != "" && !slices.Contains(c.Scope, string(uses)) {
-		return errkind.New(errkind.Denied, "this token is for %s only, and this needs %s; use another token", strings.Join(c.Scope, ", "), uses)
+// who proved themselves too long ago. What ends access takes no new proof.
+func (s *Server) admit(who authn.Caller, uses authz.Action, ends bool) error {
+	if len(who.Scope) > 0 && uses != "" && !slices.Contains(who.Scope, string(uses)) {
+		return errkind.New(errkind.Denied, "this token is for %s only, and this needs %s; use another token", strings.Join(who.Scope, ", "), uses)
 	}
 	fresh := s.Identity.Fresh
-	if fresh == 0 || uses != authz.Request || rt.ends || c.session == "" && c.Issuer == authn.LocalAdmin().Issuer {
+	if fresh == 0 || uses != authz.Request || ends || who.Session == "" && who.Issuer == authn.LocalAdmin().Issuer {
 		return nil
 	}
-	if age := c.now.Sub(c.At); age > fresh {
+	if age := s.Clocks().Wall.Sub(who.At); age > fresh {
 		return errkind.New(errkind.Unauthenticated, "to open something you must have signed in within %s; sign in again with `sesame login --again`", fresh)
 	}
 	return nil

@@ -108,7 +108,7 @@ func New(life context.Context, cfg Config) (*Server, error) {
 	}
 	s.handler = s.front.Handler(routes, arm.New(arm.Config{
 		Broker: cfg.Broker, Fleet: cfg.Fleet, Store: cfg.Store, Clocks: cfg.Clocks, Instance: cfg.Instance,
-		Authenticate: s.known, Rates: s.rates, Body: s.front.Body,
+		Authenticate: s.known, Admit: s.admit, Rates: s.rates, Body: s.front.Body,
 	}))
 	return s, nil
 }

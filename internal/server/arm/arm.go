@@ -89,6 +89,9 @@ type Config struct {
 	Instance string
 	// Authenticate says who sent a request.
 	Authenticate func(r *http.Request) (authn.Caller, error)
+	// Admit fails where the token of a caller is not for what it is used for, or the
+	// caller has to sign in again; ends says that it ends access.
+	Admit func(who authn.Caller, uses authz.Action, ends bool) error
 	// Rates counts requests by their caller; those that end access are not held up.
 	Rates *authn.Limiter
 	// Body reads the body of a request, which is JSON.
@@ -165,6 +168,9 @@ func (f *Face) answer(ctx context.Context, c *call) (answer, error) {
 	key := c.who.Issuer + "#" + c.who.Subject
 	if !c.route.public && !c.route.ends && !f.Rates.Allow(key, c.now.Wall) {
 		return answer{}, refuse(http.StatusTooManyRequests, "TooManyRequests", "", "too many requests in a minute; wait a little")
+	}
+	if err := f.Admit(c.who, c.route.uses(), c.route.ends); err != nil {
+		return answer{}, err
 	}
 	out, err := c.route.serve(ctx, c)
 	if err != nil {

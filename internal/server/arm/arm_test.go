@@ -98,6 +98,24 @@ func TestStory(t *testing.T) {
 	}
 }
 
+// A token that is for something else is for nothing here, alone or in a batch.
+func TestScopesOfTokens(t *testing.T) {
+	h := two(t)
+	want(t, h.call("admin", "PUT", policyPath+version, body(vm1(), rule(22, "*", "PT3H"))), 200, "")
+	h.scoped("looks", authz.Admin, authz.View)
+	want(t, h.call("looks", "GET", policyPath+version, ""), 200, "")
+	want(t, h.call("looks", "PUT", policyPath+version, body(vm1(), rule(22, "*", "PT2H"))), 403, "AuthorizationFailed")
+	want(t, h.call("looks", "DELETE", policyPath+version, ""), 403, "AuthorizationFailed")
+	want(t, h.call("looks", "POST", policyPath+"/initiate"+version, ask(vm1(), fromOffice)), 403, "AuthorizationFailed")
+	got := h.call("looks", "POST", "/batch"+version, `{"requests":[{"httpMethod":"DELETE","url":"`+policyPath+version+`"}]}`)
+	if !strings.Contains(got.body, `"httpStatusCode":403`) {
+		t.Errorf("%s", got.body)
+	}
+	h.scoped("asks", authz.Admin, authz.Request)
+	want(t, h.call("asks", "GET", policyPath+version, ""), 403, "AuthorizationFailed")
+	want(t, h.call("asks", "POST", policyPath+"/initiate"+version, ask(vm1(), fromOffice)), 202, "")
+}
+
 // What was put comes back as it was, also when parts of it are policies of their own.
 func TestShownAsItWasPut(t *testing.T) {
 	h := two(t)

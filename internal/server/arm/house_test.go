@@ -174,6 +174,15 @@ func (h *house) token(name string, role authz.Role, vms ...string) {
 	h.tokens[name] = secret
 }
 
+// scoped makes a token of a role on all VMs that is only for one thing.
+func (h *house) scoped(name string, role authz.Role, uses authz.Action) {
+	h.t.Helper()
+	n := broker.NewToken{Name: name, Role: role, Scope: []string{string(uses)}}
+	secret, _, err := h.broker.CreateToken(h.t.Context(), broker.Caller{Identity: access.Identity{Principal: authn.LocalAdmin()}}, n)
+	must(h.t, err)
+	h.tokens[name] = secret
+}
+
 // add adds a VM behind a firewall of its own.
 func (h *house) add(m machine) {
 	h.t.Helper()

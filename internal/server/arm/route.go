@@ -11,6 +11,7 @@ import (
 
 	"github.com/sesame-access/sesame/internal/api/arm"
 	"github.com/sesame-access/sesame/internal/authn"
+	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/server/arm/path"
 )
@@ -28,6 +29,19 @@ type route struct {
 	serve        func(ctx context.Context, c *call) (answer, error)
 }
 
+// uses returns what a token must be for; empty for nothing: a batch is what is in it.
+func (rt route) uses() authz.Action {
+	switch {
+	case rt.public, rt.path == batchPath:
+		return ""
+	case rt.method == http.MethodGet:
+		return authz.View
+	case rt.method == http.MethodPut, rt.method == http.MethodDelete:
+		return authz.Enable
+	}
+	return authz.Request
+}
+
 // The paths.
 const (
 	inSubscription = "/subscriptions/{subscriptionId}"
@@ -40,6 +54,7 @@ const (
 	interfaces     = "/providers/microsoft.network/networkinterfaces"
 	groups         = "/providers/microsoft.network/networksecuritygroups"
 
+	batchPath    = "/batch"
 	policyAction = "Microsoft.Security/locations/jitNetworkAccessPolicies/"
 )
 
@@ -112,7 +127,7 @@ func (f *Face) cloudRoutes() []route {
 			method: http.MethodGet, path: "/msi/token", action: "", versions: []string{"2017-09-01", "2019-08-01"}, public: true, ends: false, body: false, counted: "", serve: f.identity,
 		},
 		{
-			method: http.MethodPost, path: "/batch", action: "", versions: nil, public: false, ends: true, body: true, counted: "", serve: f.batch,
+			method: http.MethodPost, path: batchPath, action: "", versions: nil, public: false, ends: true, body: true, counted: "", serve: f.batch,
 		},
 	}
 }
