@@ -55,13 +55,19 @@ import (
 	"github.com/sesame-access/sesame/internal/store"
 )
 
-// A Broker decides, and makes and ends grants and locks.
-type Broker interface {
+// A Judge says who may do what.
+type Judge interface {
 	Target(vm firewall.VMID) authz.Target
 	May(ctx context.Context, caller broker.Caller, asked string, action authz.Action, vm firewall.VMID) error
+}
+
+// A Broker decides, and makes and ends grants and locks.
+type Broker interface {
+	Judge
 	Revise(ctx context.Context, caller broker.Caller, r revision.Revision, agreed broker.Agreed) ([]policy.Policy, error)
 	Request(ctx context.Context, caller broker.Caller, ask broker.Ask) (broker.Answer, error)
 	Close(ctx context.Context, caller broker.Caller, id string) (broker.Standing, error)
+	Vote(ctx context.Context, caller broker.Caller, id string, say broker.Say) (broker.Answer, error)
 }
 
 // A Fleet says what there is, and how it stands.
@@ -75,6 +81,7 @@ type Fleet interface {
 type Store interface {
 	Rules(ctx context.Context) (store.Rules, error)
 	Grants(ctx context.Context, f store.GrantFilter) (grants []access.Grant, next string, err error)
+	Waiting(ctx context.Context) ([]store.Request, error)
 	Pending(ctx context.Context, of ...firewall.VMID) ([]access.Grant, error)
 }
 

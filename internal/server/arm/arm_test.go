@@ -98,6 +98,34 @@ func TestStory(t *testing.T) {
 	}
 }
 
+// Where others have to agree, a request has only begun until they have.
+func TestInitiateWaitsForApproval(t *testing.T) {
+	h := two(t)
+	want(t, h.call("admin", "PUT", policyPath+version, body(vm1(), rule(22, "*", "PT3H"))), 200, "")
+	h.eventually(func() bool { return !h.admits(vm1(), 22, "198.51.100.7") })
+	h.approvals("lead")
+	for _, lasts := range []string{"PT1H", "PT2H"} { // the newer one replaces the older one
+		got := h.call("requester", "POST", policyPath+"/initiate"+version, ask(vm1(), strings.Replace(fromOffice, "PT1H", lasts, 1)))
+		want(t, got, 202, "")
+		if !strings.Contains(got.body, `"status":"Initiating"`) || !strings.Contains(got.body, `"number":22`) {
+			t.Errorf("%s", got.body)
+		}
+	}
+	got := h.call("viewer", "GET", policyPath+version, "")
+	if strings.Count(got.body, `"requestor":"requester"`) != 1 || !strings.Contains(got.body, `"status":"Initiating"`) {
+		t.Errorf("%s", got.body)
+	}
+	if h.admits(vm1(), 22, "198.51.100.7") {
+		t.Error("it is open before anybody agreed")
+	}
+	// Putting what was there keeps who has to agree.
+	want(t, h.call("admin", "PUT", policyPath+version, body(vm1(), rule(22, "*", "PT2H"))), 200, "")
+	want(t, h.call("requester", "POST", policyPath+"/initiate"+version, ask(vm1(), fromOffice)), 202, "")
+	if h.admits(vm1(), 22, "198.51.100.7") {
+		t.Error("a PUT took the approval away")
+	}
+}
+
 // A token that is for something else is for nothing here, alone or in a batch.
 func TestScopesOfTokens(t *testing.T) {
 	h := two(t)

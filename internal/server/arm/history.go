@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/access/approval"
 	"github.com/sesame-access/sesame/internal/errkind"
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/server/arm/view"
@@ -13,7 +14,7 @@ import (
 	"github.com/sesame-access/sesame/internal/store"
 )
 
-// history reads the grants of policies.
+// history reads the grants of policies, and what waits for approval.
 func (f *Face) history(ctx context.Context, page []*view.Shown, v sight.Sight) (view.History, error) {
 	out := view.History{Grants: nil, Now: f.Clocks()}
 	var vms []firewall.VMID
@@ -37,6 +38,15 @@ func (f *Face) history(ctx context.Context, page []*view.Shown, v sight.Sight) (
 	}
 	if err != nil {
 		return view.History{}, errkind.Wrap(errkind.Unavailable, err, "the requests cannot be read now; what is open closes by itself")
+	}
+	waiting, err := f.Store.Waiting(ctx)
+	if err != nil {
+		return view.History{}, errkind.Wrap(errkind.Unavailable, err, "the requests cannot be read now; what is open closes by itself")
+	}
+	for _, r := range waiting {
+		if r.Case().StateAt(out.Now) == approval.Pending {
+			out.Grants = append(out.Grants, view.Awaited(r.Request, out.Now)...)
+		}
 	}
 	for _, g := range live {
 		if _, mine := slices.BinarySearch(vms, g.Door.VM); mine {

@@ -29,6 +29,7 @@ import (
 	"github.com/sesame-access/sesame/internal/firewall"
 	"github.com/sesame-access/sesame/internal/fleet"
 	"github.com/sesame-access/sesame/internal/inventory"
+	"github.com/sesame-access/sesame/internal/policy"
 	"github.com/sesame-access/sesame/internal/provider"
 	"github.com/sesame-access/sesame/internal/provider/memory"
 	"github.com/sesame-access/sesame/internal/server"
@@ -172,6 +173,18 @@ func (h *house) token(name string, role authz.Role, vms ...string) {
 	secret, _, err := h.broker.CreateToken(h.t.Context(), broker.Caller{Identity: access.Identity{Principal: authn.LocalAdmin()}}, n)
 	must(h.t, err)
 	h.tokens[name] = secret
+}
+
+// approvals says for every policy in force who has to agree.
+func (h *house) approvals(stage string) {
+	h.t.Helper()
+	rules, err := h.store.Rules(h.t.Context())
+	must(h.t, err)
+	for _, p := range rules.Policies {
+		p.Approvals, p.Within = []policy.Approval{{Stage: stage, Count: 1}}, time.Hour
+		_, err := h.broker.Enable(h.t.Context(), broker.Caller{Identity: access.Identity{Principal: authn.LocalAdmin()}}, p, broker.Agreed{})
+		must(h.t, err)
+	}
 }
 
 // scoped makes a token of a role on all VMs that is only for one thing.

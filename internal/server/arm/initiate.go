@@ -6,10 +6,12 @@ import (
 	"slices"
 
 	"github.com/sesame-access/sesame/internal/access"
+	"github.com/sesame-access/sesame/internal/access/approval"
 	"github.com/sesame-access/sesame/internal/api/arm"
 	"github.com/sesame-access/sesame/internal/authz"
 	"github.com/sesame-access/sesame/internal/broker"
 	"github.com/sesame-access/sesame/internal/errkind"
+	"github.com/sesame-access/sesame/internal/server/arm/view"
 )
 
 // initiate asks for ports of a policy. Either everything is granted or nothing: what
@@ -46,9 +48,18 @@ func (f *Face) initiate(ctx context.Context, c *call) (answer, error) {
 		return answer{}, err
 	}
 	var list []arm.Request
-	for _, g := range got {
-		// Azure always says that it has only begun; the next GET says how it stands.
-		list = append(list, arm.RequestOf(g.Grant, access.Opening, s.Spelled))
+	for _, a := range got {
+		grants := view.Awaited(a.Request, c.now)
+		if len(a.Grants) > 0 {
+			grants = nil
+		}
+		for _, g := range a.Grants {
+			grants = append(grants, g.Grant)
+		}
+		for _, g := range grants {
+			// Azure always says that it has only begun; the next GET says how it stands.
+			list = append(list, arm.RequestOf(g, access.Opening, s.Spelled))
+		}
 	}
 	out := ok(arm.Joined(list))
 	out.status = http.StatusAccepted
@@ -89,8 +100,8 @@ func add(ask *broker.Ask, a arm.Asked) {
 }
 
 // ask asks for all of it.
-func (f *Face) ask(ctx context.Context, c *call, id arm.PolicyID, list []broker.Ask) ([]broker.Standing, error) {
-	var got []broker.Standing
+func (f *Face) ask(ctx context.Context, c *call, id arm.PolicyID, list []broker.Ask) ([]broker.Answer, error) {
+	var got []broker.Answer
 	for _, ask := range list {
 		a, err := f.Broker.Request(ctx, c.caller(), ask)
 		if err != nil {
@@ -101,15 +112,20 @@ func (f *Face) ask(ctx context.Context, c *call, id arm.PolicyID, list []broker.
 			}
 			return nil, err
 		}
-		got = append(got, a.Grants...)
+		got = append(got, a)
 	}
 	return got, nil
 }
 
-// takeBack closes what was opened. It goes on although the caller has gone.
-func (f *Face) takeBack(ctx context.Context, c *call, got []broker.Standing) {
+// takeBack closes what was opened, and cancels what waits for approval. It goes on although the caller has gone.
+func (f *Face) takeBack(ctx context.Context, c *call, got []broker.Answer) {
 	ctx = context.WithoutCancel(ctx)
-	for _, g := range got {
-		_, _ = f.Broker.Close(ctx, c.caller(), g.ID) // it closes at its deadline otherwise
+	for _, a := range got {
+		if len(a.Grants) == 0 {
+			_, _ = f.Broker.Vote(ctx, c.caller(), a.Request.ID, broker.Say{Choice: approval.Cancel}) // it lapses otherwise
+		}
+		for _, g := range a.Grants {
+			_, _ = f.Broker.Close(ctx, c.caller(), g.ID) // it closes at its deadline otherwise
+		}
 	}
 }

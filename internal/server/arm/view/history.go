@@ -36,6 +36,27 @@ func (h History) Of(s *Shown, vms []firewall.VMID) []arm.Request {
 	return out
 }
 
+// Awaited returns what a request that waits for approval would be granted at now. Azure
+// knows no approval: what is only asked for has begun there, and no more.
+func Awaited(r access.Request, now access.Reading) []access.Grant {
+	start := r.Start
+	if start.Before(r.Asked) {
+		start = r.Asked
+	}
+	end := r.Until
+	if end.IsZero() { // its time begins when it is approved
+		end = firewall.Instant(now.Wall).Add(r.Duration)
+	}
+	out := make([]access.Grant, len(r.Doors))
+	for i, d := range r.Doors {
+		out[i] = access.Grant{
+			Request: r.ID, Principal: r.Principal, Door: d, Sources: r.Sources, Reason: r.Reason,
+			Start: start, Deadline: access.Deadline{Wall: end}, Created: r.Asked,
+		}
+	}
+	return out
+}
+
 // Covers reports whether d is a port of the policy.
 func (s *Shown) Covers(d firewall.Door) bool {
 	for _, p := range s.Parts {
