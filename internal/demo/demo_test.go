@@ -179,7 +179,7 @@ func TestStay(t *testing.T) {
 	}
 	shell := exec.CommandContext(t.Context(), "sh", "-c", `set -a; . "$1"; env | grep ^SESAME_ | sort | cut -d= -f1; test -r "$SESAME_CA" && echo readable`, "sh", file)
 	said, err := shell.CombinedOutput()
-	if want := "SESAME_CA\nSESAME_TOKEN_ADMIN\nSESAME_TOKEN_APPROVER\nSESAME_TOKEN_REQUESTER\nSESAME_TOKEN_VIEWER\nSESAME_URL\nreadable\n"; err != nil || string(said) != want {
+	if want := "SESAME_ARM_ENDPOINT\nSESAME_CA\nSESAME_TOKEN_ADMIN\nSESAME_TOKEN_APPROVER\nSESAME_TOKEN_AUDITOR\nSESAME_TOKEN_REQUESTER\nSESAME_TOKEN_VIEWER\nSESAME_URL\nreadable\n"; err != nil || string(said) != want {
 		t.Errorf("a shell finds %q in the file, %v; want %q", said, err, want)
 	}
 	machine := connect.Machine{Getenv: func(string) string { return "" }, UID: os.Geteuid(), DemoDirs: []string{dir}}
