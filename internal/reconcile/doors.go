@@ -151,11 +151,13 @@ func (p *pass) obstructed(d firewall.Door) string {
 // lock returns who gets through the door of w without being wanted there, and by
 // which rule; and the layer that keeps it from being known that nobody else does.
 func (p *pass) lock(w firewall.Want) (exposed, unproven string) {
+	// Asked before the others are looked at: one may be read in between.
+	awaited := slices.ContainsFunc(inventory.Of(p.fw.VMs, w.Door.VM).Firewalls(), p.awaits)
 	v, layers, known := p.around(w.Door.VM)
 	if known {
 		exposed, unproven = proof.Lock(w, v, layers)
 	}
-	if unproven != "" && slices.ContainsFunc(v.Firewalls(), p.awaits) {
+	if unproven != "" && awaited {
 		unproven = p.loop.news.Said(audit.Unproven, w.Door) // in a moment it is known
 	}
 	for _, o := range p.back.Obstacles {
